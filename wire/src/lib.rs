@@ -1,0 +1,32 @@
+//! Every format that crosses a boundary of p2p.
+//!
+//! Pure: bytes and values in, bytes and values out. No runtime, no file system, no clock, no random source, no `unsafe`.
+//! What arrives here is hostile: every decoder is bounded in depth, count and size and never panics.
+//!
+//! | module | format | source |
+//! |---|---|---|
+//! | [`bencode`] | borrowing decoder with raw spans, canonical encoder | BEP 3 |
+//! | [`metainfo`] | .torrent files: reading and building | BEP 3, 12, 27 |
+//! | [`magnet`] | magnet links | BEP 9 |
+//! | [`peer`] | handshake, messages, frames, extension messages | BEP 3, 6, 9, 10, 21 |
+//! | [`announce`] | announce and scrape over HTTP, both sides | BEP 3, 7, 23, 24, 31, 48 |
+//! | [`api`] | the tracker's JSON API | `docs/protocol.md` |
+//! | [`points`] | piece points | the module's doc |
+//! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |
+#![forbid(unsafe_code)]
+
+pub mod announce;
+pub mod api;
+pub mod bencode;
+mod bitfield;
+pub mod control;
+mod id;
+mod layout;
+pub mod magnet;
+pub mod metainfo;
+pub mod peer;
+pub mod points;
+
+pub use bitfield::Bitfield;
+pub use id::{InfoHash, ParseHexError, PeerId};
+pub use layout::{BLOCK_LEN, Block, Layout, PieceIndex};
