@@ -1,0 +1,91 @@
+//! Events: what happened, numbered, kept for a while, and handed to whoever listens.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::Event;
+use tokio::sync::broadcast;
+
+/// Events kept for those who come later.
+const KEPT: usize = 1_000;
+
+/// The log of events. Cloning gives another handle on the same log.
+///
+/// A listener that does not read loses the oldest of what it has not read; nobody ever waits for it.
+#[derive(Clone)]
+pub struct Events {
+    ring: Arc<Mutex<Ring>>,
+    live: broadcast::Sender<Event>,
+}
+
+struct Ring {
+    next_seq: u64,
+    events: VecDeque<Event>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let ring = Ring {
+            next_seq: 1,
+            events: VecDeque::new(),
+        };
+        Self {
+            ring: Arc::new(Mutex::new(ring)),
+            live: broadcast::Sender::new(256),
+        }
+    }
+}
+
+impl Events {
+    /// Records that `topic` (such as `item.finished`) happened to `info_hash`, called `name`; `text` is the sentence for people.
+    pub fn emit(&self, topic: &str, info_hash: Option<InfoHash>, name: Option<&str>, text: String) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = Event {
+            seq: ring.next_seq,
+            time: jiff::Timestamp::now().to_string(),
+            topic: topic.to_owned(),
+            info_hash,
+            name: name.map(str::to_owned),
+            text,
+        };
+        ring.next_seq += 1;
+        if ring.events.len() == KEPT {
+            ring.events.pop_front();
+        }
+        ring.events.push_back(event.clone());
+        // Nobody listening is no error. Sent under the lock, so that listeners see the order of the numbers.
+        let _ = self.live.send(event);
+    }
+
+    /// What is kept after `since`, and all that comes from now on; nothing is lost or repeated between the two.
+    pub fn subscribe(&self, since: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = ring
+            .events
+            .iter()
+            .filter(|event| event.seq > since)
+            .cloned()
+            .collect();
+        (kept, self.live.subscribe())
+    }
+
+    /// The number of the newest event; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.ring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_seq
+            - 1
+    }
+
+    /// What is kept about one item, oldest first.
+    pub fn of_item(&self, info_hash: InfoHash) -> Vec<Event> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.events
+            .iter()
+            .filter(|event| event.info_hash == Some(info_hash))
+            .cloned()
+            .collect()
+    }
+}

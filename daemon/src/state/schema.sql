@@ -1,0 +1,63 @@
+-- resume/: one row per item, dormant or awake.
+CREATE TABLE items (
+    info_hash   BLOB PRIMARY KEY NOT NULL,
+    record      BLOB NOT NULL,          -- see resume/: versioned, checked when read
+    metainfo    BLOB                    -- the .torrent's bytes; NULL while only a magnet link is known
+) WITHOUT ROWID;
+
+-- engine/history: one row per session of exchange with one peer.
+CREATE TABLE transfers (
+    id          INTEGER PRIMARY KEY,
+    info_hash   BLOB NOT NULL,
+    name        TEXT NOT NULL,
+    peer        TEXT NOT NULL,
+    client      TEXT NOT NULL,
+    downloaded  INTEGER NOT NULL,
+    uploaded    INTEGER NOT NULL,
+    started     INTEGER NOT NULL,       -- seconds since 1970
+    ended       INTEGER NOT NULL
+);
+CREATE INDEX transfers_by_item ON transfers (info_hash, id);
+
+-- control/settings: what was set by command; wins over the configuration file.
+CREATE TABLE settings (
+    key         TEXT PRIMARY KEY NOT NULL,
+    value       TEXT NOT NULL           -- TOML
+) WITHOUT ROWID;
+
+-- tracker/registry: trackers and the login at each.
+CREATE TABLE trackers (
+    name        TEXT PRIMARY KEY NOT NULL,
+    url         TEXT NOT NULL,
+    username    TEXT,
+    token       TEXT,
+    node_id     TEXT,
+    node_name   TEXT,
+    announce    TEXT,                   -- announce URL with the passkey
+    added       INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- tracker/queue: what must still reach a tracker.
+CREATE TABLE publishes (
+    id          INTEGER PRIMARY KEY,
+    tracker     TEXT NOT NULL,
+    info_hash   BLOB NOT NULL,
+    request     TEXT NOT NULL           -- JSON: publish or withdraw
+);
+
+-- share/: shares, and the entries in them that are items.
+CREATE TABLE shares (
+    id          INTEGER PRIMARY KEY,
+    path        BLOB NOT NULL UNIQUE,
+    name        TEXT NOT NULL UNIQUE,
+    options     TEXT NOT NULL           -- JSON
+);
+CREATE TABLE share_entries (
+    share       INTEGER NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+    entry       BLOB NOT NULL,          -- path below the share
+    info_hash   BLOB NOT NULL,
+    published   INTEGER NOT NULL DEFAULT 0,
+    stamp       BLOB NOT NULL,          -- identity of each file when it was hashed
+    PRIMARY KEY (share, entry)
+) WITHOUT ROWID;
+CREATE INDEX share_entries_by_hash ON share_entries (info_hash);
