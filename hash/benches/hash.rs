@@ -97,7 +97,7 @@ fn files(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(files.iter().map(|file| file.len).sum()));
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         for threads in [1, cores] {
-            for io in [Io::Read] {
+            for io in [Io::Read, Io::Map] {
                 let options = Options {
                     threads,
                     io,

@@ -4,6 +4,7 @@
 
 mod backend;
 mod files;
+mod guard;
 #[allow(unsafe_code, reason = "calls the vector backends")]
 mod lanes;
 mod many;

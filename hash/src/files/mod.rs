@@ -10,6 +10,7 @@ mod concat;
 mod lane;
 mod open;
 mod pool;
+mod window;
 
 use std::{
     fs::File,
@@ -54,6 +55,8 @@ pub enum Io {
     Auto,
     /// By `pread` into a small buffer, always.
     Read,
+    /// Through memory maps, where that is safe: large files on local file systems of Linux. Others by `pread`.
+    Map,
 }
 
 /// Opens a file to read it; see [`Options::open`].
