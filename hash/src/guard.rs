@@ -149,3 +149,75 @@ fn die() {
         libc::raise(libc::SIGBUS);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs::File, hint::black_box, os::unix::process::ExitStatusExt, process::Command};
+
+    use memmap2::Mmap;
+
+    use super::*;
+
+    /// A map of three pages of ones, and its file.
+    fn three_pages() -> (File, Mmap, usize) {
+        let page = sysconf(SysconfVar::PAGE_SIZE).unwrap().unwrap() as usize;
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &vec![1; 3 * page]).unwrap();
+        // SAFETY: that the file changes under the map is what is tested; bytes are only compared.
+        let map = unsafe { Mmap::map(&file) }.unwrap();
+        (file, map, page)
+    }
+
+    fn addresses(map: &Mmap) -> Range<usize> {
+        let start = map.as_ptr() as usize;
+        start..start + map.len()
+    }
+
+    #[test]
+    fn what_was_cut_off_reads_as_zeros_and_is_told() {
+        let (file, map, page) = three_pages();
+        let (_other_file, other, _) = three_pages();
+        let guard = Guard::new(addresses(&map)).unwrap();
+        let neighbour = Guard::new(addresses(&other)).unwrap();
+        file.set_len(page as u64).unwrap();
+        assert_eq!(black_box(&map)[0], 1);
+        assert!(guard.is_intact());
+        assert_eq!(black_box(&map)[2 * page + 5], 0);
+        assert!(!guard.is_intact());
+        assert!(neighbour.is_intact());
+    }
+
+    #[test]
+    fn a_range_that_left_makes_room_for_a_clean_one() {
+        let (file, map, page) = three_pages();
+        let guard = Guard::new(addresses(&map)).unwrap();
+        file.set_len(0).unwrap();
+        assert_eq!(black_box(&map)[page], 0);
+        drop(guard);
+        assert!(Guard::new(addresses(&map)).unwrap().is_intact());
+    }
+
+    /// The test runs itself as a child, which dies.
+    #[test]
+    fn a_bus_error_outside_the_table_still_kills() {
+        const CHILD: &str = "P2P_HASH_TEST_DIE";
+        if env::var_os(CHILD).is_some() {
+            let (_guarded_file, guarded, page) = three_pages();
+            let _guard = Guard::new(addresses(&guarded)).unwrap();
+            let (file, map, _) = three_pages();
+            file.set_len(0).unwrap();
+            let byte = black_box(&map)[page];
+            panic!("read {byte} from a page that is not there");
+        }
+        let status = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "guard::tests::a_bus_error_outside_the_table_still_kills",
+            ])
+            .env(CHILD, "1")
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(status.signal(), Some(libc::SIGBUS), "{status}");
+    }
+}

@@ -272,3 +272,73 @@ fn failed(spec: &FileSpec, source: io::Error) -> HashError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Hasher, Progress, hash_files};
+
+    #[test]
+    fn a_file_truncated_while_its_map_is_hashed_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![1; 2 << 20]).unwrap();
+        let files = [FileSpec::new(&path, 2 << 20)];
+        let concat = Concat::new(&files, 1 << 20).unwrap();
+        let options = Options {
+            io: Io::Map,
+            ..Options::default()
+        };
+        // Known and unknown stamps: hashing and verifying.
+        for stamps in [1, 0] {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_len(2 << 20).unwrap();
+            let source = Source {
+                concat: &concat,
+                options: &options,
+                stamps: (0..stamps).map(|_| OnceLock::new()).collect(),
+            };
+            let mut lane = Lane::new();
+            lane.begin(1, 1 << 20, 1 << 20);
+            lane.fill(&source).unwrap();
+            if !matches!(lane.chunk, Chunk::Window(_)) {
+                eprintln!("skipped: this file system is not mapped");
+                return;
+            }
+            file.set_len(100).unwrap();
+            Hasher::auto().update(&mut [lane.feed()]);
+            let ended = lane.end(&source);
+            assert!(
+                matches!(ended, Err(Fault::Bad(HashError::Changed { .. }))),
+                "{ended:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_written_between_two_reads_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![1; 100_000]).unwrap();
+        let spec = FileSpec::new(&path, 100_000);
+        // The second lane opens the file anew, after it was replaced by one as long.
+        let opened = std::sync::atomic::AtomicBool::new(false);
+        let replace = |path: &std::path::Path| {
+            if opened.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                std::fs::remove_file(path)?;
+                std::fs::write(path, vec![2; 100_000])?;
+            }
+            File::open(path)
+        };
+        let options = Options {
+            threads: 1,
+            open: Some(&replace),
+            ..Options::default()
+        };
+        let result = hash_files(&[spec], 50_000, &options, &Progress::new());
+        assert!(
+            matches!(result, Err(HashError::Changed { .. })),
+            "{result:?}"
+        );
+    }
+}
