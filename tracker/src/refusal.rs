@@ -22,7 +22,12 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(kind: ProblemType, title: impl Into<String>) -> Self {
-        Self { kind, title: title.into(), hint: None, retry_after: None }
+        Self {
+            kind,
+            title: title.into(),
+            hint: None,
+            retry_after: None,
+        }
     }
 
     /// Adds what to do.

@@ -66,7 +66,11 @@ impl Directory {
             }
             Change::Node(row) => {
                 let seen = || AtomicI64::new(row.last_seen);
-                let machine = Machine { row: row.clone(), last_seen: seen(), flushed: seen() };
+                let machine = Machine {
+                    row: row.clone(),
+                    last_seen: seen(),
+                    flushed: seen(),
+                };
                 tables.nodes.insert(row.id, Arc::new(machine));
             }
             Change::NodeGone(id) => {
@@ -90,7 +94,11 @@ impl Directory {
         let account = Arc::clone(tables.accounts.get(&session.account)?);
         let node = Arc::clone(tables.nodes.get(&session.node)?);
         node.last_seen.fetch_max(now, Ordering::Relaxed);
-        Some(Login { account, node, token })
+        Some(Login {
+            account,
+            node,
+            token,
+        })
     }
 
     /// An account by number.
@@ -101,7 +109,11 @@ impl Directory {
     /// An account by name.
     pub fn account_named(&self, name: &str) -> Option<Arc<AccountRow>> {
         let tables = self.read();
-        tables.by_name.get(name).and_then(|id| tables.accounts.get(id)).cloned()
+        tables
+            .by_name
+            .get(name)
+            .and_then(|id| tables.accounts.get(id))
+            .cloned()
     }
 
     /// All accounts by name.
@@ -136,7 +148,8 @@ impl Directory {
         let tables = self.read();
         let fresh = |machine: &Arc<Machine>| {
             let seen = machine.last_seen();
-            (machine.flushed.swap(seen, Ordering::Relaxed) != seen).then_some((machine.row.id, seen))
+            (machine.flushed.swap(seen, Ordering::Relaxed) != seen)
+                .then_some((machine.row.id, seen))
         };
         tables.nodes.values().filter_map(fresh).collect()
     }

@@ -83,23 +83,41 @@ impl Accounts {
     }
 
     /// Makes an account on request of `from`.
-    pub async fn register(&self, request: Register, from: IpAddr, config: &Config) -> Result<AccountRow, Refusal> {
-        let closed = |title: &str, hint: &str| Err(Refusal::new(ProblemType::RegistrationClosed, title).hint(hint));
+    pub async fn register(
+        &self,
+        request: Register,
+        from: IpAddr,
+        config: &Config,
+    ) -> Result<AccountRow, Refusal> {
+        let closed = |title: &str, hint: &str| {
+            Err(Refusal::new(ProblemType::RegistrationClosed, title).hint(hint))
+        };
         let invite = match (config.accounts.registration, request.invite) {
             (Registration::Closed, _) => {
-                return closed("this tracker takes no registrations", "Its administrator makes accounts (p2p-tracker user add).");
+                return closed(
+                    "this tracker takes no registrations",
+                    "Its administrator makes accounts (p2p-tracker user add).",
+                );
             }
             (Registration::Invite, None) => {
-                return closed("registration is by invitation", "Ask the tracker's administrator for a code (p2p-tracker invite).");
+                return closed(
+                    "registration is by invitation",
+                    "Ask the tracker's administrator for a code (p2p-tracker invite).",
+                );
             }
             (Registration::Invite, Some(code)) => Some(hash_invite(&code)),
             (Registration::Open, _) => None,
         };
         slow_down(
-            self.registrations.take(household(from), config.limits.registrations_per_minute, Instant::now()),
+            self.registrations.take(
+                household(from),
+                config.limits.registrations_per_minute,
+                Instant::now(),
+            ),
             "too many registrations from your address",
         )?;
-        self.create(request.username, request.password, false, invite).await
+        self.create(request.username, request.password, false, invite)
+            .await
     }
 
     /// Makes an account. No invitation is needed without `invite`.
@@ -113,21 +131,51 @@ impl Accounts {
         check_username(&username)?;
         check_password(&password)?;
         let password_hash = self.passwords.hash(password).await?;
-        Ok(self.store.create_account(NewAccount { username, password_hash, admin, invite, now: unix_now() }).await?)
+        Ok(self
+            .store
+            .create_account(NewAccount {
+                username,
+                password_hash,
+                admin,
+                invite,
+                now: unix_now(),
+            })
+            .await?)
     }
 
     /// Logs a machine in.
-    pub async fn login(&self, request: LoginRequest, from: IpAddr, config: &Config) -> Result<NewLogin, Refusal> {
+    pub async fn login(
+        &self,
+        request: LoginRequest,
+        from: IpAddr,
+        config: &Config,
+    ) -> Result<NewLogin, Refusal> {
         let node_name = check_node_name(&request.node_name)?;
         let limits = &config.limits;
-        slow_down(self.logins.take(household(from), limits.logins_per_minute, Instant::now()), "too many logins from your address")?;
-        let account = self.authenticate(request.username, request.password, limits.failures_per_minute).await?;
+        slow_down(
+            self.logins
+                .take(household(from), limits.logins_per_minute, Instant::now()),
+            "too many logins from your address",
+        )?;
+        let account = self
+            .authenticate(
+                request.username,
+                request.password,
+                limits.failures_per_minute,
+            )
+            .await?;
         if account.disabled {
             let refusal = Refusal::new(ProblemType::Forbidden, "this account is disabled");
             return Err(refusal.hint("Ask the tracker's administrator."));
         }
         let token = BASE64URL_NOPAD.encode(&random::<32>()?);
-        let node = request.node_id.and_then(|id| HEXLOWER_PERMISSIVE.decode(id.as_bytes()).ok()?.try_into().ok());
+        let node = request.node_id.and_then(|id| {
+            HEXLOWER_PERMISSIVE
+                .decode(id.as_bytes())
+                .ok()?
+                .try_into()
+                .ok()
+        });
         let node = self
             .store
             .login(NewSession {
@@ -140,11 +188,20 @@ impl Accounts {
                 now: unix_now(),
             })
             .await?;
-        Ok(NewLogin { token, account, node })
+        Ok(NewLogin {
+            token,
+            account,
+            node,
+        })
     }
 
     /// The account of a name and password; wrong passwords are counted by name.
-    async fn authenticate(&self, username: String, password: String, per_minute: u32) -> Result<Arc<AccountRow>, Refusal> {
+    async fn authenticate(
+        &self,
+        username: String,
+        password: String,
+        per_minute: u32,
+    ) -> Result<Arc<AccountRow>, Refusal> {
         let bad = || {
             Refusal::new(ProblemType::BadCredentials, "the user name or the password is wrong")
                 .hint("Check both; a forgotten password is set anew by the administrator (p2p-tracker user passwd NAME).")
@@ -152,7 +209,9 @@ impl Accounts {
         if username.len() > 32 || password.len() > MAX_PASSWORD {
             return Err(bad());
         }
-        let tries = self.failures.check(username.clone(), per_minute, Instant::now());
+        let tries = self
+            .failures
+            .check(username.clone(), per_minute, Instant::now());
         slow_down(tries, "too many wrong passwords for this account")?;
         let known = self.store.password(username.clone()).await?;
         let (id, hash) = known.map_or((None, None), |(id, hash)| (Some(id), Some(hash)));
@@ -165,9 +224,15 @@ impl Accounts {
 
     /// The session of a bearer token.
     pub fn session(&self, token: &str) -> Result<Login, Refusal> {
-        self.directory.login(SecretHash::of(token.as_bytes()), unix_now()).ok_or_else(|| {
-            Refusal::new(ProblemType::LoginRequired, "this login has ended or never was").hint("Log in again (p2pctl login).")
-        })
+        self.directory
+            .login(SecretHash::of(token.as_bytes()), unix_now())
+            .ok_or_else(|| {
+                Refusal::new(
+                    ProblemType::LoginRequired,
+                    "this login has ended or never was",
+                )
+                .hint("Log in again (p2pctl login).")
+            })
     }
 
     /// Ends a session.
@@ -181,12 +246,23 @@ impl Accounts {
     }
 
     /// Changes the password; every other session of the account ends.
-    pub async fn change_password(&self, login: &Login, old: String, new: String, config: &Config) -> Result<(), Refusal> {
+    pub async fn change_password(
+        &self,
+        login: &Login,
+        old: String,
+        new: String,
+        config: &Config,
+    ) -> Result<(), Refusal> {
         check_password(&new)?;
         let per_minute = config.limits.failures_per_minute;
-        let account = self.authenticate(login.account.username.clone(), old, per_minute).await?;
+        let account = self
+            .authenticate(login.account.username.clone(), old, per_minute)
+            .await?;
         let hash = self.passwords.hash(new).await?;
-        Ok(self.store.set_password(account.id, hash, Some(login.token)).await?)
+        Ok(self
+            .store
+            .set_password(account.id, hash, Some(login.token))
+            .await?)
     }
 
     /// Sets a password without knowing the old one; all sessions end.
@@ -221,8 +297,15 @@ impl Accounts {
             return Err(Refusal::invalid("from 1 to 1000 invitations at a time"));
         }
         let codes: Vec<String> = (0..count).map(|_| new_invite()).collect::<Result<_, _>>()?;
-        let expires = unix_now().saturating_add(i64::try_from(config.accounts.invite_lifetime.secs()).unwrap_or(i64::MAX));
-        self.store.create_invites(codes.iter().map(|code| hash_invite(code)).collect(), expires).await?;
+        let expires = unix_now().saturating_add(
+            i64::try_from(config.accounts.invite_lifetime.secs()).unwrap_or(i64::MAX),
+        );
+        self.store
+            .create_invites(
+                codes.iter().map(|code| hash_invite(code)).collect(),
+                expires,
+            )
+            .await?;
         Ok(codes)
     }
 
@@ -234,13 +317,22 @@ impl Accounts {
     /// Whose passkey that is. No waiting, no database.
     pub fn check_passkey(&self, passkey: &str) -> Result<Arc<AccountRow>, BadPasskey> {
         let (account, generation) = self.passkeys.verify(passkey).ok_or(BadPasskey::Unknown)?;
-        let account = self.directory.account(account).filter(|account| !account.disabled).ok_or(BadPasskey::Disabled)?;
-        if account.generation == generation { Ok(account) } else { Err(BadPasskey::Old) }
+        let account = self
+            .directory
+            .account(account)
+            .filter(|account| !account.disabled)
+            .ok_or(BadPasskey::Disabled)?;
+        if account.generation == generation {
+            Ok(account)
+        } else {
+            Err(BadPasskey::Old)
+        }
     }
 
     fn named(&self, username: &str) -> Result<Arc<AccountRow>, Refusal> {
         self.directory.account_named(username).ok_or_else(|| {
-            Refusal::not_found(format!("there is no account `{username}`")).hint("See `p2p-tracker user ls`.")
+            Refusal::not_found(format!("there is no account `{username}`"))
+                .hint("See `p2p-tracker user ls`.")
         })
     }
 }
@@ -260,38 +352,51 @@ fn check_username(name: &str) -> Result<(), Refusal> {
 
 fn check_password(password: &str) -> Result<(), Refusal> {
     if password.chars().count() < MIN_PASSWORD {
-        return Err(Refusal::invalid("the password is too short").hint(format!("Take at least {MIN_PASSWORD} characters.")));
+        return Err(Refusal::invalid("the password is too short")
+            .hint(format!("Take at least {MIN_PASSWORD} characters.")));
     }
     if password.len() > MAX_PASSWORD {
-        return Err(Refusal::invalid("the password is too long").hint(format!("Take at most {MAX_PASSWORD} bytes.")));
+        return Err(Refusal::invalid("the password is too long")
+            .hint(format!("Take at most {MAX_PASSWORD} bytes.")));
     }
     Ok(())
 }
 
 fn check_node_name(name: &str) -> Result<String, Refusal> {
     let name = name.trim();
-    if name.is_empty() || name.len() > MAX_NODE_NAME || name.contains(|c: char| c.is_control() || c == '/') {
-        return Err(Refusal::invalid("`node_name` cannot be the name of a machine")
-            .hint(format!("Take 1 to {MAX_NODE_NAME} bytes without `/` and control characters.")));
+    if name.is_empty()
+        || name.len() > MAX_NODE_NAME
+        || name.contains(|c: char| c.is_control() || c == '/')
+    {
+        return Err(
+            Refusal::invalid("`node_name` cannot be the name of a machine").hint(format!(
+                "Take 1 to {MAX_NODE_NAME} bytes without `/` and control characters."
+            )),
+        );
     }
     Ok(name.to_owned())
 }
 
 fn slow_down(tries: Result<(), u32>, title: &str) -> Result<(), Refusal> {
     tries.map_err(|secs| {
-        Refusal::new(ProblemType::SlowDown, title).hint(format!("Try again in {secs} s.")).retry_after(secs)
+        Refusal::new(ProblemType::SlowDown, title)
+            .hint(format!("Try again in {secs} s."))
+            .retry_after(secs)
     })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| Refusal::new(ProblemType::Internal, "the machine has no randomness"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Refusal::new(ProblemType::Internal, "the machine has no randomness"))?;
     Ok(bytes)
 }
 
 /// 75 bits as `xxxxx-xxxxx-xxxxx`.
 fn new_invite() -> Result<String, Refusal> {
-    let text = data_encoding::BASE32_NOPAD.encode(&random::<10>()?).to_ascii_lowercase();
+    let text = data_encoding::BASE32_NOPAD
+        .encode(&random::<10>()?)
+        .to_ascii_lowercase();
     Ok(format!("{}-{}-{}", &text[..5], &text[5..10], &text[10..15]))
 }
 
@@ -319,7 +424,10 @@ mod tests {
     fn an_invitation_may_be_typed_in_any_way() {
         let code = new_invite().unwrap();
         assert_eq!(code.len(), 17);
-        assert_eq!(hash_invite(&code), hash_invite(&code.to_uppercase().replace('-', " ")));
+        assert_eq!(
+            hash_invite(&code),
+            hash_invite(&code.to_uppercase().replace('-', " "))
+        );
         assert_ne!(hash_invite(&code), hash_invite(&new_invite().unwrap()));
     }
 }

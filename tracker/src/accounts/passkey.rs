@@ -37,15 +37,21 @@ impl PasskeyKey {
         if passkey.len() != 39 {
             return None;
         }
-        let bytes = BASE32_NOPAD.decode(passkey.to_ascii_uppercase().as_bytes()).ok()?;
+        let bytes = BASE32_NOPAD
+            .decode(passkey.to_ascii_uppercase().as_bytes())
+            .ok()?;
         let (id, mac) = bytes.split_at_checked(8)?;
         self.mac(id).verify_truncated_left(mac).ok()?;
         let (account, generation) = id.split_first_chunk::<4>()?;
-        Some((AccountId(u32::from_be_bytes(*account)), u32::from_be_bytes(generation.try_into().ok()?)))
+        Some((
+            AccountId(u32::from_be_bytes(*account)),
+            u32::from_be_bytes(generation.try_into().ok()?),
+        ))
     }
 
     fn mac(&self, bytes: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(b"p2p-tracker passkey\0");
         mac.update(bytes);
         mac
@@ -65,7 +71,11 @@ mod tests {
         for at in 0..passkey.len() {
             let mut other = passkey.clone().into_bytes();
             other[at] = if other[at] == b'a' { b'b' } else { b'a' };
-            assert_eq!(key.verify(std::str::from_utf8(&other).unwrap()), None, "changed at {at}");
+            assert_eq!(
+                key.verify(std::str::from_utf8(&other).unwrap()),
+                None,
+                "changed at {at}"
+            );
         }
         for bad in ["", "announce", &passkey[1..], &format!("{passkey}a")] {
             assert_eq!(key.verify(bad), None, "{bad}");

@@ -18,7 +18,7 @@ const HASH_LEN: usize = 32;
 const MAX_WAITING: usize = 32;
 
 /// Bounds how much hashing goes on at once.
-pub struct PasswordPool {
+pub(super) struct PasswordPool {
     working: Semaphore,
     waiting: Semaphore,
 }
@@ -26,13 +26,16 @@ pub struct PasswordPool {
 impl Default for PasswordPool {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { working: Semaphore::new((cores / 2).max(1)), waiting: Semaphore::new(MAX_WAITING) }
+        Self {
+            working: Semaphore::new((cores / 2).max(1)),
+            waiting: Semaphore::new(MAX_WAITING),
+        }
     }
 }
 
 impl PasswordPool {
     /// The encoded hash to store for a password.
-    pub async fn hash(&self, password: String) -> Result<String, Refusal> {
+    pub(super) async fn hash(&self, password: String) -> Result<String, Refusal> {
         self.run(move || {
             let mut salt = [0; SALT_LEN];
             getrandom::fill(&mut salt).map_err(|_| internal("no randomness"))?;
@@ -48,13 +51,19 @@ impl PasswordPool {
 
     /// Whether the password is that of the encoded hash. Without a hash it takes as long and says no: neither time nor text tells whether
     /// a name exists.
-    pub async fn verify(&self, password: String, encoded: Option<String>) -> Result<bool, Refusal> {
+    pub(super) async fn verify(
+        &self,
+        password: String,
+        encoded: Option<String>,
+    ) -> Result<bool, Refusal> {
         self.run(move || {
             let Some(encoded) = encoded else {
                 argon2id(&password, &[0; SALT_LEN])?;
                 return Ok(false);
             };
-            let mut fields = encoded.rsplit('$').map(|field| BASE64_NOPAD.decode(field.as_bytes()));
+            let mut fields = encoded
+                .rsplit('$')
+                .map(|field| BASE64_NOPAD.decode(field.as_bytes()));
             let (Some(Ok(expected)), Some(Ok(salt))) = (fields.next(), fields.next()) else {
                 return Err(internal("a password hash in the database cannot be read"));
             };
@@ -63,17 +72,29 @@ impl PasswordPool {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let _place = self.waiting.try_acquire().map_err(|_| {
-            Refusal::new(ProblemType::SlowDown, "too many logins at once").hint("Try again in a few seconds.").retry_after(3)
+            Refusal::new(ProblemType::SlowDown, "too many logins at once")
+                .hint("Try again in a few seconds.")
+                .retry_after(3)
         })?;
-        let _permit = self.working.acquire().await.map_err(|_| internal("the password threads ended"))?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| internal("a password thread failed"))?
+        let _permit = self
+            .working
+            .acquire()
+            .await
+            .map_err(|_| internal("the password threads ended"))?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| internal("a password thread failed"))?
     }
 }
 
 fn argon2id(password: &str, salt: &[u8]) -> Result<[u8; HASH_LEN], Refusal> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN)).map_err(|_| internal("bad hash parameters"))?;
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN))
+        .map_err(|_| internal("bad hash parameters"))?;
     let mut out = [0; HASH_LEN];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(password.as_bytes(), salt, &mut out)
@@ -93,9 +114,22 @@ mod tests {
     async fn only_the_right_password_fits() {
         let pool = PasswordPool::default();
         let hash = pool.hash("correct horse".to_owned()).await.unwrap();
-        assert_ne!(hash, pool.hash("correct horse".to_owned()).await.unwrap(), "salted");
-        assert!(pool.verify("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
-        assert!(!pool.verify("battery staple".to_owned(), Some(hash)).await.unwrap());
+        assert_ne!(
+            hash,
+            pool.hash("correct horse".to_owned()).await.unwrap(),
+            "salted"
+        );
+        assert!(
+            pool.verify("correct horse".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !pool
+                .verify("battery staple".to_owned(), Some(hash))
+                .await
+                .unwrap()
+        );
         assert!(!pool.verify("correct horse".to_owned(), None).await.unwrap());
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 const MAX_KEYS: usize = 50_000;
 
 /// Token buckets of one kind: a minute's worth may come at once, then they refill evenly.
-pub struct Throttle<K> {
+pub(super) struct Throttle<K> {
     buckets: Mutex<HashMap<K, Bucket>>,
 }
 
@@ -21,13 +21,15 @@ struct Bucket {
 
 impl<K> Default for Throttle<K> {
     fn default() -> Self {
-        Self { buckets: Mutex::default() }
+        Self {
+            buckets: Mutex::default(),
+        }
     }
 }
 
 impl<K: Hash + Eq> Throttle<K> {
     /// Takes a token; else how many seconds until there is one.
-    pub fn take(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
+    pub(super) fn take(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
         self.with_bucket(key, per_minute, now, |bucket, rate| {
             if bucket.tokens >= 1.0 {
                 bucket.tokens -= 1.0;
@@ -38,13 +40,23 @@ impl<K: Hash + Eq> Throttle<K> {
     }
 
     /// Whether there is a token, without taking it; else how many seconds until there is one.
-    pub fn check(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
+    pub(super) fn check(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
         self.with_bucket(key, per_minute, now, |bucket, rate| {
-            if bucket.tokens >= 1.0 { Ok(()) } else { Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32) }
+            if bucket.tokens >= 1.0 {
+                Ok(())
+            } else {
+                Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
+            }
         })
     }
 
-    fn with_bucket<T>(&self, key: K, per_minute: u32, now: Instant, work: impl FnOnce(&mut Bucket, f64) -> T) -> T {
+    fn with_bucket<T>(
+        &self,
+        key: K,
+        per_minute: u32,
+        now: Instant,
+        work: impl FnOnce(&mut Bucket, f64) -> T,
+    ) -> T {
         let (full, rate) = (f64::from(per_minute), f64::from(per_minute) / 60.0);
         let refill = |bucket: &mut Bucket| {
             let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
@@ -61,14 +73,17 @@ impl<K: Hash + Eq> Throttle<K> {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { tokens: full, at: now });
+        let bucket = buckets.entry(key).or_insert(Bucket {
+            tokens: full,
+            at: now,
+        });
         refill(bucket);
         work(bucket, rate)
     }
 }
 
 /// What counts as one address: a whole IPv6 /64 is one household.
-pub fn household(address: IpAddr) -> IpAddr {
+pub(super) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
         v4 => v4,
@@ -87,15 +102,30 @@ mod tests {
             assert_eq!(throttle.take('a', 6, start), Ok(()));
         }
         assert_eq!(throttle.take('a', 6, start), Err(10));
-        assert_eq!(throttle.check('a', 6, start + Duration::from_secs(9)), Err(1));
-        assert_eq!(throttle.take('b', 6, start), Ok(()), "another key has its own");
-        assert_eq!(throttle.take('a', 6, start + Duration::from_secs(10)), Ok(()));
-        assert!(throttle.take('a', 6, start + Duration::from_secs(10)).is_err());
+        assert_eq!(
+            throttle.check('a', 6, start + Duration::from_secs(9)),
+            Err(1)
+        );
+        assert_eq!(
+            throttle.take('b', 6, start),
+            Ok(()),
+            "another key has its own"
+        );
+        assert_eq!(
+            throttle.take('a', 6, start + Duration::from_secs(10)),
+            Ok(())
+        );
+        assert!(
+            throttle
+                .take('a', 6, start + Duration::from_secs(10))
+                .is_err()
+        );
     }
 
     #[test]
     fn a_household_is_one_address() {
-        let same = |a: &str, b: &str| household(a.parse().unwrap()) == household(b.parse().unwrap());
+        let same =
+            |a: &str, b: &str| household(a.parse().unwrap()) == household(b.parse().unwrap());
         assert!(same("2001:db8::1", "2001:db8::ffff:1") && same("::ffff:10.0.0.1", "10.0.0.1"));
         assert!(!same("2001:db8:0:1::1", "2001:db8::1") && !same("10.0.0.1", "10.0.0.2"));
     }

@@ -37,7 +37,10 @@ mod tests {
     #[test]
     fn the_sample_reads_as_the_defaults_and_names_every_key() {
         let text = sample();
-        assert_eq!(super::super::parse(&text, Path::new("sample")), Ok(Config::default()));
+        assert_eq!(
+            super::super::parse(&text, Path::new("sample")),
+            Ok(Config::default())
+        );
         for section in SECTIONS {
             assert!(!section.keys.is_empty());
             for (key, _) in section.keys {

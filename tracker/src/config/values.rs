@@ -56,10 +56,14 @@ impl Network {
     /// Whether `address` lies in it. IPv4 addresses mapped into IPv6 count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                same_prefix(u128::from(net.to_bits()) << 96, u128::from(ip.to_bits()) << 96, self.prefix)
+            (IpAddr::V4(net), IpAddr::V4(ip)) => same_prefix(
+                u128::from(net.to_bits()) << 96,
+                u128::from(ip.to_bits()) << 96,
+                self.prefix,
+            ),
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                same_prefix(net.to_bits(), ip.to_bits(), self.prefix)
             }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => same_prefix(net.to_bits(), ip.to_bits(), self.prefix),
             _ => false,
         }
     }
@@ -77,10 +81,14 @@ fn parse_units(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.checked_mul(*factor)
 }
 
-fn format_units(value: u64, units: &[(&'static str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn format_units(
+    value: u64,
+    units: &[(&'static str, u64)],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     let (unit, factor) = units
         .iter()
-        .find(|(_, factor)| value >= *factor && value % factor == 0)
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))
         .or(units.last())
         .copied()
         .unwrap_or(("", 1));
@@ -90,9 +98,11 @@ fn format_units(value: u64, units: &[(&'static str, u64)], f: &mut fmt::Formatte
 impl FromStr for Size {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        parse_units(text, SIZE_UNITS)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size; write a number with KiB, MiB or GiB, such as \"10MiB\""))
+        parse_units(text, SIZE_UNITS).map(Self).ok_or_else(|| {
+            format!(
+                "`{text}` is not a size; write a number with KiB, MiB or GiB, such as \"10MiB\""
+            )
+        })
     }
 }
 
@@ -101,20 +111,32 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         parse_units(text, TIME_UNITS)
             .map(Self::from_secs)
-            .ok_or_else(|| format!("`{text}` is not a time; write a number with s, m, h or d, such as \"30m\""))
+            .ok_or_else(|| {
+                format!("`{text}` is not a time; write a number with s, m, h or d, such as \"30m\"")
+            })
     }
 }
 
 impl FromStr for Network {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not an address or network; write it such as \"10.0.0.1\" or \"10.0.0.0/8\"");
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let bad = || {
+            format!(
+                "`{text}` is not an address or network; write it such as \"10.0.0.1\" or \"10.0.0.0/8\""
+            )
+        };
+        let (address, prefix) = text
+            .split_once('/')
+            .map_or((text, None), |(a, p)| (a, Some(p)));
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => longest,
-            Some(prefix) => prefix.parse().ok().filter(|p| *p <= longest).ok_or_else(bad)?,
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|p| *p <= longest)
+                .ok_or_else(bad)?,
         };
         Ok(Self { address, prefix })
     }
@@ -165,7 +187,15 @@ mod tests {
         assert_eq!(Size(1_536).to_string(), "1536B");
         assert_eq!(Span::from_secs(14 * 86_400).to_string(), "14d");
         assert_eq!(Span::from_secs(0).to_string(), "0s");
-        for bad in ["", "10", "MiB", "10 MiB", "-1s", "99999999999999999999GiB", "18446744073709551615KiB"] {
+        for bad in [
+            "",
+            "10",
+            "MiB",
+            "10 MiB",
+            "-1s",
+            "99999999999999999999GiB",
+            "18446744073709551615KiB",
+        ] {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
         }
     }
@@ -175,7 +205,9 @@ mod tests {
         let net: Network = "10.1.0.0/16".parse().unwrap();
         assert!(net.contains("10.1.255.3".parse().unwrap()));
         assert!(net.contains("::ffff:10.1.2.3".parse().unwrap()));
-        assert!(!net.contains("10.2.0.1".parse().unwrap()) && !net.contains("::1".parse().unwrap()));
+        assert!(
+            !net.contains("10.2.0.1".parse().unwrap()) && !net.contains("::1".parse().unwrap())
+        );
         let all: Network = "::/0".parse().unwrap();
         assert!(all.contains("2001:db8::1".parse().unwrap()));
         assert!("10.0.0.0/33".parse::<Network>().is_err() && "x".parse::<Network>().is_err());

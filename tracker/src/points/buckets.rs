@@ -16,7 +16,12 @@ impl Buckets {
     /// All pieces, held by nobody.
     pub(crate) fn new(pieces: u32) -> Self {
         let all: Vec<u32> = (0..pieces).collect();
-        Self { counts: vec![0; pieces as usize], order: all.clone(), place: all, starts: vec![0, pieces] }
+        Self {
+            counts: vec![0; pieces as usize],
+            order: all.clone(),
+            place: all,
+            starts: vec![0, pieces],
+        }
     }
 
     /// How many hold `piece`; 0 out of range.
@@ -37,7 +42,11 @@ impl Buckets {
     /// How many pieces have at most `count` holders.
     pub(crate) fn at_most(&self, count: u32) -> u32 {
         let all = self.order.len() as u32;
-        count.checked_add(1).and_then(|next| self.starts.get(next as usize)).copied().unwrap_or(all)
+        count
+            .checked_add(1)
+            .and_then(|next| self.starts.get(next as usize))
+            .copied()
+            .unwrap_or(all)
     }
 
     /// The least count; 0 for an item without pieces.
@@ -52,7 +61,9 @@ impl Buckets {
 
     /// One more holds `piece`. Out of range nothing changes.
     pub(crate) fn up(&mut self, piece: u32) {
-        let Some(&count) = self.counts.get(piece as usize) else { return };
+        let Some(&count) = self.counts.get(piece as usize) else {
+            return;
+        };
         // The border between this bucket and the next; the last bucket ends where the pieces do.
         let next = count as usize + 1;
         if next + 1 >= self.starts.len() {
@@ -66,7 +77,9 @@ impl Buckets {
 
     /// One less holds `piece`. Out of range, or held by nobody, nothing changes.
     pub(crate) fn down(&mut self, piece: u32) {
-        let Some(&count) = self.counts.get(piece as usize) else { return };
+        let Some(&count) = self.counts.get(piece as usize) else {
+            return;
+        };
         if count == 0 {
             return;
         }
@@ -95,7 +108,11 @@ impl Buckets {
             let below = self.counts.iter().filter(|c| **c < count as u32).count();
             assert_eq!(*start as usize, below, "border of bucket {count}");
         }
-        assert!(self.order.windows(2).all(|w| self.count(w[0]) <= self.count(w[1])));
+        assert!(
+            self.order
+                .windows(2)
+                .all(|w| self.count(w[0]) <= self.count(w[1]))
+        );
     }
 }
 
@@ -116,8 +133,22 @@ mod tests {
     #[test]
     fn the_rarest_are_a_prefix() {
         let buckets = buckets("2031102");
-        assert_eq!(&buckets.rarest()[..2].iter().copied().collect::<std::collections::BTreeSet<_>>(), &[1, 5].into());
-        assert_eq!((buckets.at_most(0), buckets.at_most(1), buckets.at_most(2), buckets.at_most(9)), (2, 4, 6, 7));
+        assert_eq!(
+            &buckets.rarest()[..2]
+                .iter()
+                .copied()
+                .collect::<std::collections::BTreeSet<_>>(),
+            &[1, 5].into()
+        );
+        assert_eq!(
+            (
+                buckets.at_most(0),
+                buckets.at_most(1),
+                buckets.at_most(2),
+                buckets.at_most(9)
+            ),
+            (2, 4, 6, 7)
+        );
         assert_eq!((buckets.least(), buckets.most()), (0, 3));
     }
 

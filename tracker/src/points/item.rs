@@ -127,17 +127,29 @@ impl Item {
 
     /// Whether a machine reported that it has all.
     pub fn is_seed(&self, node: NodeId) -> bool {
-        self.holders.get(&node).is_some_and(|holder| matches!(holder.holding, Holding::Seed))
+        self.holders
+            .get(&node)
+            .is_some_and(|holder| matches!(holder.holding, Holding::Seed))
     }
 
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
     }
 
-    pub(super) fn apply(&mut self, reporter: Reporter, update: Update<'_>, account_cap: u32, now: u32) -> Applied {
+    pub(super) fn apply(
+        &mut self,
+        reporter: Reporter,
+        update: Update<'_>,
+        account_cap: u32,
+        now: u32,
+    ) -> Applied {
         let Reporter { account, node } = reporter;
         if *update.op == Op::Leave {
-            return Applied::Ok(if self.leave(node, now) { Change::Left } else { Change::None });
+            return Applied::Ok(if self.leave(node, now) {
+                Change::Left
+            } else {
+                Change::None
+            });
         }
         if !self.enter(account, node, account_cap) {
             return Applied::Unknown;
@@ -175,22 +187,37 @@ impl Item {
             return false;
         }
         *machines += 1;
-        self.holders.insert(node, Holder { account, holding: Holding::Partial(Bitfield::new(self.pieces), 0) });
+        self.holders.insert(
+            node,
+            Holder {
+                account,
+                holding: Holding::Partial(Bitfield::new(self.pieces), 0),
+            },
+        );
         self.dirty = true;
         true
     }
 
     /// Compares what is known now with what the reporter says it holds.
     fn verdict(&self, node: NodeId, update: Update<'_>, change: Change) -> Applied {
-        let same = self.holders.get(&node).is_some_and(|holder| match &holder.holding {
-            Holding::Seed => update.held == self.pieces,
-            Holding::Partial(set, sum) => set.count() == update.held && *sum == update.checksum,
-        });
-        if same { Applied::Ok(change) } else { Applied::Resync }
+        let same = self
+            .holders
+            .get(&node)
+            .is_some_and(|holder| match &holder.holding {
+                Holding::Seed => update.held == self.pieces,
+                Holding::Partial(set, sum) => set.count() == update.held && *sum == update.checksum,
+            });
+        if same {
+            Applied::Ok(change)
+        } else {
+            Applied::Resync
+        }
     }
 
     fn become_seed(&mut self, node: NodeId) -> Change {
-        let Some(holder) = self.holders.get_mut(&node) else { return Change::None };
+        let Some(holder) = self.holders.get_mut(&node) else {
+            return Change::None;
+        };
         let Holding::Partial(set, _) = std::mem::replace(&mut holder.holding, Holding::Seed) else {
             return Change::None;
         };
@@ -205,13 +232,19 @@ impl Item {
         new.iter().for_each(|piece| self.partial.up(piece));
         self.dirty = true;
         let sum = checksum(new.iter());
-        let Some(holder) = self.holders.get_mut(&node) else { return };
+        let Some(holder) = self.holders.get_mut(&node) else {
+            return;
+        };
         let old = std::mem::replace(&mut holder.holding, Holding::Partial(new, sum));
         self.release(node, old, now);
     }
 
     fn add(&mut self, node: NodeId, pieces: &[u32]) -> Change {
-        let Some(Holder { holding: Holding::Partial(set, sum), .. }) = self.holders.get_mut(&node) else {
+        let Some(Holder {
+            holding: Holding::Partial(set, sum),
+            ..
+        }) = self.holders.get_mut(&node)
+        else {
             return Change::None;
         };
         let mut added = Vec::new();
@@ -226,7 +259,11 @@ impl Item {
         if set.is_full() {
             return self.become_seed(node);
         }
-        if added.is_empty() { Change::None } else { Change::Pieces(added) }
+        if added.is_empty() {
+            Change::None
+        } else {
+            Change::Pieces(added)
+        }
     }
 
     fn remove(&mut self, node: NodeId, pieces: &[u32], now: u32) {
@@ -234,7 +271,13 @@ impl Item {
         if self.is_seed(node) {
             self.replace(node, Bitfield::full(self.pieces), now);
         }
-        let Some(Holder { holding: Holding::Partial(set, sum), .. }) = self.holders.get_mut(&node) else { return };
+        let Some(Holder {
+            holding: Holding::Partial(set, sum),
+            ..
+        }) = self.holders.get_mut(&node)
+        else {
+            return;
+        };
         let mut gone = Vec::new();
         for &piece in pieces {
             if set.clear(piece) {
@@ -251,7 +294,9 @@ impl Item {
 
     /// The machine holds nothing any more; false if it did not before.
     pub(super) fn leave(&mut self, node: NodeId, at: u32) -> bool {
-        let Some(holder) = self.holders.remove(&node) else { return false };
+        let Some(holder) = self.holders.remove(&node) else {
+            return false;
+        };
         if let Some(machines) = self.machines_of.get_mut(&holder.account) {
             *machines -= 1;
             if *machines == 0 {
@@ -282,7 +327,9 @@ impl Item {
         if self.seeds > 0 {
             return;
         }
-        let gone = pieces.filter(|piece| self.partial.count(*piece) == 0).collect::<Vec<_>>();
+        let gone = pieces
+            .filter(|piece| self.partial.count(*piece) == 0)
+            .collect::<Vec<_>>();
         for (first, last) in runs(gone.into_iter()) {
             self.lost.set(first, last, (node, at));
         }
@@ -322,23 +369,55 @@ impl Item {
             unknown: silent.leeches,
             least: seeds + least,
             most: seeds + self.partial.most(),
-            nobody: if seeds > 0 { 0 } else { self.partial.at_most(0) },
+            nobody: if seeds > 0 {
+                0
+            } else {
+                self.partial.at_most(0)
+            },
             copies: f64::from(seeds + least) + f64::from(above) / f64::from(self.pieces.max(1)),
         }
     }
 
     pub(super) fn reply(&self, node: NodeId, silent: Silent) -> Swarm {
-        let Summary { seeds, partial, unknown, least, nobody, .. } = self.summary(silent);
-        Swarm { seeds, partial, unknown, least, nobody, rarest: self.rarest_for(node, seeds, unknown) }
+        let Summary {
+            seeds,
+            partial,
+            unknown,
+            least,
+            nobody,
+            ..
+        } = self.summary(silent);
+        Swarm {
+            seeds,
+            partial,
+            unknown,
+            least,
+            nobody,
+            rarest: self.rarest_for(node, seeds, unknown),
+        }
     }
 
     /// The rarest pieces that the machine lacks, ascending. Those without a known holder only where an unknown peer may have them:
     /// else they would crowd out the pieces that can be had.
     fn rarest_for(&self, node: NodeId, seeds: u32, unknown: u32) -> Vec<u32> {
-        let Some(Holder { holding: Holding::Partial(set, _), .. }) = self.holders.get(&node) else { return Vec::new() };
-        let skip = if seeds == 0 && unknown == 0 { self.partial.at_most(0) as usize } else { 0 };
+        let Some(Holder {
+            holding: Holding::Partial(set, _),
+            ..
+        }) = self.holders.get(&node)
+        else {
+            return Vec::new();
+        };
+        let skip = if seeds == 0 && unknown == 0 {
+            self.partial.at_most(0) as usize
+        } else {
+            0
+        };
         let order = self.partial.rarest().iter().skip(skip).take(RAREST_SCAN);
-        let mut rarest: Vec<u32> = order.copied().filter(|piece| !set.get(*piece)).take(MAX_RAREST).collect();
+        let mut rarest: Vec<u32> = order
+            .copied()
+            .filter(|piece| !set.get(*piece))
+            .take(MAX_RAREST)
+            .collect();
         rarest.sort_unstable();
         rarest
     }
@@ -347,13 +426,19 @@ impl Item {
     pub(super) fn last_held(&self, now: u32) -> Vec<LastHeld> {
         let mut ranges = self.lost.clone();
         let mut covered = Bitfield::new(self.pieces);
-        if let Some((node, _)) = self.holders.iter().find(|(_, holder)| matches!(holder.holding, Holding::Seed)) {
+        if let Some((node, _)) = self
+            .holders
+            .iter()
+            .find(|(_, holder)| matches!(holder.holding, Holding::Seed))
+        {
             ranges.set(0, self.pieces.saturating_sub(1), (*node, now));
             covered = Bitfield::full(self.pieces);
         }
         let held = self.pieces - self.partial.at_most(0);
         for (node, holder) in &self.holders {
-            let Holding::Partial(set, _) = &holder.holding else { continue };
+            let Holding::Partial(set, _) = &holder.holding else {
+                continue;
+            };
             if covered.is_full() || covered.count() >= held {
                 break;
             }
@@ -362,7 +447,10 @@ impl Item {
                 ranges.set(first, last, (*node, now));
             }
         }
-        ranges.iter().map(|(first, last, (node, at))| (first, last, *node, *at)).collect()
+        ranges
+            .iter()
+            .map(|(first, last, (node, at))| (first, last, *node, *at))
+            .collect()
     }
 
     #[cfg(test)]

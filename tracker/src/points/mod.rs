@@ -20,6 +20,7 @@ use p2p_wire::points::{Op, ReplyItem, Status};
 
 use crate::ids::{AccountId, NodeId};
 
+pub(crate) use item::runs;
 pub use item::{Applied, Change, Item, Silent, Summary};
 pub use ranges::Ranges;
 
@@ -87,18 +88,24 @@ impl Points {
 
     /// Notes that a machine is there, and how many machines of an account count from now on.
     pub fn hear(&mut self, reporter: Reporter, now: u32) {
-        let machine = self.machines.entry(reporter.node).or_insert_with(|| Machine {
-            account: reporter.account,
-            heard: now,
-            items: BTreeSet::new(),
-        });
+        let machine = self
+            .machines
+            .entry(reporter.node)
+            .or_insert_with(|| Machine {
+                account: reporter.account,
+                heard: now,
+                items: BTreeSet::new(),
+            });
         machine.heard = now;
     }
 
     /// The handle of an item, made if it has none. `None` when this content is known with another number of pieces, or handles ran out.
     pub fn register(&mut self, hash: InfoHash, pieces: u32) -> Option<u32> {
         if let Some(handle) = self.handles.get(&hash) {
-            let same = self.items.get(handle).is_some_and(|(_, item)| item.pieces() == pieces);
+            let same = self
+                .items
+                .get(handle)
+                .is_some_and(|(_, item)| item.pieces() == pieces);
             return same.then_some(*handle);
         }
         let handle = self.next_handle;
@@ -114,8 +121,17 @@ impl Points {
     }
 
     /// Takes one item's part of a report. [`Points::hear`] comes first; a machine that was not heard of is told [`Applied::Unknown`].
-    pub fn apply(&mut self, reporter: Reporter, handle: u32, update: Update<'_>, now: u32) -> Applied {
-        let (Some((_, item)), Some(machine)) = (self.items.get_mut(&handle), self.machines.get_mut(&reporter.node)) else {
+    pub fn apply(
+        &mut self,
+        reporter: Reporter,
+        handle: u32,
+        update: Update<'_>,
+        now: u32,
+    ) -> Applied {
+        let (Some((_, item)), Some(machine)) = (
+            self.items.get_mut(&handle),
+            self.machines.get_mut(&reporter.node),
+        ) else {
             return Applied::Unknown;
         };
         let applied = item.apply(reporter, update, self.account_cap, now);
@@ -130,19 +146,32 @@ impl Points {
     /// The answer for one item. `silent`: the peers of the swarm that report no pieces.
     pub fn reply(&self, handle: u32, node: NodeId, silent: Silent) -> ReplyItem {
         match self.items.get(&handle) {
-            Some((_, item)) => ReplyItem { handle, status: Status::Ok(item.reply(node, silent)) },
-            None => ReplyItem { handle: 0, status: Status::Unknown },
+            Some((_, item)) => ReplyItem {
+                handle,
+                status: Status::Ok(item.reply(node, silent)),
+            },
+            None => ReplyItem {
+                handle: 0,
+                status: Status::Unknown,
+            },
         }
     }
 
     /// The item of a content, if any machine reported on it.
     pub fn item(&self, hash: &InfoHash) -> Option<&Item> {
-        self.handles.get(hash).and_then(|handle| self.items.get(handle)).map(|(_, item)| item)
+        self.handles
+            .get(hash)
+            .and_then(|handle| self.items.get(handle))
+            .map(|(_, item)| item)
     }
 
     /// What a machine holds: the contents, and for each whether it has all.
     pub fn contents_of(&self, node: NodeId) -> Vec<(InfoHash, bool)> {
-        let items = self.machines.get(&node).into_iter().flat_map(|machine| &machine.items);
+        let items = self
+            .machines
+            .get(&node)
+            .into_iter()
+            .flat_map(|machine| &machine.items);
         items
             .filter_map(|handle| self.items.get(handle))
             .map(|(hash, item)| (*hash, item.is_seed(node)))
@@ -162,7 +191,10 @@ impl Points {
             .filter(|(_, machine)| now.saturating_sub(machine.heard) > SILENCE)
             .map(|(node, _)| *node)
             .collect();
-        silent.into_iter().filter_map(|node| self.leave(node, now)).collect()
+        silent
+            .into_iter()
+            .filter_map(|node| self.leave(node, now))
+            .collect()
     }
 
     /// Takes a machine away; says what it held.
@@ -176,12 +208,20 @@ impl Points {
                 contents.push(*hash);
             }
         }
-        Some((Reporter { account: machine.account, node }, contents))
+        Some((
+            Reporter {
+                account: machine.account,
+                node,
+            },
+            contents,
+        ))
     }
 
     /// Forgets a content that is published no more.
     pub fn forget(&mut self, hash: &InfoHash) {
-        let Some(handle) = self.handles.remove(hash) else { return };
+        let Some(handle) = self.handles.remove(hash) else {
+            return;
+        };
         if let Some((_, item)) = self.items.remove(&handle) {
             for node in item.nodes() {
                 if let Some(machine) = self.machines.get_mut(&node) {
@@ -218,12 +258,18 @@ impl Points {
             assert_eq!(self.handles.get(hash), Some(handle));
             item.check_invariants(self.account_cap);
             for node in item.nodes() {
-                assert!(self.machines[&node].items.contains(handle), "{node:?} does not list item {handle}");
+                assert!(
+                    self.machines[&node].items.contains(handle),
+                    "{node:?} does not list item {handle}"
+                );
             }
         }
         for (node, machine) in &self.machines {
             for handle in &machine.items {
-                assert!(self.items[handle].1.holds(*node), "item {handle} does not know {node:?}");
+                assert!(
+                    self.items[handle].1.holds(*node),
+                    "item {handle} does not know {node:?}"
+                );
             }
         }
     }

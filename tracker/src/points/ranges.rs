@@ -13,7 +13,9 @@ pub struct Ranges<T> {
 
 impl<T> Default for Ranges<T> {
     fn default() -> Self {
-        Self { runs: BTreeMap::new() }
+        Self {
+            runs: BTreeMap::new(),
+        }
     }
 }
 
@@ -27,7 +29,11 @@ impl<T: Clone + PartialEq> Ranges<T> {
         if let Some(next) = last.checked_add(1) {
             self.cut(next);
         }
-        let inside: Vec<u32> = self.runs.range(first..=last).map(|(start, _)| *start).collect();
+        let inside: Vec<u32> = self
+            .runs
+            .range(first..=last)
+            .map(|(start, _)| *start)
+            .collect();
         for start in inside {
             self.runs.remove(&start);
         }
@@ -50,14 +56,20 @@ impl<T: Clone + PartialEq> Ranges<T> {
 
     /// The runs, ascending: first piece, last piece inclusive, value.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u32, &T)> {
-        self.runs.iter().map(|(first, (last, value))| (*first, *last, value))
+        self.runs
+            .iter()
+            .map(|(first, (last, value))| (*first, *last, value))
     }
 
     /// What is known from `first` to `last`, inclusive: runs that cover it without a gap, `None` where nothing is known.
     pub fn within(&self, first: u32, last: u32) -> Vec<(u32, u32, Option<&T>)> {
         let mut out = Vec::new();
         let mut at = first;
-        let from = self.runs.range(..=first).next_back().map_or(first, |(start, _)| *start);
+        let from = self
+            .runs
+            .range(..=first)
+            .next_back()
+            .map_or(first, |(start, _)| *start);
         for (&start, (end, value)) in self.runs.range(from..=last) {
             if *end < at {
                 continue;
@@ -102,7 +114,13 @@ mod tests {
         ranges.set(8, 9, 'b');
         assert_eq!(
             ranges.within(0, 10),
-            [(0, 1, None), (2, 5, Some(&'a')), (6, 7, None), (8, 9, Some(&'b')), (10, 10, None)]
+            [
+                (0, 1, None),
+                (2, 5, Some(&'a')),
+                (6, 7, None),
+                (8, 9, Some(&'b')),
+                (10, 10, None)
+            ]
         );
         assert_eq!(ranges.within(3, 4), [(3, 4, Some(&'a'))]);
         assert_eq!(ranges.within(6, 6), [(6, 6, None)]);

@@ -7,12 +7,19 @@ use super::*;
 const HASH: InfoHash = InfoHash([7; 20]);
 
 fn reporter(node: u32) -> Reporter {
-    Reporter { account: AccountId(node % 10 + 1), node: NodeId(node) }
+    Reporter {
+        account: AccountId(node % 10 + 1),
+        node: NodeId(node),
+    }
 }
 
 /// The pieces that a drawing such as `*_**` has.
 fn drawn(drawing: &str) -> Vec<u32> {
-    (0u32..).zip(drawing.bytes()).filter(|(_, byte)| *byte == b'*').map(|(piece, _)| piece).collect()
+    (0u32..)
+        .zip(drawing.bytes())
+        .filter(|(_, byte)| *byte == b'*')
+        .map(|(piece, _)| piece)
+        .collect()
 }
 
 fn bitmap(pieces: &[u32], len: u32) -> Vec<u8> {
@@ -29,7 +36,14 @@ fn swarm(drawings: &[&str]) -> (Points, u32) {
     let mut points = Points::new(1, 100);
     let handle = points.register(HASH, len).unwrap();
     for (node, drawing) in (1..).zip(drawings) {
-        let applied = send(&mut points, handle, node, Op::Full(bitmap(&drawn(drawing), len)), &drawn(drawing), 0);
+        let applied = send(
+            &mut points,
+            handle,
+            node,
+            Op::Full(bitmap(&drawn(drawing), len)),
+            &drawn(drawing),
+            0,
+        );
         assert!(matches!(applied, Applied::Ok(_)));
     }
     (points, handle)
@@ -38,7 +52,11 @@ fn swarm(drawings: &[&str]) -> (Points, u32) {
 /// Reports `op`, with `held` as the reporter's set after it.
 fn send(points: &mut Points, handle: u32, node: u32, op: Op, held: &[u32], now: u32) -> Applied {
     points.hear(reporter(node), now);
-    let update = Update { op: &op, held: held.len() as u32, checksum: checksum(held.iter().copied()) };
+    let update = Update {
+        op: &op,
+        held: held.len() as u32,
+        checksum: checksum(held.iter().copied()),
+    };
     let applied = points.apply(reporter(node), handle, update, now);
     points.check_invariants();
     applied
@@ -60,50 +78,106 @@ fn names_the_rarest_pieces_that_the_reporter_lacks() {
     ]);
     let told = status(&points, handle, 1);
     assert_eq!(told.rarest, [2, 3, 4]);
-    assert_eq!((told.seeds, told.partial, told.least, told.nobody), (0, 3, 0, 3));
+    assert_eq!(
+        (told.seeds, told.partial, told.least, told.nobody),
+        (0, 3, 0, 3)
+    );
     // A peer that does not report may have what nobody is known to hold.
-    let silent = Silent { seeds: 0, leeches: 1 };
-    let Status::Ok(told) = points.reply(handle, NodeId(3), silent).status else { panic!() };
+    let silent = Silent {
+        seeds: 0,
+        leeches: 1,
+    };
+    let Status::Ok(told) = points.reply(handle, NodeId(3), silent).status else {
+        panic!()
+    };
     assert_eq!((told.rarest, told.unknown), (vec![5, 6, 7], 1));
 }
 
 #[test]
 fn a_seed_leaves_no_piece_without_a_holder() {
     let (mut points, handle) = swarm(&["**______"]);
-    assert_eq!(send(&mut points, handle, 2, Op::Seed, &[], 0), Applied::Ok(Change::Seed(false)));
+    assert_eq!(
+        send(&mut points, handle, 2, Op::Seed, &[], 0),
+        Applied::Ok(Change::Seed(false))
+    );
     let summary = points.item(&HASH).unwrap().summary(Silent::default());
-    assert_eq!((summary.seeds, summary.partial, summary.least, summary.most, summary.nobody), (1, 1, 1, 2, 0));
+    assert_eq!(
+        (
+            summary.seeds,
+            summary.partial,
+            summary.least,
+            summary.most,
+            summary.nobody
+        ),
+        (1, 1, 1, 2, 0)
+    );
     assert!((summary.copies - 1.25).abs() < 1e-9);
-    assert_eq!(points.item(&HASH).unwrap().counts(Silent::default()), [(2, 2), (6, 1)]);
+    assert_eq!(
+        points.item(&HASH).unwrap().counts(Silent::default()),
+        [(2, 2), (6, 1)]
+    );
 }
 
 #[test]
 fn the_last_added_piece_makes_a_seed() {
     let (mut points, handle) = swarm(&["***_"]);
-    assert_eq!(send(&mut points, handle, 1, Op::Add(vec![3]), &[0, 1, 2, 3], 0), Applied::Ok(Change::Seed(true)));
-    assert_eq!(send(&mut points, handle, 1, Op::Keep, &[0, 1, 2, 3], 0), Applied::Ok(Change::None));
-    assert_eq!(send(&mut points, handle, 1, Op::Remove(vec![0]), &[1, 2, 3], 0), Applied::Ok(Change::None));
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Add(vec![3]), &[0, 1, 2, 3], 0),
+        Applied::Ok(Change::Seed(true))
+    );
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Keep, &[0, 1, 2, 3], 0),
+        Applied::Ok(Change::None)
+    );
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Remove(vec![0]), &[1, 2, 3], 0),
+        Applied::Ok(Change::None)
+    );
     assert_eq!(status(&points, handle, 1).nobody, 1);
 }
 
 #[test]
 fn a_retried_add_is_harmless_and_a_lost_one_asks_for_all() {
     let (mut points, handle) = swarm(&["*_____"]);
-    assert_eq!(send(&mut points, handle, 1, Op::Add(vec![2]), &[0, 2], 0), Applied::Ok(Change::Pieces(vec![2])));
-    assert_eq!(send(&mut points, handle, 1, Op::Add(vec![2]), &[0, 2], 0), Applied::Ok(Change::None));
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Add(vec![2]), &[0, 2], 0),
+        Applied::Ok(Change::Pieces(vec![2]))
+    );
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Add(vec![2]), &[0, 2], 0),
+        Applied::Ok(Change::None)
+    );
     // The report that added 3 never arrived.
-    assert_eq!(send(&mut points, handle, 1, Op::Add(vec![4]), &[0, 2, 3, 4], 0), Applied::Resync);
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Add(vec![4]), &[0, 2, 3, 4], 0),
+        Applied::Resync
+    );
     let all = [0, 2, 3, 4];
-    assert_eq!(send(&mut points, handle, 1, Op::Full(bitmap(&all, 6)), &all, 0), Applied::Ok(Change::Replaced(4)));
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Full(bitmap(&all, 6)), &all, 0),
+        Applied::Ok(Change::Replaced(4))
+    );
 }
 
 #[test]
 fn sets_that_do_not_fit_the_item_ask_for_all() {
     let (mut points, handle) = swarm(&["*_____"]);
-    assert_eq!(send(&mut points, handle, 1, Op::Add(vec![6]), &[0, 6], 0), Applied::Resync);
-    assert_eq!(send(&mut points, handle, 1, Op::Full(vec![0xff]), &[], 0), Applied::Resync);
-    assert_eq!(send(&mut points, handle, 1, Op::Full(vec![]), &[], 0), Applied::Resync);
-    assert_eq!(send(&mut points, handle + 1, 1, Op::Keep, &[], 0), Applied::Unknown);
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Add(vec![6]), &[0, 6], 0),
+        Applied::Resync
+    );
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Full(vec![0xff]), &[], 0),
+        Applied::Resync
+    );
+    assert_eq!(
+        send(&mut points, handle, 1, Op::Full(vec![]), &[], 0),
+        Applied::Resync
+    );
+    assert_eq!(
+        send(&mut points, handle + 1, 1, Op::Keep, &[], 0),
+        Applied::Unknown
+    );
     assert_eq!(points.register(HASH, 7), None);
 }
 
@@ -111,16 +185,30 @@ fn sets_that_do_not_fit_the_item_ask_for_all() {
 fn the_machines_of_one_account_are_capped() {
     let mut points = Points::new(1, 2);
     let handle = points.register(HASH, 4).unwrap();
-    let same = |node| Reporter { account: AccountId(1), node: NodeId(node) };
-    let seed = Update { op: &Op::Seed, held: 4, checksum: 0 };
+    let same = |node| Reporter {
+        account: AccountId(1),
+        node: NodeId(node),
+    };
+    let seed = Update {
+        op: &Op::Seed,
+        held: 4,
+        checksum: 0,
+    };
     for node in 1..=3 {
         points.hear(same(node), 0);
         let applied = points.apply(same(node), handle, seed, 0);
         assert_eq!(applied == Applied::Unknown, node == 3);
-        assert_eq!(points.apply(same(1), handle, seed, 0), Applied::Ok(Change::None), "a machine counts once");
+        assert_eq!(
+            points.apply(same(1), handle, seed, 0),
+            Applied::Ok(Change::None),
+            "a machine counts once"
+        );
         points.check_invariants();
     }
-    assert_eq!(points.item(&HASH).unwrap().summary(Silent::default()).seeds, 2);
+    assert_eq!(
+        points.item(&HASH).unwrap().summary(Silent::default()).seeds,
+        2
+    );
 }
 
 #[test]
@@ -131,7 +219,13 @@ fn a_silent_machine_is_gone_from_all_its_items_and_remembered_as_the_last_holder
     assert_eq!(gone, [(reporter(1), vec![HASH])]);
     points.check_invariants();
     assert_eq!(status(&points, handle, 2).nobody, 3);
-    let lost: Vec<_> = points.item(&HASH).unwrap().lost().iter().map(|(a, b, (n, _))| (a, b, *n)).collect();
+    let lost: Vec<_> = points
+        .item(&HASH)
+        .unwrap()
+        .lost()
+        .iter()
+        .map(|(a, b, (n, _))| (a, b, *n))
+        .collect();
     assert_eq!(lost, [(0, 0, NodeId(1))]);
 }
 
@@ -140,12 +234,21 @@ fn held_names_a_machine_for_every_piece_that_was_ever_held() {
     let (mut points, handle) = swarm(&["**____", "_**___"]);
     send(&mut points, handle, 1, Op::Leave, &[], 50);
     let held = points.take_held(60);
-    assert_eq!(held, [(HASH, vec![(0, 0, NodeId(1), 50), (1, 2, NodeId(2), 60)])]);
+    assert_eq!(
+        held,
+        [(HASH, vec![(0, 0, NodeId(1), 50), (1, 2, NodeId(2), 60)])]
+    );
     assert_eq!(points.take_held(70), []);
     points.leave(NodeId(2), 80);
     assert_eq!(points.take_held(90).len(), 1);
-    assert!(points.item(&HASH).is_none(), "an item that nobody holds is dropped");
-    assert!(points.register(HASH, 6).unwrap() > handle, "a handle is never given twice");
+    assert!(
+        points.item(&HASH).is_none(),
+        "an item that nobody holds is dropped"
+    );
+    assert!(
+        points.register(HASH, 6).unwrap() > handle,
+        "a handle is never given twice"
+    );
     points.check_invariants();
 }
 
@@ -168,7 +271,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let pieces = || prop::collection::btree_set(0u32..14, 0..6).prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let pieces = || {
+        prop::collection::btree_set(0u32..14, 0..6)
+            .prop_map(|set| set.into_iter().collect::<Vec<_>>())
+    };
     let op = prop_oneof![
         Just(Op::Keep),
         Just(Op::Seed),

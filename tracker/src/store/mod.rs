@@ -68,7 +68,12 @@ pub trait Store: Send + Sync + 'static {
     /// Makes an account; refused when the name is taken or the invitation is not good.
     fn create_account(&self, new: NewAccount) -> Answer<'_, AccountRow>;
     /// Sets a password and ends all logins of the account but `except`.
-    fn set_password(&self, account: AccountId, hash: String, except: Option<SecretHash>) -> Answer<'_, ()>;
+    fn set_password(
+        &self,
+        account: AccountId,
+        hash: String,
+        except: Option<SecretHash>,
+    ) -> Answer<'_, ()>;
     /// Makes every earlier passkey of the account invalid.
     fn rotate_passkey(&self, account: AccountId) -> Answer<'_, AccountRow>;
     /// Disables (and ends all logins) or enables an account.
@@ -90,7 +95,12 @@ pub trait Store: Send + Sync + 'static {
     /// Publishes; refused when the share belongs to another machine.
     fn publish(&self, new: NewFile) -> Answer<'_, (FileRow, bool)>;
     /// Takes this machine's part of the account's entries of that content away; an entry goes with its last machine. Answers what is gone.
-    fn unpublish(&self, account: AccountId, node: NodeId, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>>;
+    fn unpublish(
+        &self,
+        account: AccountId,
+        node: NodeId,
+        info_hash: InfoHash,
+    ) -> Answer<'_, Vec<FileRow>>;
     /// Changes tags or visibility of the account's entries of that content.
     fn patch(
         &self,
@@ -104,7 +114,13 @@ pub trait Store: Send + Sync + 'static {
     /// All entries of a content, newest first.
     fn entries_of(&self, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>>;
     /// One version of a name, the newest if none is given.
-    fn named(&self, owner: String, share: String, entry: String, version: Option<u32>) -> Answer<'_, Option<FileRow>>;
+    fn named(
+        &self,
+        owner: String,
+        share: String,
+        entry: String,
+        version: Option<u32>,
+    ) -> Answer<'_, Option<FileRow>>;
     /// The raw `info` dictionary.
     fn info(&self, info_hash: InfoHash) -> Answer<'_, Option<Vec<u8>>>;
 

@@ -286,9 +286,16 @@ impl LogQuery {
     /// Whether `line` is one of those asked for, `before` and `limit` aside.
     pub fn matches(&self, line: &LogLine) -> bool {
         let name = line.name.as_deref().unwrap_or_default();
-        self.info_hash.is_none_or(|hash| line.info_hash == Some(hash))
-            && self.file.as_ref().is_none_or(|file| name.to_lowercase().contains(&file.to_lowercase()))
-            && self.account.as_ref().is_none_or(|account| line.account.as_ref() == Some(account))
+        self.info_hash
+            .is_none_or(|hash| line.info_hash == Some(hash))
+            && self
+                .file
+                .as_ref()
+                .is_none_or(|file| name.to_lowercase().contains(&file.to_lowercase()))
+            && self
+                .account
+                .as_ref()
+                .is_none_or(|account| line.account.as_ref() == Some(account))
             && (!self.publishes || matches!(line.event.as_str(), "published" | "unpublished"))
     }
 }

@@ -82,7 +82,12 @@ impl Swarms {
         let full = self.full(announce.account, caps);
         let mut shard = self.shard(&hash);
         if announce.stopped && !shard.contains_key(&hash) {
-            return Ok(Announced { change: Change::None, node: None, counts: Counts::default(), peers: Vec::new() });
+            return Ok(Announced {
+                change: Change::None,
+                node: None,
+                counts: Counts::default(),
+                peers: Vec::new(),
+            });
         }
         let swarm = shard.entry(hash).or_default();
         if let Some(full) = full
@@ -94,18 +99,33 @@ impl Swarms {
         let before = swarm.len();
         let (change, node) = swarm.announce(announce);
         let grown = swarm.len() as i32 - before as i32;
-        let peers = if announce.stopped { Vec::new() } else { swarm.sample(announce, want, random) };
+        let peers = if announce.stopped {
+            Vec::new()
+        } else {
+            swarm.sample(announce, want, random)
+        };
         let counts = swarm.counts();
         if swarm.is_empty() {
             shard.remove(&hash);
         }
         drop(shard);
         self.count(announce.account, grown);
-        Ok(Announced { change, node, counts, peers })
+        Ok(Announced {
+            change,
+            node,
+            counts,
+            peers,
+        })
     }
 
     /// Takes what a machine reports: it is a peer at `row`'s address. Answers what changed and the peers that report no points.
-    pub fn report(&self, hash: InfoHash, row: &Announce, node: NodeId, caps: Caps) -> Result<(Change, Silent), Full> {
+    pub fn report(
+        &self,
+        hash: InfoHash,
+        row: &Announce,
+        node: NodeId,
+        caps: Caps,
+    ) -> Result<(Change, Silent), Full> {
         let full = self.full(row.account, caps);
         let mut shard = self.shard(&hash);
         let swarm = shard.entry(hash).or_default();
@@ -133,7 +153,9 @@ impl Swarms {
     /// Takes a machine out of a swarm; true if it was there.
     pub fn leave(&self, hash: InfoHash, node: NodeId) -> bool {
         let mut shard = self.shard(&hash);
-        let Some(swarm) = shard.get_mut(&hash) else { return false };
+        let Some(swarm) = shard.get_mut(&hash) else {
+            return false;
+        };
         let left = swarm.leave(node);
         if swarm.is_empty() {
             shard.remove(&hash);
@@ -147,17 +169,26 @@ impl Swarms {
 
     /// Seeds, leeches, completions.
     pub fn counts(&self, hash: &InfoHash) -> Counts {
-        self.shard(hash).get(hash).map(Swarm::counts).unwrap_or_default()
+        self.shard(hash)
+            .get(hash)
+            .map(Swarm::counts)
+            .unwrap_or_default()
     }
 
     /// Peers that report no points.
     pub fn silent(&self, hash: &InfoHash) -> Silent {
-        self.shard(hash).get(hash).map(Swarm::silent).unwrap_or_default()
+        self.shard(hash)
+            .get(hash)
+            .map(Swarm::silent)
+            .unwrap_or_default()
     }
 
     /// Up to `want` peers, for one who is not in the swarm yet.
     pub fn peers(&self, hash: &InfoHash, want: u32, random: u64) -> Vec<Row> {
-        self.shard(hash).get(hash).map(|swarm| swarm.peers(want, random)).unwrap_or_default()
+        self.shard(hash)
+            .get(hash)
+            .map(|swarm| swarm.peers(want, random))
+            .unwrap_or_default()
     }
 
     /// Takes away what expired; one swarm at a time is locked.
@@ -167,7 +198,9 @@ impl Swarms {
             let hashes: Vec<InfoHash> = lock(shard).keys().copied().collect();
             for hash in hashes {
                 let mut shard = lock(shard);
-                let Some(swarm) = shard.get_mut(&hash) else { continue };
+                let Some(swarm) = shard.get_mut(&hash) else {
+                    continue;
+                };
                 let removed = swarm.expire(now);
                 if swarm.is_empty() {
                     shard.remove(&hash);

@@ -15,9 +15,14 @@ pub struct Ident([u8; 20]);
 impl Ident {
     /// Of an announce.
     pub fn new(key: Option<&str>, peer_id: PeerId) -> Self {
-        let Some(key) = key.filter(|key| !key.is_empty()) else { return Self(peer_id.0) };
+        let Some(key) = key.filter(|key| !key.is_empty()) else {
+            return Self(peer_id.0);
+        };
         let mut ident = [0; 20];
-        ident.iter_mut().zip(key.bytes()).for_each(|(to, from)| *to = from);
+        ident
+            .iter_mut()
+            .zip(key.bytes())
+            .for_each(|(to, from)| *to = from);
         Self(ident)
     }
 }
@@ -142,14 +147,19 @@ impl Swarm {
 
     /// Whether the account has a peer at that address and port.
     pub fn knows_address(&self, announce: &Announce) -> bool {
-        self.by_place.contains_key(&(announce.account, announce.addr))
+        self.by_place
+            .contains_key(&(announce.account, announce.addr))
     }
 
     /// Takes an announce. `stopped` counts only from the same account and client.
     pub fn announce(&mut self, announce: &Announce) -> (Change, Option<NodeId>) {
         if announce.stopped {
-            let key = announce.ident.map(|ident| (announce.account, ident, announce.addr.ip()));
-            let Some(at) = key.and_then(|key| self.by_key.get(&key)).copied() else { return (Change::None, None) };
+            let key = announce
+                .ident
+                .map(|ident| (announce.account, ident, announce.addr.ip()));
+            let Some(at) = key.and_then(|key| self.by_key.get(&key)).copied() else {
+                return (Change::None, None);
+            };
             return (Change::Left, self.take(at).node);
         }
         let Some(at) = self.find(announce) else {
@@ -167,7 +177,14 @@ impl Swarm {
         let node = row.node;
         self.displace(&row);
         self.put(row);
-        (if completed { Change::Completed } else { Change::None }, node)
+        (
+            if completed {
+                Change::Completed
+            } else {
+                Change::None
+            },
+            node,
+        )
     }
 
     /// Takes what a machine reports of itself; it is the same peer as the client of its account at that address and port.
@@ -182,7 +199,11 @@ impl Swarm {
             row.expires = row.expires.max(report.expires);
             self.displace(&row);
             self.put(row);
-            return if completed { Change::Completed } else { Change::None };
+            return if completed {
+                Change::Completed
+            } else {
+                Change::None
+            };
         }
         let Some(at) = self.by_place.get(&(report.account, report.addr)).copied() else {
             self.put(Row::new(report, Some(node)));
@@ -196,12 +217,18 @@ impl Swarm {
         row.node = Some(node);
         row.expires = row.expires.max(report.expires);
         self.put(row);
-        if completed { Change::Completed } else { Change::None }
+        if completed {
+            Change::Completed
+        } else {
+            Change::None
+        }
     }
 
     /// Keeps the place of a machine.
     pub fn touch(&mut self, node: NodeId, expires: u32) {
-        let Some(at) = self.by_node.get(&node).copied() else { return };
+        let Some(at) = self.by_node.get(&node).copied() else {
+            return;
+        };
         let row = match at {
             At::Seed(index) => self.seeds.get_mut(index as usize),
             At::Leech(index) => self.leeches.get_mut(index as usize),
@@ -220,8 +247,15 @@ impl Swarm {
 
     /// Takes away what expired before `now`.
     pub fn expire(&mut self, now: u32) -> Vec<Removed> {
-        let old: Vec<At> = self.rows().filter(|(_, row)| row.expires < now).map(|(at, _)| at).collect();
-        old.into_iter().rev().map(|at| self.take(at).removed()).collect()
+        let old: Vec<At> = self
+            .rows()
+            .filter(|(_, row)| row.expires < now)
+            .map(|(at, _)| at)
+            .collect();
+        old.into_iter()
+            .rev()
+            .map(|at| self.take(at).removed())
+            .collect()
     }
 
     /// How many there are.
@@ -237,13 +271,18 @@ impl Swarm {
     /// The peers that report no points.
     pub fn silent(&self) -> Silent {
         let counts = self.counts();
-        Silent { seeds: counts.seeds - self.reporting.seeds, leeches: counts.leeches - self.reporting.leeches }
+        Silent {
+            seeds: counts.seeds - self.reporting.seeds,
+            leeches: counts.leeches - self.reporting.leeches,
+        }
     }
 
     /// Up to `want` peers for the one that announced: leeches alone for a seed, never its own address.
     pub fn sample(&self, announce: &Announce, want: u32, random: u64) -> Vec<Row> {
         let seeds: &[Row] = if announce.seed { &[] } else { &self.seeds };
-        sample(&self.leeches, seeds, want, random, |row| row.addr != announce.addr)
+        sample(&self.leeches, seeds, want, random, |row| {
+            row.addr != announce.addr
+        })
     }
 
     /// Up to `want` peers for one who is not among them.
@@ -252,15 +291,26 @@ impl Swarm {
     }
 
     fn find(&self, announce: &Announce) -> Option<At> {
-        let by_key = announce.ident.and_then(|ident| self.by_key.get(&(announce.account, ident, announce.addr.ip())));
-        by_key.or_else(|| self.by_place.get(&(announce.account, announce.addr))).copied()
+        let by_key = announce.ident.and_then(|ident| {
+            self.by_key
+                .get(&(announce.account, ident, announce.addr.ip()))
+        });
+        by_key
+            .or_else(|| self.by_place.get(&(announce.account, announce.addr)))
+            .copied()
     }
 
     /// All rows in the order of the lists; taken from the back, the places before stay true.
     fn rows(&self) -> impl Iterator<Item = (At, &Row)> {
         let seeds = (0..).zip(&self.seeds).map(|(at, row)| (At::Seed(at), row));
-        let leeches = (0..).zip(&self.leeches).map(|(at, row)| (At::Leech(at), row));
-        seeds.chain(leeches).chain((0..).zip(&self.hidden).map(|(at, row)| (At::Hidden(at), row)))
+        let leeches = (0..)
+            .zip(&self.leeches)
+            .map(|(at, row)| (At::Leech(at), row));
+        seeds.chain(leeches).chain(
+            (0..)
+                .zip(&self.hidden)
+                .map(|(at, row)| (At::Hidden(at), row)),
+        )
     }
 
     /// Makes way for `row`, which is in no list: another client of the account that was at its address and port, or that has its name, is
@@ -325,7 +375,11 @@ impl Swarm {
 
     fn count_reporting(&mut self, row: &Row, by: i32) {
         if row.node.is_some() {
-            let count = if row.seed { &mut self.reporting.seeds } else { &mut self.reporting.leeches };
+            let count = if row.seed {
+                &mut self.reporting.seeds
+            } else {
+                &mut self.reporting.leeches
+            };
             *count = count.saturating_add_signed(by);
         }
     }
@@ -341,28 +395,61 @@ impl Swarm {
                 At::Hidden(_) => row.addr.port() == 0,
             };
             assert!(right, "{row:?} is in the wrong list");
-            assert!(row.key().is_none_or(|key| self.by_key[&key] == *at), "{row:?} is not found by key");
-            assert!(row.addr.port() == 0 || self.by_place[&row.place()] == *at, "{row:?} is not found by place");
+            assert!(
+                row.key().is_none_or(|key| self.by_key[&key] == *at),
+                "{row:?} is not found by key"
+            );
+            assert!(
+                row.addr.port() == 0 || self.by_place[&row.place()] == *at,
+                "{row:?} is not found by place"
+            );
             if let Some(node) = row.node {
                 assert_eq!(self.by_node[&node], *at, "{row:?} is not found by machine");
-                *(if row.seed { &mut reporting.seeds } else { &mut reporting.leeches }) += 1;
+                *(if row.seed {
+                    &mut reporting.seeds
+                } else {
+                    &mut reporting.leeches
+                }) += 1;
             }
         }
         assert_eq!(reporting, self.reporting);
-        assert_eq!(self.by_node.len(), rows.iter().filter(|(_, row)| row.node.is_some()).count());
-        assert_eq!(self.by_key.len(), rows.iter().filter(|(_, row)| row.ident.is_some()).count());
+        assert_eq!(
+            self.by_node.len(),
+            rows.iter().filter(|(_, row)| row.node.is_some()).count()
+        );
+        assert_eq!(
+            self.by_key.len(),
+            rows.iter().filter(|(_, row)| row.ident.is_some()).count()
+        );
         assert_eq!(self.by_place.len(), self.seeds.len() + self.leeches.len());
     }
 }
 
 impl Row {
     fn new(announce: &Announce, node: Option<NodeId>) -> Self {
-        let Announce { account, ident, peer_id, addr, seed, expires, .. } = *announce;
-        Self { account, ident, peer_id, addr, seed, node, expires }
+        let Announce {
+            account,
+            ident,
+            peer_id,
+            addr,
+            seed,
+            expires,
+            ..
+        } = *announce;
+        Self {
+            account,
+            ident,
+            peer_id,
+            addr,
+            seed,
+            node,
+            expires,
+        }
     }
 
     fn key(&self) -> Option<Key> {
-        self.ident.map(|ident| (self.account, ident, self.addr.ip()))
+        self.ident
+            .map(|ident| (self.account, ident, self.addr.ip()))
     }
 
     fn place(&self) -> Place {
@@ -370,26 +457,45 @@ impl Row {
     }
 
     fn removed(&self) -> Removed {
-        Removed { account: self.account, node: self.node }
+        Removed {
+            account: self.account,
+            node: self.node,
+        }
     }
 }
 
 /// Up to `want` rows of two lists taken as one, that `fits` agrees to: two windows at random places, so the cost is that of the answer
 /// however large the swarm, and peers that joined together do not meet only each other.
-fn sample(first: &[Row], second: &[Row], want: u32, random: u64, fits: impl Fn(&Row) -> bool) -> Vec<Row> {
+fn sample(
+    first: &[Row],
+    second: &[Row],
+    want: u32,
+    random: u64,
+    fits: impl Fn(&Row) -> bool,
+) -> Vec<Row> {
     let len = first.len() + second.len();
     let want = want as usize;
     let row = |at: usize| first.get(at).or_else(|| second.get(at - first.len()));
     // One more than wanted, because at most one row is the asker itself.
     if len <= want + 1 {
-        return (0..len).filter_map(row).filter(|row| fits(row)).take(want).cloned().collect();
+        return (0..len)
+            .filter_map(row)
+            .filter(|row| fits(row))
+            .take(want)
+            .cloned()
+            .collect();
     }
     let (half, window) = (len / 2, (want + 1).div_ceil(2));
     let offset = |random: u32, room: usize| random as usize % (room.saturating_sub(window) + 1);
     let low = offset(random as u32, half);
     let high = half + offset((random >> 32) as u32, len - half);
     let windows = (low..(low + window).min(half)).chain(high..(high + window).min(len));
-    windows.filter_map(row).filter(|row| fits(row)).take(want).cloned().collect()
+    windows
+        .filter_map(row)
+        .filter(|row| fits(row))
+        .take(want)
+        .cloned()
+        .collect()
 }
 
 #[cfg(test)]
@@ -449,7 +555,11 @@ mod tests {
             assert_eq!(ports(&rows).len(), 50, "no peer twice");
             seen.extend(ports(&rows));
         }
-        assert!(!seen.contains(&2) && seen.len() > 990, "{} of 999 seen", seen.len());
+        assert!(
+            !seen.contains(&2) && seen.len() > 990,
+            "{} of 999 seen",
+            seen.len()
+        );
     }
 
     #[test]
@@ -457,10 +567,19 @@ mod tests {
         let mut swarm = swarm("");
         let leech = peer(1, "10.0.0.1:5", false);
         swarm.announce(&leech);
-        let stop = Announce { stopped: true, ..leech };
+        let stop = Announce {
+            stopped: true,
+            ..leech
+        };
         for other in [
-            Announce { account: AccountId(2), ..stop },
-            Announce { ident: Some(Ident([2; 20])), ..stop },
+            Announce {
+                account: AccountId(2),
+                ..stop
+            },
+            Announce {
+                ident: Some(Ident([2; 20])),
+                ..stop
+            },
         ] {
             assert_eq!(swarm.announce(&other).0, Change::None);
         }
@@ -471,27 +590,58 @@ mod tests {
     #[test]
     fn completed_counts_only_from_leech_to_seed() {
         let mut swarm = swarm("");
-        let done = Announce { completed: true, ..peer(1, "10.0.0.1:5", true) };
+        let done = Announce {
+            completed: true,
+            ..peer(1, "10.0.0.1:5", true)
+        };
         assert_eq!(swarm.announce(&done).0, Change::Joined);
         assert_eq!(swarm.announce(&done).0, Change::None);
         swarm.announce(&peer(1, "10.0.0.1:5", false));
         assert_eq!(swarm.announce(&done).0, Change::Completed);
-        assert_eq!(swarm.counts(), Counts { seeds: 1, leeches: 0, completed: 1 });
+        assert_eq!(
+            swarm.counts(),
+            Counts {
+                seeds: 1,
+                leeches: 0,
+                completed: 1
+            }
+        );
     }
 
     #[test]
     fn a_machine_that_announces_and_reports_is_one_peer() {
         let (mut swarm, node) = (Swarm::default(), NodeId(3));
         let announce = peer(1, "[2001:db8::1]:5", false);
-        let report = Announce { ident: None, peer_id: None, ..announce };
+        let report = Announce {
+            ident: None,
+            peer_id: None,
+            ..announce
+        };
         assert_eq!(swarm.report(&report, node), Change::Joined);
         assert_eq!(swarm.announce(&announce), (Change::None, Some(node)));
         assert_eq!(swarm.counts().leeches, 1);
         assert_eq!(swarm.silent(), Silent::default());
-        assert_eq!(swarm.report(&Announce { seed: true, ..report }, node), Change::Completed);
-        let after = Announce { completed: true, seed: true, ..announce };
+        assert_eq!(
+            swarm.report(
+                &Announce {
+                    seed: true,
+                    ..report
+                },
+                node
+            ),
+            Change::Completed
+        );
+        let after = Announce {
+            completed: true,
+            seed: true,
+            ..announce
+        };
         assert_eq!(swarm.announce(&after).0, Change::None, "counted once");
-        let moved = Announce { addr: "10.0.0.9:6".parse().unwrap(), seed: true, ..report };
+        let moved = Announce {
+            addr: "10.0.0.9:6".parse().unwrap(),
+            seed: true,
+            ..report
+        };
         assert_eq!(swarm.report(&moved, node), Change::None);
         assert_eq!(swarm.counts().seeds, 1);
         swarm.check_invariants();
@@ -503,14 +653,24 @@ mod tests {
     fn port_0_is_counted_and_not_handed_out() {
         let mut swarm = swarm("l");
         swarm.announce(&peer(9, "10.9.9.9:0", true));
-        assert_eq!(swarm.counts(), Counts { seeds: 1, leeches: 1, completed: 0 });
+        assert_eq!(
+            swarm.counts(),
+            Counts {
+                seeds: 1,
+                leeches: 1,
+                completed: 0
+            }
+        );
         assert_eq!(ports(&swarm.peers(50, 0)), [1].into());
     }
 
     #[test]
     fn what_is_not_heard_of_expires() {
         let mut swarm = swarm("sl");
-        swarm.announce(&Announce { expires: 200, ..peer(9, "10.9.9.9:9", true) });
+        swarm.announce(&Announce {
+            expires: 200,
+            ..peer(9, "10.9.9.9:9", true)
+        });
         assert_eq!(swarm.expire(100), []);
         assert_eq!(swarm.expire(101).len(), 2);
         swarm.check_invariants();

@@ -34,12 +34,22 @@ pub(super) fn load(db: &Connection, changes: &mut Changes) -> Result<(), StoreEr
     Ok(())
 }
 
-pub(super) fn password(db: &Connection, username: &str) -> Result<Option<(AccountId, String)>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT id, password FROM accounts WHERE username = ?1")?;
-    Ok(statement.query_row([username], |row| Ok((AccountId(row.get(0)?), row.get(1)?))).optional()?)
+pub(super) fn password(
+    db: &Connection,
+    username: &str,
+) -> Result<Option<(AccountId, String)>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT id, password FROM accounts WHERE username = ?1")?;
+    Ok(statement
+        .query_row([username], |row| Ok((AccountId(row.get(0)?), row.get(1)?)))
+        .optional()?)
 }
 
-pub(super) fn create(db: &Connection, changes: &mut Changes, new: &NewAccount) -> Result<AccountRow, StoreError> {
+pub(super) fn create(
+    db: &Connection,
+    changes: &mut Changes,
+    new: &NewAccount,
+) -> Result<AccountRow, StoreError> {
     if let Some(code) = new.invite {
         // Before the name is looked at: without an invitation nobody learns which names exist.
         let used = db.execute(
@@ -47,8 +57,13 @@ pub(super) fn create(db: &Connection, changes: &mut Changes, new: &NewAccount) -
             (&code.0[..], &new.username, new.now),
         )?;
         if used == 0 {
-            let refusal = Refusal::new(ProblemType::BadInvite, "that invitation does not exist, was used or has expired");
-            return Err(refusal.hint("Ask the tracker's administrator for a new one (p2p-tracker invite).").into());
+            let refusal = Refusal::new(
+                ProblemType::BadInvite,
+                "that invitation does not exist, was used or has expired",
+            );
+            return Err(refusal
+                .hint("Ask the tracker's administrator for a new one (p2p-tracker invite).")
+                .into());
         }
     }
     let made = db.execute(
@@ -56,20 +71,40 @@ pub(super) fn create(db: &Connection, changes: &mut Changes, new: &NewAccount) -
         (&new.username, &new.password_hash, new.admin, new.now),
     )?;
     if made == 0 {
-        let refusal = Refusal::new(ProblemType::NameTaken, format!("the name `{}` is taken", new.username));
-        return Err(refusal.hint("Choose another name, or log in if it is yours.").into());
+        let refusal = Refusal::new(
+            ProblemType::NameTaken,
+            format!("the name `{}` is taken", new.username),
+        );
+        return Err(refusal
+            .hint("Choose another name, or log in if it is yours.")
+            .into());
     }
-    let id = u32::try_from(db.last_insert_rowid()).map_err(|_| StoreError::Database("too many accounts".to_owned()))?;
+    let id = u32::try_from(db.last_insert_rowid())
+        .map_err(|_| StoreError::Database("too many accounts".to_owned()))?;
     changed(db, changes, AccountId(id))
 }
 
-pub(super) fn set_password(db: &Connection, account: AccountId, hash: &str) -> Result<(), StoreError> {
-    db.execute("UPDATE accounts SET password = ?2 WHERE id = ?1", (account.0, hash))?;
+pub(super) fn set_password(
+    db: &Connection,
+    account: AccountId,
+    hash: &str,
+) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE accounts SET password = ?2 WHERE id = ?1",
+        (account.0, hash),
+    )?;
     Ok(())
 }
 
-pub(super) fn rotate_passkey(db: &Connection, changes: &mut Changes, account: AccountId) -> Result<AccountRow, StoreError> {
-    db.execute("UPDATE accounts SET generation = generation + 1 WHERE id = ?1", [account.0])?;
+pub(super) fn rotate_passkey(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+) -> Result<AccountRow, StoreError> {
+    db.execute(
+        "UPDATE accounts SET generation = generation + 1 WHERE id = ?1",
+        [account.0],
+    )?;
     changed(db, changes, account)
 }
 
@@ -79,18 +114,29 @@ pub(super) fn set_disabled(
     account: AccountId,
     disabled: bool,
 ) -> Result<AccountRow, StoreError> {
-    db.execute("UPDATE accounts SET disabled = ?2 WHERE id = ?1", (account.0, disabled))?;
+    db.execute(
+        "UPDATE accounts SET disabled = ?2 WHERE id = ?1",
+        (account.0, disabled),
+    )?;
     changed(db, changes, account)
 }
 
 /// Machines, sessions and shares go with it; its catalogue entries have gone before.
-pub(super) fn remove(db: &Connection, changes: &mut Changes, account: AccountId) -> Result<(), StoreError> {
+pub(super) fn remove(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+) -> Result<(), StoreError> {
     db.execute("DELETE FROM accounts WHERE id = ?1", [account.0])?;
     changes.push(Change::AccountGone(account));
     Ok(())
 }
 
-pub(super) fn create_invites(db: &Connection, codes: &[SecretHash], expires: i64) -> Result<(), StoreError> {
+pub(super) fn create_invites(
+    db: &Connection,
+    codes: &[SecretHash],
+    expires: i64,
+) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached("INSERT INTO invites (code, expires) VALUES (?1, ?2)")?;
     for code in codes {
         insert.execute((&code.0[..], expires))?;
@@ -99,7 +145,11 @@ pub(super) fn create_invites(db: &Connection, codes: &[SecretHash], expires: i64
 }
 
 /// Reads the account as it is now, and reports it.
-fn changed(db: &Connection, changes: &mut Changes, account: AccountId) -> Result<AccountRow, StoreError> {
+fn changed(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+) -> Result<AccountRow, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM accounts WHERE id = ?1");
     let row = db.query_row(&sql, [account.0], account_row).optional()?;
     let row = row.ok_or_else(|| Refusal::not_found("there is no such account"))?;

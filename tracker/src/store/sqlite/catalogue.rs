@@ -20,7 +20,10 @@ pub(super) fn load(db: &Connection, changes: &mut Changes) -> Result<(), StoreEr
     let mut same: Vec<FileRow> = Vec::new();
     for row in select.query_map([], file_row)? {
         let row = row?;
-        if same.first().is_some_and(|first| first.info_hash != row.info_hash) {
+        if same
+            .first()
+            .is_some_and(|first| first.info_hash != row.info_hash)
+        {
             push_listing(changes, &same);
             same.clear();
         }
@@ -36,10 +39,16 @@ fn push_listing(changes: &mut Changes, same: &[FileRow]) {
     }
 }
 
-pub(super) fn publish(db: &Connection, changes: &mut Changes, new: &NewFile) -> Result<(FileRow, bool), StoreError> {
+pub(super) fn publish(
+    db: &Connection,
+    changes: &mut Changes,
+    new: &NewFile,
+) -> Result<(FileRow, bool), StoreError> {
     enter_share(db, new)?;
-    db.prepare_cached("INSERT INTO entries (account, share, entry) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute((new.account.0, &new.share, &new.entry))?;
+    db.prepare_cached(
+        "INSERT INTO entries (account, share, entry) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?
+    .execute((new.account.0, &new.share, &new.entry))?;
     let entry: i64 = db
         .prepare_cached("SELECT id FROM entries WHERE account = ?1 AND share = ?2 AND entry = ?3")?
         .query_row((new.account.0, &new.share, &new.entry), |row| row.get(0))?;
@@ -47,10 +56,14 @@ pub(super) fn publish(db: &Connection, changes: &mut Changes, new: &NewFile) -> 
         Some(file) => (file, false),
         None => (insert(db, new, entry)?, true),
     };
-    db.prepare_cached("INSERT INTO file_nodes (file, node) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute((file, new.node.0))?;
+    db.prepare_cached(
+        "INSERT INTO file_nodes (file, node) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?
+    .execute((file, new.node.0))?;
     changed(db, changes, new.info_hash)?;
-    let row = db.prepare_cached(&format!("{SELECT} WHERE f.id = ?1"))?.query_row([file], file_row)?;
+    let row = db
+        .prepare_cached(&format!("{SELECT} WHERE f.id = ?1"))?
+        .query_row([file], file_row)?;
     Ok((row, created))
 }
 
@@ -62,7 +75,9 @@ fn enter_share(db: &Connection, new: &NewFile) -> Result<(), StoreError> {
     let mut select = db.prepare_cached(
         "SELECT n.id, n.name FROM share_nodes s JOIN nodes n ON n.id = s.node WHERE s.account = ?1 AND s.share = ?2",
     )?;
-    let rows = select.query_map((new.account.0, &new.share), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = select.query_map((new.account.0, &new.share), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     let holders: Vec<(u32, String)> = rows.collect::<Result<_, _>>()?;
     if holders.iter().any(|(id, _)| *id == new.node.0) {
         return Ok(());
@@ -72,11 +87,19 @@ fn enter_share(db: &Connection, new: &NewFile) -> Result<(), StoreError> {
     {
         let refusal = Refusal::new(
             ProblemType::ShareTaken,
-            format!("your machine `{name}` has a share named `{}` already", new.share),
+            format!(
+                "your machine `{name}` has a share named `{}` already",
+                new.share
+            ),
         );
-        return Err(refusal.hint("Share it under another name (--name), or join the two (--join).").into());
+        return Err(refusal
+            .hint("Share it under another name (--name), or join the two (--join).")
+            .into());
     }
-    db.execute("INSERT INTO share_nodes VALUES (?1, ?2, ?3)", (new.account.0, &new.share, new.node.0))?;
+    db.execute(
+        "INSERT INTO share_nodes VALUES (?1, ?2, ?3)",
+        (new.account.0, &new.share, new.node.0),
+    )?;
     Ok(())
 }
 
@@ -91,7 +114,9 @@ fn same_content(db: &Connection, new: &NewFile, entry: i64) -> Result<Option<i64
         )?
         .query_row((entry, &new.info_hash.0[..]), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some((file, newest)) = found else { return Ok(None) };
+    let Some((file, newest)) = found else {
+        return Ok(None);
+    };
     let published_newest = db
         .prepare_cached(
             "SELECT 1 FROM file_nodes n JOIN files f ON f.id = n.file WHERE f.entry = ?1 AND f.newest AND n.node = ?2",
@@ -101,7 +126,10 @@ fn same_content(db: &Connection, new: &NewFile, entry: i64) -> Result<Option<i64
 }
 
 fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError> {
-    db.prepare_cached("INSERT INTO metainfo VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING")?.execute((
+    db.prepare_cached(
+        "INSERT INTO metainfo VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+    )?
+    .execute((
         &new.info_hash.0[..],
         &new.info[..],
         i64::try_from(new.size).unwrap_or(i64::MAX),
@@ -125,11 +153,8 @@ fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError>
         new.now,
     ))?;
     let file = db.last_insert_rowid();
-    db.prepare_cached("INSERT INTO files_text (rowid, name, paths) VALUES (?1, ?2, ?3)")?.execute((
-        file,
-        format!("{}/{}", new.share, new.entry),
-        &new.paths,
-    ))?;
+    db.prepare_cached("INSERT INTO files_text (rowid, name, paths) VALUES (?1, ?2, ?3)")?
+        .execute((file, format!("{}/{}", new.share, new.entry), &new.paths))?;
     Ok(file)
 }
 
@@ -142,8 +167,13 @@ pub(super) fn unpublish(
 ) -> Result<Vec<FileRow>, StoreError> {
     let mut gone = Vec::new();
     for file in own_entries(db, account, info_hash)? {
-        let mine = db.execute("DELETE FROM file_nodes WHERE file = ?1 AND node = ?2", (file.id, node.0))?;
-        let others = db.prepare_cached("SELECT 1 FROM file_nodes WHERE file = ?1")?.exists([file.id])?;
+        let mine = db.execute(
+            "DELETE FROM file_nodes WHERE file = ?1 AND node = ?2",
+            (file.id, node.0),
+        )?;
+        let others = db
+            .prepare_cached("SELECT 1 FROM file_nodes WHERE file = ?1")?
+            .exists([file.id])?;
         // Asked from a machine that does not publish it, the owner means the entry itself.
         if mine == 0 || !others {
             delete(db, file.id)?;
@@ -161,9 +191,15 @@ pub(super) fn unpublish(
     Ok(gone)
 }
 
-pub(super) fn remove_account(db: &Connection, changes: &mut Changes, account: AccountId) -> Result<(), StoreError> {
+pub(super) fn remove_account(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+) -> Result<(), StoreError> {
     let mut select = db.prepare(&format!("{SELECT} WHERE e.account = ?1"))?;
-    let files = select.query_map([account.0], file_row)?.collect::<Result<Vec<_>, _>>()?;
+    let files = select
+        .query_map([account.0], file_row)?
+        .collect::<Result<Vec<_>, _>>()?;
     for file in files {
         delete(db, file.id)?;
         drop_content(db, file.info_hash)?;
@@ -183,11 +219,8 @@ pub(super) fn patch(
     for file in own_entries(db, account, info_hash)? {
         let tags = tags.as_ref().unwrap_or(&file.tags);
         let visibility = visibility.unwrap_or(file.visibility);
-        db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?.execute((
-            file.id,
-            tags_text(tags),
-            visibility_number(visibility),
-        ))?;
+        db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
+            .execute((file.id, tags_text(tags), visibility_number(visibility)))?;
     }
     changed(db, changes, info_hash)?;
     own_entries(db, account, info_hash)
@@ -208,9 +241,15 @@ pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, S
         values.push(Box::new(share.clone()));
     }
     // The trigram index knows words of three letters and more; shorter ones are looked for in the name.
-    let (long, short): (Vec<&String>, _) = query.words.iter().partition(|word| word.chars().count() >= 3);
+    let (long, short): (Vec<&String>, _) = query
+        .words
+        .iter()
+        .partition(|word| word.chars().count() >= 3);
     if !long.is_empty() {
-        let quoted: Vec<String> = long.iter().map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+        let quoted: Vec<String> = long
+            .iter()
+            .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+            .collect();
         sql.push_str(" AND f.id IN (SELECT rowid FROM files_text WHERE files_text MATCH ?)");
         values.push(Box::new(quoted.join(" AND ")));
     }
@@ -238,7 +277,12 @@ fn push_order(sql: &mut String, values: &mut Vec<Box<dyn ToSql>>, order: &Order)
         Order::Name(after) => {
             if let Some((owner, share, entry, id)) = after.clone() {
                 sql.push_str(" AND (a.username, e.share, e.entry, f.id) > (?, ?, ?, ?)");
-                values.extend([Box::new(owner) as Box<dyn ToSql>, Box::new(share), Box::new(entry), Box::new(id)]);
+                values.extend([
+                    Box::new(owner) as Box<dyn ToSql>,
+                    Box::new(share),
+                    Box::new(entry),
+                    Box::new(id),
+                ]);
             }
             sql.push_str(" ORDER BY a.username, e.share, e.entry, f.id");
         }
@@ -254,7 +298,9 @@ fn push_order(sql: &mut String, values: &mut Vec<Box<dyn ToSql>>, order: &Order)
 }
 
 pub(super) fn entries_of(db: &Connection, info_hash: InfoHash) -> Result<Vec<FileRow>, StoreError> {
-    let mut select = db.prepare_cached(&format!("{SELECT} WHERE f.info_hash = ?1 ORDER BY f.id DESC"))?;
+    let mut select = db.prepare_cached(&format!(
+        "{SELECT} WHERE f.info_hash = ?1 ORDER BY f.id DESC"
+    ))?;
     let rows = select.query_map([&info_hash.0[..]], file_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -269,22 +315,37 @@ pub(super) fn named(
     let mut select = db.prepare_cached(&format!(
         "{SELECT} WHERE a.username = ?1 AND e.share = ?2 AND e.entry = ?3 AND (f.version = ?4 OR (?4 IS NULL AND f.newest))"
     ))?;
-    Ok(select.query_row((owner, share, entry, version), file_row).optional()?)
+    Ok(select
+        .query_row((owner, share, entry, version), file_row)
+        .optional()?)
 }
 
 pub(super) fn info(db: &Connection, info_hash: InfoHash) -> Result<Option<Vec<u8>>, StoreError> {
     let mut select = db.prepare_cached("SELECT info FROM metainfo WHERE info_hash = ?1")?;
-    Ok(select.query_row([&info_hash.0[..]], |row| row.get(0)).optional()?)
+    Ok(select
+        .query_row([&info_hash.0[..]], |row| row.get(0))
+        .optional()?)
 }
 
-fn own_entries(db: &Connection, account: AccountId, info_hash: InfoHash) -> Result<Vec<FileRow>, StoreError> {
-    Ok(entries_of(db, info_hash)?.into_iter().filter(|file| file.account == account).collect())
+fn own_entries(
+    db: &Connection,
+    account: AccountId,
+    info_hash: InfoHash,
+) -> Result<Vec<FileRow>, StoreError> {
+    Ok(entries_of(db, info_hash)?
+        .into_iter()
+        .filter(|file| file.account == account)
+        .collect())
 }
 
 /// Removes a version; the one before it becomes the newest.
 fn delete(db: &Connection, file: i64) -> Result<(), StoreError> {
     db.execute("DELETE FROM files_text WHERE rowid = ?1", [file])?;
-    let entry: i64 = db.query_row("DELETE FROM files WHERE id = ?1 RETURNING entry", [file], |row| row.get(0))?;
+    let entry: i64 = db.query_row(
+        "DELETE FROM files WHERE id = ?1 RETURNING entry",
+        [file],
+        |row| row.get(0),
+    )?;
     db.execute(
         "UPDATE files SET newest = 1 WHERE entry = ?1 AND version = (SELECT max(version) FROM files WHERE entry = ?1)",
         [entry],
@@ -295,7 +356,10 @@ fn delete(db: &Connection, file: i64) -> Result<(), StoreError> {
 /// Removes the content when nobody publishes it any more.
 fn drop_content(db: &Connection, info_hash: InfoHash) -> Result<(), StoreError> {
     let hash = &info_hash.0[..];
-    if !db.prepare_cached("SELECT 1 FROM files WHERE info_hash = ?1")?.exists([hash])? {
+    if !db
+        .prepare_cached("SELECT 1 FROM files WHERE info_hash = ?1")?
+        .exists([hash])?
+    {
         db.execute("DELETE FROM metainfo WHERE info_hash = ?1", [hash])?;
         db.execute("DELETE FROM held WHERE info_hash = ?1", [hash])?;
     }
@@ -313,11 +377,17 @@ fn changed(db: &Connection, changes: &mut Changes, info_hash: InfoHash) -> Resul
 /// `files` are all of one content, newest first, at least one.
 fn listing_of(files: &[FileRow]) -> ListingRow {
     // The name goes into logs that others read: one that all may see, where there is one.
-    let named = files.iter().find(|file| file.visibility == Visibility::Members).or(files.first());
+    let named = files
+        .iter()
+        .find(|file| file.visibility == Visibility::Members)
+        .or(files.first());
     ListingRow {
         pieces: files.first().map_or(0, |file| file.pieces),
         name: named.map(FileRow::name).unwrap_or_default(),
-        entries: files.iter().map(|file| (file.account, file.visibility)).collect(),
+        entries: files
+            .iter()
+            .map(|file| (file.account, file.visibility))
+            .collect(),
     }
 }
 

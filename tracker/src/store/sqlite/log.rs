@@ -14,7 +14,15 @@ pub(super) fn append(db: &Connection, lines: Vec<NewLine>) -> Result<Vec<LogLine
     let mut out = Vec::with_capacity(lines.len());
     for line in lines {
         let hash = line.info_hash.map(|hash| hash.0.to_vec());
-        insert.execute((line.time, line.event, &line.account, &line.node, hash, &line.name, &line.text))?;
+        insert.execute((
+            line.time,
+            line.event,
+            &line.account,
+            &line.node,
+            hash,
+            &line.name,
+            &line.text,
+        ))?;
         out.push(LogLine {
             seq: db.last_insert_rowid(),
             time: line.time,
@@ -30,7 +38,8 @@ pub(super) fn append(db: &Connection, lines: Vec<NewLine>) -> Result<Vec<LogLine
 }
 
 pub(super) fn read(db: &Connection, query: &LogQuery) -> Result<Vec<LogLine>, StoreError> {
-    let mut sql = "SELECT seq, time, event, account, node, info_hash, name, text FROM log WHERE 1".to_owned();
+    let mut sql =
+        "SELECT seq, time, event, account, node, info_hash, name, text FROM log WHERE 1".to_owned();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(hash) = query.info_hash {
         sql.push_str(" AND info_hash = ?");
@@ -61,21 +70,36 @@ pub(super) fn read(db: &Connection, query: &LogQuery) -> Result<Vec<LogLine>, St
 pub(super) fn prune(db: &Connection, before: i64, max_lines: u64) -> Result<(), StoreError> {
     db.execute("DELETE FROM log WHERE time < ?1", [before])?;
     let max_lines = i64::try_from(max_lines).unwrap_or(i64::MAX);
-    db.execute("DELETE FROM log WHERE seq <= (SELECT max(seq) FROM log) - ?1", [max_lines])?;
+    db.execute(
+        "DELETE FROM log WHERE seq <= (SELECT max(seq) FROM log) - ?1",
+        [max_lines],
+    )?;
     Ok(())
 }
 
-pub(super) fn merge_held(db: &Connection, held: &[(InfoHash, Vec<HeldRange>)]) -> Result<(), StoreError> {
+pub(super) fn merge_held(
+    db: &Connection,
+    held: &[(InfoHash, Vec<HeldRange>)],
+) -> Result<(), StoreError> {
     for (hash, fresh) in held {
         let mut ranges = Ranges::default();
-        for range in self::held(db, *hash)?.into_iter().chain(fresh.iter().cloned()) {
+        for range in self::held(db, *hash)?
+            .into_iter()
+            .chain(fresh.iter().cloned())
+        {
             ranges.set(range.first, range.last, (range.holder, range.at));
         }
         let merged: Vec<HeldRange> = ranges
             .iter()
-            .map(|(first, last, (holder, at))| HeldRange { first, last, holder: holder.clone(), at: *at })
+            .map(|(first, last, (holder, at))| HeldRange {
+                first,
+                last,
+                holder: holder.clone(),
+                at: *at,
+            })
             .collect();
-        let text = serde_json::to_string(&merged).map_err(|error| StoreError::Database(error.to_string()))?;
+        let text = serde_json::to_string(&merged)
+            .map_err(|error| StoreError::Database(error.to_string()))?;
         // Only what is published is remembered: it may have been withdrawn since.
         db.prepare_cached(
             "INSERT INTO held (info_hash, ranges) SELECT info_hash, ?2 FROM metainfo WHERE info_hash = ?1
@@ -88,9 +112,13 @@ pub(super) fn merge_held(db: &Connection, held: &[(InfoHash, Vec<HeldRange>)]) -
 
 pub(super) fn held(db: &Connection, hash: InfoHash) -> Result<Vec<HeldRange>, StoreError> {
     let mut select = db.prepare_cached("SELECT ranges FROM held WHERE info_hash = ?1")?;
-    let text: Option<String> = select.query_row([&hash.0[..]], |row| row.get(0)).optional()?;
+    let text: Option<String> = select
+        .query_row([&hash.0[..]], |row| row.get(0))
+        .optional()?;
     // It is telemetry: what cannot be read is not known.
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    Ok(text
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default())
 }
 
 fn line_row(row: &Row<'_>) -> rusqlite::Result<LogLine> {

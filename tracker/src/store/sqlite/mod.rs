@@ -20,8 +20,8 @@ use rusqlite::Connection;
 
 use self::threads::{Readers, Writer};
 use super::{
-    AccountRow, Answer, Change, FileQuery, FileRow, HeldRange, LogLine, LogQuery, Mirror, NewAccount, NewFile, NewLine,
-    NewSession, NodeRow, Store, StoreError,
+    AccountRow, Answer, Change, FileQuery, FileRow, HeldRange, LogLine, LogQuery, Mirror,
+    NewAccount, NewFile, NewLine, NewSession, NodeRow, Store, StoreError,
 };
 use crate::ids::{AccountId, NodeId, SecretHash};
 
@@ -48,8 +48,13 @@ impl SqliteStore {
         for change in changes {
             mirror.apply(change);
         }
-        let readers = (0..READERS).map(|_| open::reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { writer: Writer::start(writer, mirror)?, readers: Readers::start(readers)? })
+        let readers = (0..READERS)
+            .map(|_| open::reader(path))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            writer: Writer::start(writer, mirror)?,
+            readers: Readers::start(readers)?,
+        })
     }
 
     fn write<T: Send + 'static>(
@@ -80,7 +85,12 @@ impl Store for SqliteStore {
     fn create_account(&self, new: NewAccount) -> Answer<'_, AccountRow> {
         self.write(move |db, changes| accounts::create(db, changes, &new))
     }
-    fn set_password(&self, account: AccountId, hash: String, except: Option<SecretHash>) -> Answer<'_, ()> {
+    fn set_password(
+        &self,
+        account: AccountId,
+        hash: String,
+        except: Option<SecretHash>,
+    ) -> Answer<'_, ()> {
         self.write(move |db, changes| {
             accounts::set_password(db, account, &hash)?;
             sessions::end_all(db, changes, account, except)
@@ -123,7 +133,12 @@ impl Store for SqliteStore {
     fn publish(&self, new: NewFile) -> Answer<'_, (FileRow, bool)> {
         self.write(move |db, changes| catalogue::publish(db, changes, &new))
     }
-    fn unpublish(&self, account: AccountId, node: NodeId, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>> {
+    fn unpublish(
+        &self,
+        account: AccountId,
+        node: NodeId,
+        info_hash: InfoHash,
+    ) -> Answer<'_, Vec<FileRow>> {
         self.write(move |db, changes| catalogue::unpublish(db, changes, account, node, info_hash))
     }
     fn patch(
@@ -133,7 +148,9 @@ impl Store for SqliteStore {
         tags: Option<Vec<String>>,
         visibility: Option<Visibility>,
     ) -> Answer<'_, Vec<FileRow>> {
-        self.write(move |db, changes| catalogue::patch(db, changes, account, info_hash, tags, visibility))
+        self.write(move |db, changes| {
+            catalogue::patch(db, changes, account, info_hash, tags, visibility)
+        })
     }
     fn files(&self, query: FileQuery) -> Answer<'_, Vec<FileRow>> {
         self.read(move |db| catalogue::list(db, &query))
@@ -141,7 +158,13 @@ impl Store for SqliteStore {
     fn entries_of(&self, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>> {
         self.read(move |db| catalogue::entries_of(db, info_hash))
     }
-    fn named(&self, owner: String, share: String, entry: String, version: Option<u32>) -> Answer<'_, Option<FileRow>> {
+    fn named(
+        &self,
+        owner: String,
+        share: String,
+        entry: String,
+        version: Option<u32>,
+    ) -> Answer<'_, Option<FileRow>> {
         self.read(move |db| catalogue::named(db, &owner, &share, &entry, version))
     }
     fn info(&self, info_hash: InfoHash) -> Answer<'_, Option<Vec<u8>>> {
@@ -172,7 +195,13 @@ impl Store for SqliteStore {
     fn ready(&self) -> Answer<'_, ()> {
         let writing = self.writer.is_running();
         let read = self.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?));
-        Box::pin(async move { if writing { read.await } else { Err(StoreError::Stopped) } })
+        Box::pin(async move {
+            if writing {
+                read.await
+            } else {
+                Err(StoreError::Stopped)
+            }
+        })
     }
     fn close(&self) -> Answer<'_, ()> {
         let done = self.writer.close();
@@ -186,7 +215,9 @@ impl Store for SqliteStore {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure};
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+        };
         match error.sqlite_error_code() {
             Some(DiskFull) => Self::Unavailable("the disk is full".to_owned()),
             Some(SystemIoFailure | CannotOpen | ReadOnly) => Self::Unavailable(error.to_string()),

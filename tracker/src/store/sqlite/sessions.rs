@@ -7,7 +7,11 @@ use super::accounts::node_row;
 use crate::ids::{AccountId, NodeId, SecretHash};
 use crate::store::{Change, NewSession, NodeRow, SessionRow, StoreError};
 
-pub(super) fn begin(db: &Connection, changes: &mut Changes, new: &NewSession) -> Result<NodeRow, StoreError> {
+pub(super) fn begin(
+    db: &Connection,
+    changes: &mut Changes,
+    new: &NewSession,
+) -> Result<NodeRow, StoreError> {
     let known = match new.node {
         Some(public) => db
             .prepare_cached(
@@ -39,7 +43,10 @@ pub(super) fn begin(db: &Connection, changes: &mut Changes, new: &NewSession) ->
     };
     node.name = free_name(db, new.account, node.id, &new.node_name)?;
     node.last_seen = new.now;
-    db.execute("UPDATE nodes SET name = ?2, last_seen = ?3 WHERE id = ?1", (node.id.0, &node.name, new.now))?;
+    db.execute(
+        "UPDATE nodes SET name = ?2, last_seen = ?3 WHERE id = ?1",
+        (node.id.0, &node.name, new.now),
+    )?;
     // A machine has one login: an earlier one of it was lost or is replaced.
     end_of_node(db, changes, node.id)?;
     db.execute(
@@ -47,11 +54,19 @@ pub(super) fn begin(db: &Connection, changes: &mut Changes, new: &NewSession) ->
         (&new.token.0[..], new.account.0, node.id.0, new.now),
     )?;
     changes.push(Change::Node(node.clone()));
-    changes.push(Change::Session(SessionRow { token: new.token, account: new.account, node: node.id }));
+    changes.push(Change::Session(SessionRow {
+        token: new.token,
+        account: new.account,
+        node: node.id,
+    }));
     Ok(node)
 }
 
-pub(super) fn end(db: &Connection, changes: &mut Changes, token: SecretHash) -> Result<(), StoreError> {
+pub(super) fn end(
+    db: &Connection,
+    changes: &mut Changes,
+    token: SecretHash,
+) -> Result<(), StoreError> {
     db.execute("DELETE FROM sessions WHERE token = ?1", [&token.0[..]])?;
     changes.push(Change::SessionGone(token));
     Ok(())
@@ -64,7 +79,9 @@ pub(super) fn end_all(
     except: Option<SecretHash>,
 ) -> Result<(), StoreError> {
     let mut select = db.prepare_cached("SELECT token FROM sessions WHERE account = ?1")?;
-    let tokens = select.query_map([account.0], |row| Ok(SecretHash(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
+    let tokens = select
+        .query_map([account.0], |row| Ok(SecretHash(row.get(0)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
     for token in tokens {
         if Some(token) != except {
             end(db, changes, token)?;
@@ -79,25 +96,38 @@ pub(super) fn touch(
     seen: &[(NodeId, i64)],
     idle_before: i64,
 ) -> Result<(), StoreError> {
-    let mut update = db.prepare_cached("UPDATE nodes SET last_seen = max(last_seen, ?2) WHERE id = ?1")?;
+    let mut update =
+        db.prepare_cached("UPDATE nodes SET last_seen = max(last_seen, ?2) WHERE id = ?1")?;
     for (node, at) in seen {
         update.execute((node.0, at))?;
     }
     let mut select = db.prepare_cached(
         "SELECT token FROM sessions JOIN nodes ON nodes.id = sessions.node WHERE nodes.last_seen < ?1",
     )?;
-    let idle = select.query_map([idle_before], |row| Ok(SecretHash(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
-    idle.into_iter().try_for_each(|token| end(db, changes, token))
+    let idle = select
+        .query_map([idle_before], |row| Ok(SecretHash(row.get(0)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    idle.into_iter()
+        .try_for_each(|token| end(db, changes, token))
 }
 
 fn end_of_node(db: &Connection, changes: &mut Changes, node: NodeId) -> Result<(), StoreError> {
     let mut select = db.prepare_cached("SELECT token FROM sessions WHERE node = ?1")?;
-    let tokens = select.query_map([node.0], |row| Ok(SecretHash(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
-    tokens.into_iter().try_for_each(|token| end(db, changes, token))
+    let tokens = select
+        .query_map([node.0], |row| Ok(SecretHash(row.get(0)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    tokens
+        .into_iter()
+        .try_for_each(|token| end(db, changes, token))
 }
 
 /// Forgets the machines of the account that were not heard of for the longest time, so that one more fits.
-fn make_room(db: &Connection, changes: &mut Changes, account: AccountId, max_nodes: u32) -> Result<(), StoreError> {
+fn make_room(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+    max_nodes: u32,
+) -> Result<(), StoreError> {
     let mut select = db.prepare_cached(
         "SELECT id FROM nodes WHERE account = ?1 ORDER BY last_seen DESC, id DESC LIMIT -1 OFFSET ?2",
     )?;
@@ -110,8 +140,14 @@ fn make_room(db: &Connection, changes: &mut Changes, account: AccountId, max_nod
 }
 
 /// `wanted`, or `wanted-2` and so on where another machine of the account has it.
-fn free_name(db: &Connection, account: AccountId, node: NodeId, wanted: &str) -> Result<String, StoreError> {
-    let mut taken = db.prepare_cached("SELECT 1 FROM nodes WHERE account = ?1 AND name = ?2 AND id <> ?3")?;
+fn free_name(
+    db: &Connection,
+    account: AccountId,
+    node: NodeId,
+    wanted: &str,
+) -> Result<String, StoreError> {
+    let mut taken =
+        db.prepare_cached("SELECT 1 FROM nodes WHERE account = ?1 AND name = ?2 AND id <> ?3")?;
     let mut name = wanted.to_owned();
     for number in 2u32.. {
         if !taken.exists((account.0, &name, node.0))? {

@@ -131,7 +131,11 @@ fn collect(first: Job, queue: &Receiver<Job>) -> (Vec<Write>, Option<Job>) {
             Job::Write(write) => writes.push(write),
             other => return (writes, Some(other)),
         }
-        next = if writes.len() < BATCH { queue.try_recv().ok() } else { None };
+        next = if writes.len() < BATCH {
+            queue.try_recv().ok()
+        } else {
+            None
+        };
     }
     (writes, None)
 }
@@ -154,23 +158,42 @@ fn run_batch(db: &Connection, writes: Vec<Write>, mirror: &dyn Mirror) {
 }
 
 /// Runs the writes in one transaction. When it cannot begin, or is rolled back halfway, the rest are told instead of run.
-fn commit_all(db: &Connection, writes: Vec<Write>, settles: &mut Vec<Settle>) -> Result<(), StoreError> {
-    let mut state = db.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+fn commit_all(
+    db: &Connection,
+    writes: Vec<Write>,
+    settles: &mut Vec<Settle>,
+) -> Result<(), StoreError> {
+    let mut state = db
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(StoreError::from);
     for write in writes {
         settles.push(write(state.clone().map(|()| db)));
         // A full disk can make SQLite roll the whole transaction back by itself: then all of the batch has failed.
         if state.is_ok() && db.is_autocommit() {
-            state = Err(StoreError::Unavailable("the disk is full or failed".to_owned()));
+            state = Err(StoreError::Unavailable(
+                "the disk is full or failed".to_owned(),
+            ));
         }
     }
     state.and_then(|()| Ok(db.execute_batch("COMMIT")?))
 }
 
-fn in_savepoint<T>(db: &Connection, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+fn in_savepoint<T>(
+    db: &Connection,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     db.execute_batch("SAVEPOINT job")?;
     let result = work();
-    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    let ended = if db.is_autocommit() { Ok(()) } else { db.execute_batch(end) };
+    let end = if result.is_ok() {
+        "RELEASE job"
+    } else {
+        "ROLLBACK TO job; RELEASE job"
+    };
+    let ended = if db.is_autocommit() {
+        Ok(())
+    } else {
+        db.execute_batch(end)
+    };
     let value = result?;
     ended?;
     Ok(value)
@@ -194,7 +217,9 @@ fn backup(
                         let (writes, other) = collect(first, queue);
                         run_batch(db, writes, mirror);
                         match other {
-                            Some(Job::Backup(_, answer)) => drop(answer.send(Err(StoreError::Busy))),
+                            Some(Job::Backup(_, answer)) => {
+                                drop(answer.send(Err(StoreError::Busy)))
+                            }
                             Some(Job::Close(answer)) => {
                                 closing = Some(answer);
                                 return Err(StoreError::Stopped);
