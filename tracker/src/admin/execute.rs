@@ -126,6 +126,8 @@ async fn log(
     follow: bool,
     output: &mut impl Output,
 ) -> Result<(), Refusal> {
+    // What has happened already is in the answer.
+    tracker.journal.flush().await;
     // Subscribed first, so that no line falls between the two.
     let mut live = follow.then(|| tracker.journal.follow());
     let limit = if query.limit == 0 {
