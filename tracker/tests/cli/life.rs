@@ -1,1 +1,0 @@
-//! Starting, stopping, crashing, and the commands for administrators.

@@ -1,1 +1,0 @@
-//! Wrong calls, each with the exact answer.
