@@ -68,10 +68,11 @@ impl Show {
         }
         let now = Timestamp::now();
         for (i, part) in parts.iter().enumerate() {
-            match (context.human(), parts.len(), i) {
-                (true, 2.., _) => context.out.heading(part)?,
-                (false, _, 1..) => write("\n")?,
-                _ => {}
+            if i > 0 {
+                write("\n")?;
+            }
+            if context.human() && parts.len() > 1 {
+                context.out.heading(part)?;
             }
             show_part(context, &detail, part, now)?;
         }
