@@ -13,11 +13,11 @@
 
 pub mod engine;
 mod fault;
-mod net;
-mod resume;
+pub mod net;
+pub mod resume;
 pub mod share;
 pub mod state;
-mod storage;
+pub mod storage;
 pub mod swarm;
 pub mod tracker;
 

@@ -6,7 +6,7 @@
 mod add;
 mod changes;
 mod events;
-pub(crate) mod history;
+pub mod history;
 mod ops;
 mod registry;
 mod torrent;

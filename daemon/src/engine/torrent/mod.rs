@@ -113,7 +113,7 @@ pub(super) struct Torrent {
     pub(super) tracker_error: Option<String>,
     pub(super) points: Option<points::Swarm>,
     pub(super) watchers: Option<watch::Sender<Item>>,
-    pub(super) peers: Peers,
+    peers: Peers,
     /// Addresses and connections that came before the swarm could take them.
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) early: Vec<Connection>,
