@@ -166,11 +166,6 @@ impl Node {
         let (events, _) = self.run().events.subscribe(0);
         events.into_iter().map(|event| event.topic).collect()
     }
-
-    /// Ends without a goodbye: nothing more is synced or recorded.
-    fn kill(&mut self) {
-        self.run = None;
-    }
 }
 
 /// Waits for `look` to see something.
@@ -451,29 +446,57 @@ async fn a_restart_fetches_nothing_twice() {
     );
 }
 
-#[tokio::test]
-async fn after_a_kill_written_pieces_are_kept() {
-    let (a, mut b) = (Node::start().await, Node::start().await);
-    let source = file(a.dir.path(), "k.bin", 6, 12_000_000);
-    let metainfo = a.seed(&source, 65_536).await;
-    let slow = Limits {
-        down: None,
-        up: Some(6_000_000),
+#[test]
+fn after_a_kill_written_pieces_are_kept() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
     };
-    a.engine().set_limits(slow).await;
-    let item = b.fetch(&metainfo, &[&a]).await;
-    let before = b
-        .becomes(item, "partly there", |i| i.pieces_done > 40)
-        .await;
-    b.kill();
-    b.restart().await;
-    let again = b.becomes(item, "back", |i| i.pieces_done > 0).await;
-    assert!(again.pieces_done >= before.pieces_done, "{again:?}");
-    b.complete(item).await;
-    assert_eq!(
-        fs::read(b.downloads().join("k.bin")).unwrap(),
-        noise(6, 12_000_000)
-    );
+    let (tx, rx) = std::sync::mpsc::channel();
+    let (done, end) = tokio::sync::oneshot::channel::<()>();
+    let seed = std::thread::spawn(move || {
+        runtime().block_on(async {
+            let a = Node::start().await;
+            let source = file(a.dir.path(), "k.bin", 6, 12_000_000);
+            let metainfo = a.seed(&source, 65_536).await;
+            let up = Some(6_000_000);
+            a.engine().set_limits(Limits { down: None, up }).await;
+            tx.send((a.addr(), metainfo)).unwrap();
+            let _ = end.await;
+        });
+    });
+    let (addr, metainfo) = rx.recv().unwrap();
+    let item = metainfo.info.info_hash();
+    let first = runtime();
+    let mut b = first.block_on(Node::start());
+    let before = first.block_on(async {
+        let new = NewItem {
+            peers: vec![addr],
+            ..b.new_item(&metainfo)
+        };
+        b.engine().add(new).await.unwrap();
+        b.becomes(item, "partly there", |i| i.pieces_done > 40)
+            .await
+    });
+    // All tasks end where they stand: nothing more is synced or recorded.
+    drop(first);
+    b.run = None;
+    runtime().block_on(async {
+        b.restart().await;
+        let again = b.becomes(item, "back", |i| i.pieces_done > 0).await;
+        assert!(again.pieces_done >= before.pieces_done, "{again:?}");
+        let already = again.done;
+        b.complete(item).await;
+        let bytes = fs::read(b.downloads().join("k.bin")).unwrap();
+        assert_eq!(bytes, noise(6, 12_000_000));
+        let received = b.engine().totals().await.downloaded;
+        assert!(
+            received <= 12_000_000 - already + 500_000,
+            "{received} {already}"
+        );
+    });
+    drop(done);
+    seed.join().unwrap();
 }
 
 #[tokio::test]

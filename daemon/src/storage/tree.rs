@@ -13,9 +13,12 @@ use super::open::{Access, open_beneath};
 use crate::engine::FileStamp;
 use crate::resume::Site;
 
+/// By tree and file: the open file, and when it was last used.
+type Open = HashMap<(u64, usize), (Arc<File>, u64)>;
+
 /// Open files, over all items. A file beyond the bound takes the place of the one not used for longest.
 pub(super) struct FileCache {
-    open: Mutex<HashMap<(u64, usize), (Arc<File>, u64)>>,
+    open: Mutex<Open>,
     clock: AtomicU64,
     most: usize,
 }
@@ -56,7 +59,7 @@ impl FileCache {
         self.lock().retain(|(of, _), _| *of != tree);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, usize), (Arc<File>, u64)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,10 +17,7 @@ use super::disk::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
 use super::uploads::Uploads;
-use super::{
-    Ask, Command, Halt, IDLE, Torrent, WATCH, answer_dormant, holding, missing_range, run_lengths,
-    until,
-};
+use super::{Ask, Command, Halt, IDLE, Torrent, WATCH, holding, missing_range, run_lengths, until};
 use crate::net::FromPeer;
 use crate::storage::{Inbox, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
@@ -68,7 +65,9 @@ impl Torrent {
             }
             active.swarm.handle_connected(key, new, now);
             for message in messages {
-                self.message(&mut active, key, message);
+                if !self.message(&mut active, key, message) {
+                    break;
+                }
             }
         }
         let end = self.drive(&mut active).await;
@@ -236,8 +235,12 @@ impl Torrent {
                 }
             }
             FromPeer::Sent(blocks) => {
-                self.peers.touch(key);
                 let now = Instant::now();
+                let bytes: u64 = blocks.iter().map(|block| u64::from(block.len)).sum();
+                let client = || client(&active.swarm, key);
+                if let Some(exchanged) = self.peers.exchanged(key, client) {
+                    exchanged.uploaded += bytes;
+                }
                 for block in blocks {
                     let len = u64::from(block.len);
                     self.counters.uploaded.fetch_add(len, Ordering::Relaxed);
@@ -269,7 +272,9 @@ impl Torrent {
         data: bytes::Bytes,
     ) -> bool {
         let len = data.len() as u64;
-        self.peers.touch(key);
+        if let Some(exchanged) = self.peers.exchanged(key, || client(&active.swarm, key)) {
+            exchanged.downloaded += len;
+        }
         self.counters.downloaded.fetch_add(len, Ordering::Relaxed);
         self.ctx.downloaded.fetch_add(len, Ordering::Relaxed);
         match active.swarm.handle_block(key, block, Instant::now()) {
@@ -306,25 +311,22 @@ impl Torrent {
         let Some(peer) = self.peers.remove(key) else {
             return;
         };
-        let now = Instant::now();
-        let stats = active.swarm.peers(now);
-        if let Some(stats) = stats.into_iter().find(|stats| stats.key == key)
-            && stats.downloaded + stats.uploaded > 0
-        {
+        let exchanged = peer.exchanged;
+        if exchanged.since > 0 {
             self.ctx.store.session(Session {
                 info_hash: self.item,
                 name: self.record.name.clone(),
-                peer: stats.addr.to_string(),
-                client: stats.client,
-                downloaded: stats.downloaded,
-                uploaded: stats.uploaded,
-                started: peer.since,
+                peer: peer.addr.to_string(),
+                client: exchanged.client,
+                downloaded: exchanged.downloaded,
+                uploaded: exchanged.uploaded,
+                started: exchanged.since,
                 ended: view::now(),
             });
         }
         active.uploads.forget(key);
         active.hungry.remove(&key);
-        active.swarm.handle_disconnected(key, now);
+        active.swarm.handle_disconnected(key, Instant::now());
     }
 
     fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
@@ -368,17 +370,6 @@ impl Torrent {
             Ask::Peers(reply) => drop(reply.send(peers(&active.swarm))),
             Ask::Pieces(reply) => drop(reply.send(self.pieces(active))),
             Ask::Holding(reply) => drop(reply.send(holding(active.swarm.have()))),
-            #[allow(
-                unreachable_patterns,
-                reason = "questions that come later are answered from the record"
-            )]
-            other => answer_dormant(
-                &self.ctx,
-                self.item,
-                &self.record,
-                &view::Live::default(),
-                other,
-            ),
         }
     }
 
@@ -514,6 +505,13 @@ fn lacking(active: &Active) -> impl Iterator<Item = u32> + '_ {
         !have.get(*piece) && connected.get(*piece as usize).is_none_or(|n| *n == 0)
     };
     active.wanted.iter().filter(nobody)
+}
+
+/// The program of a peer.
+fn client(swarm: &Swarm, key: PeerKey) -> String {
+    let peers = swarm.peers(Instant::now());
+    let peer = peers.into_iter().find(|peer| peer.key == key);
+    peer.map(|peer| peer.client).unwrap_or_default()
 }
 
 fn missing_text(ranges: &[(u32, u32)]) -> String {

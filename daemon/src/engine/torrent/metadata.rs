@@ -57,20 +57,19 @@ impl Torrent {
     async fn metadata_step(&mut self, fetch: &mut MetadataFetch) -> Result<Option<Info>, Halt> {
         let now = Instant::now();
         while let Some(action) = fetch.poll_action() {
-            match action {
-                Action::Send(key, message) => {
-                    if !self.peers.send(key, message) {
-                        self.peers.remove(key);
-                        fetch.handle_disconnected(key, now);
-                    }
+            let gone = match action {
+                Action::Send(key, message) => (!self.peers.send(key, message)).then_some(key),
+                Action::Drop(key, _) => Some(key),
+                Action::Dial(addr) => {
+                    self.peers.dial(addr);
+                    None
                 }
-                Action::Dial(addr) => self.peers.dial(addr),
-                Action::Drop(key, _) => {
-                    if self.peers.remove(key).is_some() {
-                        fetch.handle_disconnected(key, now);
-                    }
-                }
-                _ => {}
+                _ => None,
+            };
+            if let Some(key) = gone
+                && self.peers.remove(key).is_some()
+            {
+                fetch.handle_disconnected(key, now);
             }
         }
         let timer = fetch.poll_timeout().map(tokio::time::Instant::from_std);

@@ -19,8 +19,21 @@ const BATCHES: usize = 64;
 /// One connection.
 pub(super) struct Peer {
     pub(super) link: Arc<Link>,
+    pub(super) addr: SocketAddr,
+    pub(super) exchanged: Exchanged,
+}
+
+/// What was exchanged with one peer over one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchanged {
     /// Seconds since 1970 of the first block; 0 before.
     pub(super) since: u64,
+    /// Its program, as known at the first block.
+    pub(super) client: String,
+    /// Block bytes received.
+    pub(super) downloaded: u64,
+    /// Block bytes sent.
+    pub(super) uploaded: u64,
 }
 
 /// The connections and the dials under way.
@@ -84,7 +97,12 @@ impl Peers {
         };
         let reports = self.reports.clone();
         net::spawn(key, connection, greeting, link.clone(), throttles, reports);
-        self.map.insert(key, Peer { link, since: 0 });
+        let peer = Peer {
+            link,
+            addr: new.addr,
+            exchanged: Exchanged::default(),
+        };
+        self.map.insert(key, peer);
         (key, new)
     }
 
@@ -131,13 +149,18 @@ impl Peers {
         self.map.contains_key(&key)
     }
 
-    /// A block came from or went to the peer.
-    pub(super) fn touch(&mut self, key: PeerKey) {
-        if let Some(peer) = self.map.get_mut(&key)
-            && peer.since == 0
-        {
-            peer.since = view::now();
+    /// What was exchanged with a peer, to be added to; `client` is asked for its program at the first block.
+    pub(super) fn exchanged(
+        &mut self,
+        key: PeerKey,
+        client: impl FnOnce() -> String,
+    ) -> Option<&mut Exchanged> {
+        let exchanged = &mut self.map.get_mut(&key)?.exchanged;
+        if exchanged.since == 0 {
+            exchanged.since = view::now();
+            exchanged.client = client();
         }
+        Some(exchanged)
     }
 
     /// Closes and forgets a connection; what the peer's task still says is ignored from now on.
