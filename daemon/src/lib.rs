@@ -11,6 +11,7 @@
 //! | `control`, `config`, `service` | the control socket, the configuration, signals and the service manager |
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a failed unwrap is a failed test
 
+pub mod config;
 pub mod engine;
 mod fault;
 pub mod share;
