@@ -15,6 +15,7 @@
 //! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |
 //! | [`units`] | sizes, rates and times as people write them | the module's doc |
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a test may panic
 
 pub mod announce;
 pub mod api;
@@ -27,6 +28,7 @@ pub mod magnet;
 pub mod metainfo;
 pub mod peer;
 pub mod points;
+mod text;
 pub mod units;
 
 pub use bitfield::Bitfield;
