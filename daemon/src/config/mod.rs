@@ -20,6 +20,7 @@ pub use self::keys::{
     Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, Hashing, Key, Limit, LimitsSection,
     LogFormat, LogLevel, Network, SECTIONS, Storage, Watching, When,
 };
+pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};
 pub use self::places::{Given, Mode, PlaceError, Places};
 pub use self::sample::sample;
