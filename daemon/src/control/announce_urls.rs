@@ -44,8 +44,15 @@ fn one(text: &str, own: &[(Url, Option<String>)]) -> Option<String> {
         return None;
     }
     let host = url.host()?;
-    let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
-    let known = own.iter().find(|(tracker, _)| place(tracker) == place(&url));
+    let place = |url: &Url| {
+        (
+            url.host_str().map(str::to_owned),
+            url.port_or_known_default(),
+        )
+    };
+    let known = own
+        .iter()
+        .find(|(tracker, _)| place(tracker) == place(&url));
     match known {
         Some((_, Some(announce))) => Some(announce.clone()),
         Some((_, None)) => Some(text.to_owned()),
@@ -56,6 +63,14 @@ fn one(text: &str, own: &[(Url, Option<String>)]) -> Option<String> {
 /// On this machine or a private network, as far as the URL tells.
 fn is_near(host: &Host<&str>) -> bool {
     match host {
+        // In a URL of another scheme than http an address is but a text: read it as http would.
+        Host::Domain(name) if !matches!(Host::parse(name), Ok(Host::Domain(_))) => {
+            match Host::parse(name) {
+                Ok(Host::Ipv4(addr)) => is_near_addr(IpAddr::V4(addr)),
+                Ok(Host::Ipv6(addr)) => is_near_addr(IpAddr::V6(addr)),
+                _ => true,
+            }
+        }
         Host::Domain(name) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             name == "localhost" || name.ends_with(".localhost")
@@ -112,6 +127,8 @@ mod tests {
             "http://[::1]/announce",
             "http://[::ffff:10.0.0.1]/announce",
             "udp://192.168.1.1:1/announce",
+            "udp://2130706433:1/announce",
+            "udp://[::1]:1/announce",
             "http://169.254.169.254/latest",
             "http://100.64.0.1/",
             "http://[fd00::1]/",
@@ -128,10 +145,19 @@ mod tests {
 
     #[test]
     fn a_tracker_that_the_user_added_is_asked_with_the_users_own_url() {
-        let named = ["http://10.0.0.5:6969/theirs/announce", "http://10.0.0.5:80/x"];
+        let named = [
+            "http://10.0.0.5:6969/theirs/announce",
+            "http://10.0.0.5:80/x",
+        ];
         let mine = "http://10.0.0.5:6969/mine/announce";
-        assert_eq!(chosen(&named, &[("http://10.0.0.5:6969", Some(mine))]), [mine]);
-        assert_eq!(chosen(&named, &[("http://10.0.0.5:6969", None)]), [named[0]]);
+        assert_eq!(
+            chosen(&named, &[("http://10.0.0.5:6969", Some(mine))]),
+            [mine]
+        );
+        assert_eq!(
+            chosen(&named, &[("http://10.0.0.5:6969", None)]),
+            [named[0]]
+        );
     }
 
     #[test]

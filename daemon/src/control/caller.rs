@@ -1,8 +1,8 @@
 //! Who is at the other end of the socket, by the kernel's word, and what that allows.
 
-use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::tokio::Stream;
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist, geteuid};
+use interprocess::local_socket::traits::StreamCommon as _;
+use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use p2p_wire::control::ErrorKind;
 
 use super::socket::GROUP;
@@ -75,7 +75,7 @@ fn role_of(uid: Uid, mode: Mode) -> Option<Role> {
         let group = Group::from_name(name).ok().flatten();
         group.is_some_and(|group| groups.contains(&group.gid))
     };
-    if ADMIN_GROUPS.iter().any(|name| member(name)) {
+    if ADMIN_GROUPS.iter().any(member) {
         Some(Role::Admin)
     } else if member(&GROUP) {
         Some(Role::Use)

@@ -261,7 +261,10 @@ impl Connection {
 }
 
 /// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.
-async fn read_line(reader: &mut BufReader<ReadHalf<Stream>>, line: &mut Vec<u8>) -> io::Result<Line> {
+async fn read_line(
+    reader: &mut BufReader<ReadHalf<Stream>>,
+    line: &mut Vec<u8>,
+) -> io::Result<Line> {
     let room = (MAX_LINE + 1).saturating_sub(line.len()) as u64;
     reader.take(room).read_until(b'\n', line).await?;
     match line.last() {
@@ -277,7 +280,11 @@ async fn read_line(reader: &mut BufReader<ReadHalf<Stream>>, line: &mut Vec<u8>)
 fn parse(line: &[u8]) -> Result<Call, Outcome> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         let why = error.to_string();
-        Err(answer::protocol_error(PARSE_ERROR, "the line is no JSON", why))
+        Err(answer::protocol_error(
+            PARSE_ERROR,
+            "the line is no JSON",
+            why,
+        ))
     })?;
     let invalid = |why: String| {
         let what = "the line is no JSON-RPC 2.0 request";
@@ -298,7 +305,10 @@ fn line_of(id: Option<u64>, outcome: Outcome) -> String {
     let fault = Fault::new(
         ErrorKind::Failed,
         "the answer is too long",
-        format!("It takes {} bytes; a line has at most {MAX_LINE}", line.len()),
+        format!(
+            "It takes {} bytes; a line has at most {MAX_LINE}",
+            line.len()
+        ),
         "Ask for less at a time",
     );
     answer::line(id, Err(answer::fault(fault)))

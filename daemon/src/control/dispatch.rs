@@ -18,7 +18,12 @@ pub(super) struct Request {
 }
 
 /// Does what `method` says. `hello`, `cancel` and `events.subscribe` concern the connection and are answered there.
-pub(super) async fn call(service: &Arc<Service>, method: &str, p: Value, request: Request) -> Outcome {
+pub(super) async fn call(
+    service: &Arc<Service>,
+    method: &str,
+    p: Value,
+    request: Request,
+) -> Outcome {
     let daemon = match &**service {
         Service::Running(daemon) => daemon,
         Service::Unhealthy(unhealthy) if method == "daemon.stop" => {

@@ -256,7 +256,11 @@ async fn resolve_from(
     let asked;
     let peers = if found.peers.is_empty() {
         let tracker = add.tracker.as_deref();
-        asked = daemon.trackers.fetch(tracker, found.info_hash()).await?.peers;
+        asked = daemon
+            .trackers
+            .fetch(tracker, found.info_hash())
+            .await?
+            .peers;
         &asked
     } else {
         &found.peers
@@ -324,14 +328,15 @@ fn is_url(target: &str) -> bool {
 }
 
 fn magnet(text: &str) -> Result<Magnet, Fault> {
-    text.parse().map_err(|error: p2p_wire::magnet::MagnetError| {
-        Fault::new(
-            ErrorKind::Usage,
-            "that is no magnet link that can be used",
-            error.to_string(),
-            "One looks like magnet:?xt=urn:btih:HASH",
-        )
-    })
+    text.parse()
+        .map_err(|error: p2p_wire::magnet::MagnetError| {
+            Fault::new(
+                ErrorKind::Usage,
+                "that is no magnet link that can be used",
+                error.to_string(),
+                "One looks like magnet:?xt=urn:btih:HASH",
+            )
+        })
 }
 
 fn metainfo(base64: &str) -> Result<Metainfo, Fault> {

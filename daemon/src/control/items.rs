@@ -44,7 +44,9 @@ pub(super) fn pick(items: Vec<Item>, name: &str) -> Result<Option<Item>, Fault> 
     let prefix = (is_hex && name.len() >= MIN_PREFIX).then(|| name.to_ascii_lowercase());
     let by_hash = |item: &Item| {
         let hash = item.info_hash.to_string();
-        prefix.as_ref().is_some_and(|prefix| hash.starts_with(prefix))
+        prefix
+            .as_ref()
+            .is_some_and(|prefix| hash.starts_with(prefix))
     };
     // A name in full counts before a prefix of another's hash would: `cafe` may be a file.
     let (named, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.name == name);
@@ -292,7 +294,10 @@ pub(super) async fn link(daemon: &Arc<Daemon>, item: ItemRef) -> Result<Link, Fa
         trackers: Vec::new(),
         peers: Vec::new(),
     };
-    let entry = daemon.trackers.find(None, &item.info_hash.to_string()).await;
+    let entry = daemon
+        .trackers
+        .find(None, &item.info_hash.to_string())
+        .await;
     let own = daemon.trackers.announce_url(None).await;
     let torrent = daemon.engine.metainfo(item.info_hash).await;
     let torrent = torrent.map(|mut metainfo| {
@@ -322,7 +327,11 @@ fn entry_name(entry: &FileEntry) -> String {
 /// `item.show`: an item that is here, or else an entry of the catalogue.
 pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDetail, Fault> {
     const PARTS: [&str; 6] = ["files", "peers", "trackers", "pieces", "events", "versions"];
-    if let Some(unknown) = show.parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
+    if let Some(unknown) = show
+        .parts
+        .iter()
+        .find(|part| !PARTS.contains(&part.as_str()))
+    {
         return Err(Fault::new(
             ErrorKind::Usage,
             format!("an item has no part `{unknown}`"),
@@ -332,14 +341,21 @@ pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDet
     }
     let item = pick(daemon.engine.items().await, &show.item)?;
     let catalogue = match &item {
-        Some(item) => daemon.trackers.find(None, &item.info_hash.to_string()).await,
+        Some(item) => {
+            daemon
+                .trackers
+                .find(None, &item.info_hash.to_string())
+                .await
+        }
         None => daemon.trackers.find(None, &show.item).await,
     };
     let (hash, entry) = match (&item, catalogue) {
         (Some(item), entry) => (item.info_hash, entry.ok()),
         (None, Ok(entry)) => (entry.info_hash, Some(entry)),
         // A catalogue that cannot be asked must not hide that the item is not here.
-        (None, Err(fault)) if fault.kind == ErrorKind::NotFound => return Err(not_here(&show.item)),
+        (None, Err(fault)) if fault.kind == ErrorKind::NotFound => {
+            return Err(not_here(&show.item));
+        }
         (None, Err(fault)) => return Err(fault),
     };
     let wants = |part: &str| show.parts.iter().any(|wanted| wanted == part);

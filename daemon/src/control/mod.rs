@@ -36,7 +36,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
-pub use self::settings::Settings;
+pub use self::settings::{Settings, limits_of, reread};
 pub use self::socket::SocketError;
 use crate::Fault;
 use crate::config::Mode;

@@ -77,7 +77,11 @@ fn warnings(
     }
     let failed = items.iter().filter(|item| item.state == State::Error);
     for item in failed.take(10) {
-        warnings.push(format!("{} stands still{}", item.name, because(&item.reason)));
+        warnings.push(format!(
+            "{} stands still{}",
+            item.name,
+            because(&item.reason)
+        ));
     }
     warnings.extend(disk_low(daemon));
     for key in daemon.settings.overridden() {

@@ -23,7 +23,11 @@ pub struct Settings {
 
 impl Settings {
     /// Takes what the file says, and from the database what was set by command. Keys that do not exist any more are left out with a warning.
-    pub async fn open(places: Places, file: toml::Table, state: &State) -> Result<Self, StateError> {
+    pub async fn open(
+        places: Places,
+        file: toml::Table,
+        state: &State,
+    ) -> Result<Self, StateError> {
         let mut layers = Layers::new(places.mode, file);
         let read = state.call(|tx| {
             let mut query = tx.prepare("SELECT key, value FROM settings ORDER BY key")?;
@@ -122,7 +126,10 @@ pub async fn reread(daemon: &Daemon) -> Result<Reload, Fault> {
     for key in &reload.needs_restart {
         tracing::warn!("{key} changed and takes effect at the next start");
     }
-    tracing::info!("configuration reloaded; changed: {}", reload.applied.join(", "));
+    tracing::info!(
+        "configuration reloaded; changed: {}",
+        reload.applied.join(", ")
+    );
     Ok(reload)
 }
 
@@ -176,7 +183,10 @@ pub(super) async fn set_limits(
     limits: Limits,
 ) -> Result<Limits, Fault> {
     role.admin("change the limits")?;
-    let keys = [("limits.download", limits.down), ("limits.upload", limits.up)];
+    let keys = [
+        ("limits.download", limits.down),
+        ("limits.upload", limits.up),
+    ];
     let text = |rate: u64| Limit(Some(rate).filter(|rate| *rate > 0)).to_string();
     let set = keys
         .into_iter()
@@ -186,7 +196,7 @@ pub(super) async fn set_limits(
 }
 
 /// The limits that a configuration means.
-pub(crate) fn limits_of(config: &Config) -> Limits {
+pub fn limits_of(config: &Config) -> Limits {
     Limits {
         down: config.limits.download.0,
         up: config.limits.upload.0,
@@ -210,7 +220,10 @@ async fn change(daemon: &Arc<Daemon>, keys: Vec<(String, Option<String>)>) -> Re
     let home = daemon.settings.places.home.as_deref();
     let folder = tried.effective().daemon.download_dir;
     if folder.resolve(home).is_none() {
-        let why = format!("daemon.download_dir: `{}` has no meaning: HOME is not set", folder.0);
+        let why = format!(
+            "daemon.download_dir: `{}` has no meaning: HOME is not set",
+            folder.0
+        );
         return Err(set_fault(SetError::WrongValue(why)));
     }
     let saved = rows.clone();

@@ -10,7 +10,11 @@ use super::{Daemon, paths};
 use crate::Fault;
 
 /// `share.add`.
-pub(super) async fn add(daemon: &Arc<Daemon>, role: Role, mut add: ShareAdd) -> Result<Share, Fault> {
+pub(super) async fn add(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    mut add: ShareAdd,
+) -> Result<Share, Fault> {
     role.may_name_paths("a folder to share")?;
     add.path = paths::text(&paths::absolute(&add.path)?);
     daemon.shares.add(add).await
@@ -26,7 +30,8 @@ pub(super) async fn wait(
     loop {
         let now = watch.borrow_and_update().clone();
         let over = matches!(now.share.state.as_str(), "unavailable" | "error");
-        if over || now.share.state != "scanning" && now.share.pending == 0 && now.current.is_none() {
+        if over || now.share.state != "scanning" && now.share.pending == 0 && now.current.is_none()
+        {
             return Ok(now.share);
         }
         let name = now.share.name.clone();
@@ -44,7 +49,11 @@ pub(super) async fn wait(
 }
 
 /// `share.remove`.
-pub(super) async fn remove(daemon: &Arc<Daemon>, role: Role, share: ShareRef) -> Result<Share, Fault> {
+pub(super) async fn remove(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    share: ShareRef,
+) -> Result<Share, Fault> {
     role.admin("end a share")?;
     daemon.shares.remove(paths::any(&named(share)?)?).await
 }

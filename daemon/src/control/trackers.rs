@@ -13,7 +13,11 @@ use super::{Daemon, items};
 use crate::Fault;
 
 /// `tracker.add`.
-pub(super) async fn add(daemon: &Arc<Daemon>, role: Role, add: TrackerAdd) -> Result<Tracker, Fault> {
+pub(super) async fn add(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    add: TrackerAdd,
+) -> Result<Tracker, Fault> {
     role.admin("add a tracker")?;
     daemon.trackers.add(add.name, add.url).await
 }

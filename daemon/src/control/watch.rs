@@ -135,7 +135,10 @@ mod tests {
     async fn next(lines: &mut mpsc::Receiver<String>) -> (String, Value) {
         let line = lines.recv().await.unwrap();
         let value: Value = serde_json::from_str(&line).unwrap();
-        (value["method"].as_str().unwrap().to_owned(), value["params"].clone())
+        (
+            value["method"].as_str().unwrap().to_owned(),
+            value["params"].clone(),
+        )
     }
 
     #[tokio::test]

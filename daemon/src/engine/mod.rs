@@ -312,3 +312,11 @@ impl Engine {
         todo!()
     }
 }
+
+/// The kept history of transfers, the newest first. `filter.item` is a full info-hash.
+pub async fn history(
+    _state: &State,
+    _filter: p2p_wire::control::HistoryList,
+) -> Result<Vec<p2p_wire::control::Transfer>, crate::state::StateError> {
+    todo!()
+}
