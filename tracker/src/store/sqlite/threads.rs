@@ -113,8 +113,9 @@ fn write_loop(db: Connection, queue: &Receiver<Job>, mirror: &dyn Mirror) {
             }
         }
     }
-    // Closing the last connection folds the write-ahead log into the database; if that fails the log is still whole.
-    if let Err((_, error)) = db.close() {
+    // The readers may still be open, so closing would not fold the write-ahead log into the database. If that fails the log is still whole.
+    let folded = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if let Err(error) = folded.and_then(|()| db.close().map_err(|(_, error)| error)) {
         tracing::warn!("closing the database: {error}");
     }
     if let Some(answer) = closing {
