@@ -81,6 +81,10 @@ struct Holder {
     holding: Holding,
 }
 
+/// Bytes of a slot in the table of holders.
+#[cfg(test)]
+pub(super) const HOLDER_LEN: usize = std::mem::size_of::<(NodeId, Holder)>();
+
 /// One item.
 ///
 /// Invariants: `seeds` counts the holders that have all; `partial` holds the sum of the others' sets; a set that became full is a seed.

@@ -388,3 +388,43 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     socket.write_all(b"POST /v1/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{").unwrap();
     read_answer(&mut socket).expect_problem(400, "bad-request");
 }
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let mut tracker = Tracker::start("");
+    tracker.user("ann");
+    let token = tracker.token("ann", "nas1");
+    tracker.end(SIGTERM);
+    tracker.run_on_a_small_disk(1_000);
+    let mut published = 0;
+    let refused = loop {
+        let content = torrent("big.iso", 5_000, published);
+        let answer = tracker.publish(&token, "Public", &format!("{published}.iso"), &content);
+        if answer.status != 201 {
+            break answer;
+        }
+        published += 1;
+        assert!(published < 100, "the disk never filled");
+    };
+    refused.expect_problem(503, "unavailable");
+    assert!(refused.head.to_lowercase().contains("retry-after"));
+    assert!(published > 0);
+    let count = |tracker: &Tracker| {
+        tracker.get("/v1/files?limit=500", &token).expect(200)["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        count(&tracker),
+        usize::from(published),
+        "what was acknowledged is there, what was refused is not"
+    );
+    tracker.end(SIGTERM);
+    tracker.run();
+    assert_eq!(count(&tracker), usize::from(published));
+    let content = torrent("big.iso", 5_000, published);
+    tracker
+        .publish(&token, "Public", &format!("{published}.iso"), &content)
+        .expect(201);
+}
