@@ -391,3 +391,20 @@ fn a_share_is_named_by_name_or_by_path() {
     let last = fake.heard("share.remove").pop().unwrap();
     assert_eq!(last["share"], json!(fake.dir.path().join("here")));
 }
+
+#[test]
+fn a_progress_line_is_drawn_on_a_terminal() {
+    let fake = added_and_waited(|call, peer| {
+        let change = json!({
+            "state": "fetching", "done": 1_185_411_072_u64, "size": 2_576_980_378_u64, "down_rate": 117_440_512, "peers": 3, "eta_s": 12
+        });
+        peer.progress(call, item("3f2a", "big\u{1b}[2J.iso", change));
+    });
+    let expected = "big\\x1b[2J.iso  2.4 GiB  [###########.............]  46%  112 MiB/s  from 3 peers  ETA 12s";
+    let (drawn, code) = crate::run::drawn_until(&fake, &["fetch", "3f2a"], "ETA");
+    assert!(drawn.contains(expected), "{drawn:?}");
+    assert!(!drawn.contains("100%"), "{drawn:?}");
+    assert_eq!(code, 8);
+    let (drawn, _) = crate::run::drawn_until(&fake, &["fetch", "3f2a", "--no-progress"], "goes on");
+    assert!(!drawn.contains("46%"), "{drawn:?}");
+}

@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::pty::{Winsize, openpty};
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::fake::Fake;
 
@@ -57,13 +59,7 @@ pub(crate) fn finish(mut command: Command) -> Ran {
 
 /// Runs it with standard output on a terminal of 120 columns, against `fake`; standard error stays a pipe.
 pub(crate) fn terminal<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
-    let size = Winsize {
-        ws_row: 40,
-        ws_col: 120,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    let pty = openpty(Some(&size), None).unwrap();
+    let pty = pty();
     let mut command = p2pctl(fake.dir.path());
     let child = command
         .env("P2PD_SOCKET", &fake.socket)
@@ -87,4 +83,49 @@ pub(crate) fn terminal<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
         out: String::from_utf8(bytes).unwrap().replace("\r\n", "\n"),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Runs it with standard error on a terminal until `text` is drawn there, or until it waits and draws nothing; then sends Ctrl-C.
+/// Returns what was drawn and the exit code.
+pub(crate) fn drawn_until<S: AsRef<OsStr>>(fake: &Fake, args: &[S], text: &str) -> (String, i32) {
+    let pty = pty();
+    let before = fake.heard("item.wait").len();
+    let mut command = p2pctl(fake.dir.path());
+    let mut child = command
+        .env("P2PD_SOCKET", &fake.socket)
+        .env("TERM", "xterm")
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(pty.slave)
+        .spawn()
+        .unwrap();
+    drop(command);
+    fake.wait_for("item.wait", before + 1);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let mut master = std::fs::File::from(pty.master);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    let mut sent = text == "goes on";
+    if sent {
+        kill(pid, Signal::SIGINT).unwrap();
+    }
+    while let Ok(read @ 1..) = master.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..read]);
+        if !sent && String::from_utf8_lossy(&bytes).contains(text) {
+            kill(pid, Signal::SIGINT).unwrap();
+            sent = true;
+        }
+    }
+    let drawn = String::from_utf8(bytes).unwrap();
+    (drawn, child.wait().unwrap().code().unwrap_or(-1))
+}
+
+/// A terminal of 120 columns.
+fn pty() -> OpenptyResult {
+    let size = Winsize {
+        ws_row: 40,
+        ws_col: 120,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    openpty(Some(&size), None).unwrap()
 }
