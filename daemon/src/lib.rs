@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`swarm`] | PURE: one torrent's protocol state. Bytes, events and `now` in, actions out |
 //! | [`engine`] | the registry of items, one task per awake item, events, statistics |
-//! | `net`, `storage`, `resume` | sockets, disk threads, what is known to be on disk |
+//! | [`net`], [`storage`], [`resume`] | sockets, disk threads, what is known to be on disk |
 //! | [`state`] | the state database and the lock on its folder |
 //! | [`tracker`] | announces, accounts, catalogue, piece points |
 //! | [`share`] | watch, settle, scan, hash, publish |
@@ -21,9 +21,12 @@ pub mod detach;
 pub mod engine;
 mod fault;
 pub mod log;
+pub mod net;
+pub mod resume;
 pub mod service;
 pub mod share;
 pub mod state;
+pub mod storage;
 pub mod swarm;
 pub mod tracker;
 
