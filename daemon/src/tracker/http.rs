@@ -21,11 +21,13 @@ const IDLE_PER_HOST: usize = 16;
 /// What this program calls itself.
 pub(crate) const USER_AGENT: &str = concat!("p2pd/", env!("CARGO_PKG_VERSION"));
 
+type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// The client; one for the process, so that connections are shared.
 pub(crate) struct Http {
     plain: Client<HttpConnector, Full<Bytes>>,
     /// Made at the first use: reading the machine's certificates takes a while, and there may be none.
-    secure: OnceLock<Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>>,
+    secure: OnceLock<Result<Secure, String>>,
 }
 
 /// A whole answer.
@@ -126,7 +128,7 @@ fn tcp() -> HttpConnector {
     connector
 }
 
-fn secure_pool() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
+fn secure_pool() -> Result<Secure, String> {
     let builder = HttpsConnectorBuilder::new()
         .with_native_roots()
         .map_err(|error| format!("this machine has no usable CA certificates: {error}"))?;

@@ -21,6 +21,7 @@ mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use p2p_wire::InfoHash;
@@ -229,9 +230,15 @@ impl Trackers {
         self.inner.registry.find(name).ok()?.mode
     }
 
-    /// Whether there is a tracker of that name; any at all for `None`.
-    pub fn known(&self, name: Option<&str>) -> Result<(), Fault> {
-        self.inner.registry.find(name).map(drop)
+    /// What the tracker called `name` is called, or the first one for `None`. `Err` when there is none.
+    pub fn name_of(&self, name: Option<&str>) -> Result<String, Fault> {
+        self.inner.registry.find(name).map(|entry| entry.name)
+    }
+
+    /// Items with a publish or withdrawal in the queue.
+    pub async fn queued_items(&self) -> Result<HashSet<InfoHash>, Fault> {
+        let items = self.inner.queue.items().await;
+        items.map_err(|error| state_fault("cannot read the publish queue", &error))
     }
 
     /// Changes whenever a login, logout or new announce URL changes what [`Trackers::announce_url`] says.
