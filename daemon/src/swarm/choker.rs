@@ -84,7 +84,7 @@ impl Choker {
                 .collect();
             let kept = self
                 .optimistic
-                .filter(|key| self.rounds % OPTIMISTIC_ROUNDS != 0 && rest.contains(key));
+                .filter(|key| !self.rounds.is_multiple_of(OPTIMISTIC_ROUNDS) && rest.contains(key));
             let drawn = || rest.get(rng.random_range(0..rest.len().max(1))).copied();
             self.optimistic = kept.or_else(drawn);
             chosen.extend(self.optimistic);

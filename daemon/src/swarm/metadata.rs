@@ -15,6 +15,9 @@ use super::candidates::{Candidates, Ending, canonical};
 use super::extension::{UT_METADATA, handshake};
 use super::{Action, DropReason, NewPeer, PeerKey, Violation};
 
+/// A connected peer with what it said so far.
+pub type Acquainted = (PeerKey, NewPeer, Vec<Message>);
+
 const MAX_PEERS: usize = 50;
 /// Peers asked at one time.
 const ATTEMPTS: usize = 3;
@@ -232,7 +235,7 @@ impl MetadataFetch {
     }
 
     /// Connected peers with what they said so far, in order, to be replayed into a [`super::Swarm`]; and the candidates not tried.
-    pub fn into_peers(self) -> (Vec<(PeerKey, NewPeer, Vec<Message>)>, Vec<SocketAddr>) {
+    pub fn into_peers(self) -> (Vec<Acquainted>, Vec<SocketAddr>) {
         let connected: BTreeSet<SocketAddr> = self.peers.values().map(|p| p.info.addr).collect();
         let peers = self
             .peers
@@ -392,9 +395,8 @@ impl Said {
     fn note(&mut self, message: Message) -> Result<(), Violation> {
         match message {
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
-                if self.holdings.replace(message).is_some() {
-                    return Err(Violation("a second bitfield"));
-                }
+                let before = self.holdings.replace(message);
+                return before.map_or(Ok(()), |_| Err(Violation("a second bitfield")));
             }
             Message::Have(piece) => {
                 self.haves.insert(piece);

@@ -54,9 +54,9 @@ fn talk(
     seeds: &mut [Swarm],
 ) -> (Option<Info>, Vec<(PeerKey, DropReason)>) {
     let (mut found, mut dropped) = (None, Vec::new());
-    for n in 0..seeds.len() {
+    for (n, seed) in seeds.iter_mut().enumerate() {
         fetch.handle_connected(PeerKey(n as u64), peer(n as u8), start());
-        seeds[n].handle_connected(PeerKey(0), peer(50), start());
+        seed.handle_connected(PeerKey(0), peer(50), start());
     }
     loop {
         let mut quiet = true;

@@ -37,7 +37,7 @@ use rand::rngs::SmallRng;
 pub use self::api::{
     Action, BlockFate, DropReason, NewPeer, Options, PeerKey, PeerStats, Stats, Verified, Violation,
 };
-pub use self::metadata::MetadataFetch;
+pub use self::metadata::{Acquainted, MetadataFetch};
 
 use self::candidates::{Candidates, canonical};
 use self::choker::Choker;
