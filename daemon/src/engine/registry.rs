@@ -685,8 +685,9 @@ impl Registry {
         });
     }
 
-    /// The announcer is told of further trackers by starting again.
+    /// The announcer is told of further trackers by starting again, the reporter of piece points by a reset.
     fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
+        self.changes.push(Change::Reset(item));
         if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
             self.announces.push_back(AnnounceCommand::Start {
                 info_hash: item,
