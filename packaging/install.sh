@@ -5,7 +5,8 @@
 #   packaging/install.sh --user     for this user alone: programs in ~/.local/bin, the user unit; needs no root
 #   packaging/install.sh --remove   takes away what the first form installed; configuration, state and data stay
 #
-# Environment: DESTDIR (stage below this folder; nothing is started or created outside of it), CARGO (the cargo to build with).
+# Environment: DESTDIR (stage below this folder; nothing is started or created outside of it), CARGO (the cargo to build with),
+# BINARIES (a folder with the three programs: install these instead of building).
 set -eu
 
 here=$(cd -- "$(dirname -- "$0")/.." && pwd)
@@ -21,6 +22,8 @@ as_root() {
 }
 
 build() {
+    out=${BINARIES:-}
+    [ -z "$out" ] || return 0
     say "building (a few minutes the first time)"
     (cd "$here" && "${CARGO:-cargo}" build --release --locked -p p2pd -p p2pctl -p p2p-tracker --bins)
     out=${CARGO_TARGET_DIR:-$here/target}/release
