@@ -133,6 +133,7 @@ fn a_deleted_file_leaves_the_catalogue_and_a_renamed_one_keeps_its_hash() -> Res
     generate(&share.join("a.bin"), 300_000, 1)?;
     generate(&share.join("b.bin"), 300_000, 2)?;
     let a = ann.wait_published("a.bin", LIMIT)?;
+    let a = ann.wait_published("a.bin", LIMIT)?;
     ann.wait_published("b.bin", LIMIT)?;
     fs::rename(share.join("a.bin"), share.join("renamed.bin"))?;
     fs::remove_file(share.join("b.bin"))?;
