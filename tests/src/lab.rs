@@ -57,7 +57,8 @@ pub struct Process {
 }
 
 impl Process {
-    fn start(command: &mut Command, log: &Path) -> Result<Self> {
+    /// Starts `command`; its output is appended to `log`.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let out = File::options().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -147,16 +148,28 @@ pub struct Lab {
     programs: Programs,
     tracker: Option<Process>,
     url: String,
+    network: [u8; 3],
     peers: AtomicU8,
 }
 
 impl Lab {
     /// Starts a tracker with open registration below the existing folder `dir`. `settings`: further lines of its configuration.
     pub fn start(dir: &Path, programs: Programs, settings: &str) -> Result<Self> {
+        Self::start_in([127, 0, 1], dir, programs, settings)
+    }
+
+    /// The same with addresses in `network`, all of which this machine must have: .1 is the tracker's, the peers follow.
+    pub fn start_in(
+        network: [u8; 3],
+        dir: &Path,
+        programs: Programs,
+        settings: &str,
+    ) -> Result<Self> {
+        let tracker = address_in(network, 1);
         let state = dir.join("tracker");
         fs::create_dir_all(&state)?;
         let config = format!(
-            "[http]\nlisten = [\"127.0.0.1:0\"]\n\n[accounts]\nregistration = \"open\"\n\n{settings}"
+            "[http]\nlisten = [\"{tracker}:0\"]\n\n[accounts]\nregistration = \"open\"\n\n{settings}"
         );
         fs::write(dir.join("p2p-tracker.toml"), config)?;
         let mut lab = Self {
@@ -194,7 +207,8 @@ impl Lab {
         let addr = addr.lines().next().unwrap_or_default().to_owned();
         if self.url.is_empty() {
             let config = self.dir.join("p2p-tracker.toml");
-            let text = fs::read_to_string(&config)?.replace("127.0.0.1:0", &addr);
+            let text = fs::read_to_string(&config)?
+                .replace(&format!("{}:0", address_in(self.network, 1)), &addr);
             fs::write(&config, text)?;
             self.url = format!("http://{addr}");
         }
@@ -235,12 +249,17 @@ impl Lab {
         stdout_of("p2p-tracker log", &output)
     }
 
+    /// An address of the lab's network that nobody else has.
+    pub fn next_address(&self) -> Ipv4Addr {
+        address_in(self.network, self.peers.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Starts a peer called `name` with folders of its own, without an account. `settings`: lines of its `p2pd.toml`.
     pub fn peer(&self, name: &str, settings: &str) -> Result<Peer> {
         let dir = self.dir.join(name);
         fs::create_dir_all(dir.join("downloads"))?;
         let downloads = dir.join("downloads");
-        let address = Ipv4Addr::new(127, 0, 1, 1 + self.peers.fetch_add(1, Ordering::Relaxed));
+        let address = self.next_address();
         let config = format!(
             "[daemon]\ndownload_dir = {:?}\n\n[network]\nbind = [\"{address}\"]\n\n{settings}\n",
             downloads.display().to_string(),
@@ -438,6 +457,10 @@ impl Peer {
             Ok(rows.into_iter().next())
         })
     }
+}
+
+fn address_in([a, b, c]: [u8; 3], host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(a, b, c, host)
 }
 
 fn stdout_of(what: &str, output: &Output) -> Result<String> {
