@@ -177,7 +177,8 @@ impl Lab {
             programs,
             tracker: None,
             url: String::new(),
-            peers: AtomicU8::new(0),
+            network,
+            peers: AtomicU8::new(2),
         };
         lab.start_tracker()?;
         Ok(lab)
