@@ -13,7 +13,9 @@
 //! | [`api`] | the tracker's JSON API | `docs/protocol.md` |
 //! | [`points`] | piece points | the module's doc |
 //! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |
+//! | [`units`] | sizes, rates and times as people write them | the module's doc |
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a test may panic
 
 pub mod announce;
 pub mod api;
@@ -26,6 +28,8 @@ pub mod magnet;
 pub mod metainfo;
 pub mod peer;
 pub mod points;
+mod text;
+pub mod units;
 
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, ParseHexError, PeerId};

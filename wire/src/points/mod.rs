@@ -22,6 +22,10 @@
 //! ```
 //!
 //! Handles belong to an epoch: after a tracker restart the epoch differs, every handle is void, and the reporter registers all again by info-hash.
+
+mod decode;
+mod encode;
+
 use crate::InfoHash;
 
 /// Content type of both bodies.
@@ -40,6 +44,9 @@ pub struct Report {
 
 /// Most items in one report; a daemon with more sends several.
 pub const MAX_ITEMS: usize = 10_000;
+
+/// Most pieces in [`Swarm::rarest`].
+pub const MAX_RAREST: usize = 32;
 
 /// One item's part of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,27 +140,6 @@ pub struct Swarm {
 #[error("{0}")]
 pub struct PointsError(pub &'static str);
 
-impl Report {
-    /// The body.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
-    }
-    /// Reads a body. Sets are checked for order and range where the number of pieces is in the report; otherwise the tracker checks.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Self, PointsError> {
-        todo!()
-    }
-}
-impl Reply {
-    /// The body.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        todo!()
-    }
-    /// Reads a body.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Self, PointsError> {
-        todo!()
-    }
-}
-
 /// A piece's share of the checksum: the finaliser of MurmurHash3 over the piece number plus one.
 pub fn mix(piece: u32) -> u32 {
     let mut h = piece.wrapping_add(1);
@@ -167,4 +153,20 @@ pub fn checksum(pieces: impl IntoIterator<Item = u32>) -> u32 {
     pieces
         .into_iter()
         .fold(0, |sum, piece| sum.wrapping_add(mix(piece)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_depends_on_the_set_and_not_on_the_order() {
+        assert_eq!(checksum([]), 0);
+        assert_eq!(checksum([1, 2, 3]), checksum([3, 1, 2]));
+        assert_ne!(checksum([1, 2, 3]), checksum([1, 2, 4]));
+        assert_ne!(checksum([0]), 0);
+        // The finaliser of MurmurHash3 maps 1 to this.
+        assert_eq!(mix(0), 0x514e_28b7);
+        assert_eq!(mix(u32::MAX), 0);
+    }
 }

@@ -1,0 +1,140 @@
+//! Making torrents.
+
+use bytes::Bytes;
+
+use super::{Info, MAX_PIECE_LEN, Metainfo, MetainfoError};
+use crate::bencode::Encode;
+use crate::text;
+
+const MIN_PIECE_LEN: u32 = 16 * 1024;
+const MAX_AUTO_PIECE_LEN: u32 = 16 * 1024 * 1024;
+
+/// Builds a torrent: say what is in it, hash it, [`Builder::build`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    /// Name of the file, or of the folder.
+    pub name: String,
+    /// `None`: one file of this length named `name`. Otherwise see `files`.
+    pub content: Content,
+    /// Length of a piece in bytes: a power of two of at least 16 KiB and at most 64 MiB, see [`auto_piece_len`].
+    pub piece_len: u32,
+    /// BEP 27.
+    pub private: bool,
+    /// Announce URLs in tiers.
+    pub announce: Vec<Vec<String>>,
+    /// `comment`.
+    pub comment: Option<String>,
+    /// `creation date`; absent makes the file depend on its content alone.
+    pub created: Option<i64>,
+}
+
+/// What a built torrent holds.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// One file of so many bytes.
+    Single(u64),
+    /// Files below the folder `name`: path components and length; they are sorted by path bytes.
+    Multi(Vec<(Vec<String>, u64)>),
+}
+
+impl Content {
+    /// Brings the files into the order in which they are hashed: by the bytes of their paths joined with `/`.
+    pub fn sort(&mut self) {
+        if let Self::Multi(files) = self {
+            files.sort_by(|(a, _), (b, _)| joined(a).cmp(joined(b)));
+        }
+    }
+}
+
+impl Builder {
+    /// Makes the torrent; `pieces` are the SHA-1 of all pieces over the files in the order of [`Content::sort`].
+    /// Errors when the lengths and the number of hashes do not fit, or a name is not one that [`Info::from_bytes`] would keep.
+    pub fn build(&self, pieces: &[[u8; 20]]) -> Result<Metainfo, MetainfoError> {
+        let len = self.piece_len;
+        if !len.is_power_of_two() || !(MIN_PIECE_LEN..=MAX_PIECE_LEN).contains(&len) {
+            return Err(MetainfoError::Invalid(
+                "the piece length is not a power of two from 16 KiB to 64 MiB",
+            ));
+        }
+        let mut urls = self.announce.iter().flatten();
+        if urls.any(|url| text::tracker_url(url.as_bytes()) != Some(url)) {
+            return Err(MetainfoError::Invalid(
+                "an announce URL is not http, https or udp",
+            ));
+        }
+        let mut content = self.content.clone();
+        content.sort();
+        let info = Info::from_bytes(Bytes::from(self.info(&content, pieces)?))?;
+        if !keeps(&info, &self.name, &content) {
+            return Err(MetainfoError::Invalid(
+                "a name is empty, too long, used twice, or has a separator or control character",
+            ));
+        }
+        Ok(Metainfo {
+            info,
+            announce: self.announce.clone(),
+            comment: self.comment.clone(),
+            created_by: None,
+            created: self.created,
+        })
+    }
+
+    fn info(&self, content: &Content, pieces: &[[u8; 20]]) -> Result<Vec<u8>, MetainfoError> {
+        let mut entries = vec![
+            ("name", Encode::bytes(self.name.as_str())),
+            ("piece length", Encode::Int(self.piece_len.into())),
+            ("pieces", Encode::bytes(pieces.concat())),
+        ];
+        entries.push(match content {
+            Content::Single(len) => ("length", length(*len)?),
+            Content::Multi(files) => {
+                let files: Result<_, _> = files.iter().map(file).collect();
+                ("files", Encode::List(files?))
+            }
+        });
+        if self.private {
+            entries.push(("private", Encode::Int(1)));
+        }
+        Ok(Encode::dict(entries).to_vec())
+    }
+}
+
+/// The smallest power of two of at least `total_len`/4096, from 16 KiB to 16 MiB.
+pub fn auto_piece_len(total_len: u64) -> u32 {
+    let wanted = total_len.div_ceil(4_096);
+    let most = u64::from(MAX_AUTO_PIECE_LEN);
+    u32::try_from(wanted.min(most).next_power_of_two())
+        .unwrap_or(MAX_AUTO_PIECE_LEN)
+        .max(MIN_PIECE_LEN)
+}
+
+fn joined(path: &[String]) -> impl Iterator<Item = u8> + '_ {
+    path.iter()
+        .enumerate()
+        .flat_map(|(i, part)| (i > 0).then_some(b'/').into_iter().chain(part.bytes()))
+}
+
+fn length(len: u64) -> Result<Encode, MetainfoError> {
+    let len = i64::try_from(len).map_err(|_| MetainfoError::Invalid("a file is too long"))?;
+    Ok(Encode::Int(len))
+}
+
+fn file((path, len): &(Vec<String>, u64)) -> Result<Encode, MetainfoError> {
+    let path = path.iter().map(|part| Encode::bytes(part.as_str()));
+    Ok(Encode::dict([
+        ("length", length(*len)?),
+        ("path", Encode::List(path.collect())),
+    ]))
+}
+
+/// Whether every name came through reading unchanged.
+fn keeps(info: &Info, name: &str, content: &Content) -> bool {
+    info.name() == name
+        && match content {
+            Content::Single(_) => true,
+            Content::Multi(files) => files
+                .iter()
+                .zip(info.files())
+                .all(|((path, _), file)| file.path.get(1..) == Some(&path[..])),
+        }
+}
