@@ -257,6 +257,12 @@ impl Lab {
 
     /// Starts a peer called `name` with folders of its own, without an account. `settings`: lines of its `p2pd.toml`.
     pub fn peer(&self, name: &str, settings: &str) -> Result<Peer> {
+        let mut peer = self.new_peer(name, settings)?;
+        peer.start()?;
+        Ok(peer)
+    }
+
+    fn new_peer(&self, name: &str, settings: &str) -> Result<Peer> {
         let dir = self.dir.join(name);
         fs::create_dir_all(dir.join("downloads"))?;
         let downloads = dir.join("downloads");
@@ -274,15 +280,54 @@ impl Lab {
             .mode(0o600)
             .open(password)?;
         writeln!(file, "{PASSWORD}")?;
-        let mut peer = Peer {
+        Ok(Peer {
             name: name.to_owned(),
             dir,
             address,
             programs: self.programs.clone(),
+            wrapper: Vec::new(),
             process: None,
-        };
+        })
+    }
+
+    /// A [`Lab::member`] whose download folder is a memory file system of `size`, in a mount namespace of its own. `None`, with a
+    /// word on standard error, where this machine does not allow that; an error instead where `P2P_NO_SKIP` is set.
+    pub fn member_on_small_disk(
+        &self,
+        name: &str,
+        size: &str,
+        settings: &str,
+    ) -> Result<Option<Peer>> {
+        let downloads = self.dir.join(name).join("downloads");
+        let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
+        let mut wrapper = vec!["unshare".to_owned(), "-m".into()];
+        if !nix::unistd::geteuid().is_root() {
+            wrapper.push("-Ur".into());
+        }
+        wrapper.extend([
+            "sh".into(),
+            "-c".into(),
+            mount,
+            downloads.display().to_string(),
+        ]);
+        fs::create_dir_all(&downloads)?;
+        let works = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
+            .arg("true")
+            .output();
+        if !works.is_ok_and(|output| output.status.success()) {
+            ensure!(
+                std::env::var_os("P2P_NO_SKIP").is_none(),
+                "cannot mount a small disk"
+            );
+            eprintln!("skipped: this machine does not let us mount a small disk");
+            return Ok(None);
+        }
+        let mut peer = self.new_peer(name, settings)?;
+        peer.wrapper = wrapper;
         peer.start()?;
-        Ok(peer)
+        self.join(&peer)?;
+        Ok(Some(peer))
     }
 
     /// Starts a peer that has joined the tracker (called `home` there) with an account of its own name.
@@ -307,6 +352,8 @@ pub struct Peer {
     dir: PathBuf,
     address: Ipv4Addr,
     programs: Programs,
+    /// What the daemon is started through; usually nothing.
+    wrapper: Vec<String>,
     process: Option<Process>,
 }
 
@@ -352,8 +399,16 @@ impl Peer {
 
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
+        let mut command = match self.wrapper.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(&self.programs.daemon);
+                command
+            }
+            None => Command::new(&self.programs.daemon),
+        };
         let mut process = Process::start(
-            Command::new(&self.programs.daemon)
+            command
                 .arg("--user")
                 .arg("--config")
                 .arg(self.dir.join("p2pd.toml"))
