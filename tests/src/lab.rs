@@ -333,15 +333,21 @@ impl Lab {
     /// Starts a peer that has joined the tracker (called `home` there) with an account of its own name.
     pub fn member(&self, name: &str, settings: &str) -> Result<Peer> {
         let peer = self.peer(name, settings)?;
+        self.join(&peer)?;
+        Ok(peer)
+    }
+
+    fn join(&self, peer: &Peer) -> Result<()> {
         peer.ctl(&["tracker", "add", "home", &self.url])?;
+        let password = peer.password_file();
         peer.ctl(&[
             "register",
             "--username",
-            name,
+            peer.name(),
             "--password-file",
-            &peer.password_file(),
+            &password,
         ])?;
-        Ok(peer)
+        Ok(())
     }
 }
 
