@@ -1,1 +1,1 @@
-
+//! p2pctl as its users see it.

@@ -39,6 +39,9 @@
 //! | `daemon.reload` | | [`Reload`] |
 //! | `daemon.stop` | | `null`; the daemon ends |
 
+mod path;
+mod rpc;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -9,6 +9,12 @@ pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
+/// Longest URL that is kept, in bytes.
+const MAX_URL_LEN: usize = 2_048;
+
+/// Most announce URLs that are kept of one torrent or link: nobody needs more, and each costs requests.
+pub(crate) const MAX_TRACKERS: usize = 100;
+
 /// `bytes` as text without control characters, at most `max_len` bytes of it; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn printable(bytes: &[u8], max_len: usize) -> String {
     let mut out = String::new();
@@ -39,12 +45,6 @@ pub(crate) fn tracker_url(url: &[u8]) -> Option<&str> {
     let clean = !rest.is_empty() && !url.contains(|c: char| c.is_control() || c.is_whitespace());
     (usable && clean && url.len() <= MAX_URL_LEN).then_some(url)
 }
-
-/// Longest URL that is kept, in bytes.
-const MAX_URL_LEN: usize = 2_048;
-
-/// Most announce URLs that are kept of one torrent or link: nobody needs more, and each costs requests.
-pub(crate) const MAX_TRACKERS: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -4,12 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::PeerId;
 use crate::bencode::{self, Kind, Limits, Value, write_bytes, write_int};
+use crate::text;
 
 /// Most peers that are kept of one answer.
 pub const MAX_PEERS: usize = 2_000;
 
 /// Seconds to the next announce when an answer does not say.
 pub const DEFAULT_INTERVAL: u32 = 1_800;
+
+/// Longest text in bytes that is kept; it may be shown on a terminal.
+const MAX_TEXT_LEN: usize = 1_024;
 
 /// What an answer may hold: room for some 20,000 peers as dictionaries.
 const LIMITS: Limits = Limits {
@@ -91,7 +95,7 @@ impl Reply {
         }
         let text = |key: &[u8]| {
             let bytes = reply.get(key)?.as_bytes()?;
-            Some(String::from_utf8_lossy(bytes).into_owned())
+            Some(text::printable(bytes, MAX_TEXT_LEN))
         };
         if let Some(reason) = text(b"failure reason") {
             let retry_in = reply.get(b"retry in").and_then(retry_in);
@@ -99,15 +103,18 @@ impl Reply {
         }
         let mut peers = Vec::new();
         for (key, width) in [(&b"peers"[..], 6), (b"peers6", 18)] {
+            let room = MAX_PEERS - peers.len();
             match reply.get(key).map(Value::kind) {
                 Some(Kind::Bytes(bytes)) => {
-                    peers.extend(bytes.chunks_exact(width).filter_map(compact_peer));
+                    let read = bytes.chunks_exact(width).filter_map(compact_peer);
+                    peers.extend(read.take(room));
                 }
-                Some(Kind::List(list)) => peers.extend(list.iter().filter_map(dict_peer)),
+                Some(Kind::List(list)) => {
+                    peers.extend(list.iter().filter_map(dict_peer).take(room));
+                }
                 _ => {}
             }
         }
-        peers.truncate(MAX_PEERS);
         Ok(Self::Peers(Peers {
             interval: reply
                 .get_uint(b"interval")

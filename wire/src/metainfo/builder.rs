@@ -138,3 +138,102 @@ fn keeps(info: &Info, name: &str, content: &Content) -> bool {
                 .all(|((path, _), file)| file.path.get(1..) == Some(&path[..])),
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder(content: Content) -> Builder {
+        Builder {
+            name: "n".into(),
+            content,
+            piece_len: MIN_PIECE_LEN,
+            private: true,
+            announce: vec![vec!["http://t/announce".into()]],
+            comment: None,
+            created: None,
+        }
+    }
+
+    fn multi(files: &[(&str, u64)]) -> Content {
+        let parts = |path: &str| path.split('/').map(str::to_owned).collect();
+        Content::Multi(
+            files
+                .iter()
+                .map(|(path, len)| (parts(path), *len))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn what_is_built_reads_back_the_same() {
+        let built = builder(Content::Single(20_000)).build(&[[1; 20], [2; 20]]);
+        let built = built.unwrap();
+        let read = Metainfo::from_bytes(&built.to_bytes()).unwrap();
+        assert_eq!(read.info.info_hash(), built.info.info_hash());
+        assert_eq!(read.info.raw(), built.info.raw());
+        assert_eq!(read.announce, built.announce);
+        assert!(read.info.private() && read.info.single_file());
+        assert_eq!(
+            &read.info.raw()[..],
+            [
+                &b"d6:lengthi20000e4:name1:n12:piece lengthi16384e6:pieces40:"[..],
+                &[1; 20],
+                &[2; 20],
+                b"7:privatei1ee"
+            ]
+            .concat()
+        );
+    }
+
+    #[test]
+    fn files_are_sorted_by_the_bytes_of_their_paths() {
+        let built = builder(multi(&[("b", 1), ("a/b", 2), ("a.b", 3), ("a/a/z", 4)]));
+        let built = built.build(&[[1; 20]]).unwrap();
+        let files = built.info.files();
+        let paths: Vec<_> = files.iter().map(|file| file.path[1..].join("/")).collect();
+        assert_eq!(paths, ["a.b", "a/a/z", "a/b", "b"]);
+        assert_eq!(files[1].len, 4);
+    }
+
+    #[test]
+    fn refuses_what_reading_would_change() {
+        let refused = |content| builder(content).build(&[[1; 20]]).is_err();
+        for path in ["", "a/..", "a//b", "a\\b", "a\nb"] {
+            assert!(refused(multi(&[(path, 1)])), "{path:?}");
+        }
+        assert!(refused(multi(&[(&"x".repeat(256), 1)])));
+        assert!(refused(multi(&[("a", 1), ("a", 1)])));
+        assert!(refused(multi(&[("a", 1), ("a/b", 1)])));
+        assert!(refused(multi(&[])));
+        assert!(refused(Content::Single(0)));
+        assert!(refused(Content::Single(u64::MAX)));
+        assert!(refused(Content::Single(16_385)));
+        assert!(!refused(Content::Single(16_384)));
+    }
+
+    #[test]
+    fn refuses_piece_lengths_and_urls_that_others_cannot_use() {
+        let refused = |change: fn(&mut Builder)| {
+            let mut builder = builder(Content::Single(1));
+            change(&mut builder);
+            builder.build(&[[1; 20]]).is_err()
+        };
+        assert!(!refused(|_| {}));
+        assert!(refused(|b| b.name = "..".into()));
+        assert!(refused(|b| b.piece_len = 0));
+        assert!(refused(|b| b.piece_len = 8_192));
+        assert!(refused(|b| b.piece_len = 16_385));
+        assert!(refused(|b| b.piece_len = 128 * 1024 * 1024));
+        assert!(refused(|b| b.announce = vec![vec!["wss://t".into()]]));
+    }
+
+    #[test]
+    fn the_automatic_piece_length_gives_about_4096_pieces() {
+        assert_eq!(auto_piece_len(0), 16 * 1024);
+        assert_eq!(auto_piece_len(64 * 1024 * 1024), 16 * 1024);
+        assert_eq!(auto_piece_len(64 * 1024 * 1024 + 1), 32 * 1024);
+        assert_eq!(auto_piece_len(1_519_802_169), 512 * 1024);
+        assert_eq!(auto_piece_len(u64::MAX), 16 * 1024 * 1024);
+    }
+}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use super::MetainfoError;
-use super::path::{Paths, check_len, safe_component};
+use super::path::{check_len, make_unique, safe_component};
 use crate::bencode::{self, Value};
 use crate::{InfoHash, Layout, PieceIndex};
 
@@ -234,7 +234,7 @@ fn several(name: &str, list: &Value<'_>) -> Result<Vec<File>, MetainfoError> {
             .checked_add(len)
             .ok_or(MetainfoError::Invalid("the lengths add up to too much"))?;
     }
-    Paths::of(&files).make_unique(&mut files);
+    make_unique(&mut files);
     Ok(files)
 }
 
@@ -274,4 +274,201 @@ fn layout(info: &Value<'_>, files: &[File]) -> Result<Layout, MetainfoError> {
         return Err(MetainfoError::Invalid("a torrent without content"));
     }
     Layout::new(total, piece_len).ok_or(MetainfoError::Invalid("too many pieces"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bencode::Encode;
+
+    fn field(key: &str, value: Encode) -> (Vec<u8>, Encode) {
+        (key.into(), value)
+    }
+
+    /// An `info` of 3 pieces of 16 KiB in one file, with these fields instead or besides.
+    fn info(fields: impl IntoIterator<Item = (Vec<u8>, Encode)>) -> Result<Info, MetainfoError> {
+        let base = [
+            field("name", Encode::bytes("n")),
+            field("piece length", Encode::Int(16_384)),
+            field("pieces", Encode::bytes([7; 60])),
+            field("length", Encode::Int(40_000)),
+        ];
+        let dict = Encode::dict(base.into_iter().chain(fields)).to_vec();
+        Info::from_bytes(dict.into())
+    }
+
+    /// The same in several files, given as length, path and attributes.
+    fn files(list: &[(i64, &[&[u8]], &str)]) -> Result<Info, MetainfoError> {
+        let file = |(len, path, attr): &(i64, &[&[u8]], &str)| {
+            let path = path.iter().map(|part| Encode::bytes(*part)).collect();
+            Encode::dict([
+                ("length", Encode::Int(*len)),
+                ("path", Encode::List(path)),
+                ("attr", Encode::bytes(*attr)),
+            ])
+        };
+        let dict = Encode::dict([
+            field("name", Encode::bytes("n")),
+            field("piece length", Encode::Int(16_384)),
+            field("pieces", Encode::bytes([7; 60])),
+            field("files", Encode::List(list.iter().map(file).collect())),
+        ]);
+        Info::from_bytes(dict.to_vec().into())
+    }
+
+    fn paths(info: &Info) -> Vec<String> {
+        info.files().iter().map(|f| f.path.join("/")).collect()
+    }
+
+    #[test]
+    fn a_single_file_has_the_name_of_the_torrent() {
+        let info = info([field("private", Encode::Int(1))]).unwrap();
+        assert!(info.single_file() && info.private());
+        assert_eq!(paths(&info), ["n"]);
+        let piece = info.layout().piece(2).unwrap();
+        assert_eq!(info.piece_hash(piece), [7; 20]);
+        assert_eq!(info.layout().len_of(piece), 40_000 - 2 * 16_384);
+    }
+
+    #[test]
+    fn the_hash_is_the_sha1_of_the_bytes_received() {
+        let raw = Bytes::from_static(
+            b"d6:lengthi3e4:name1:a12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae",
+        );
+        let info = Info::from_bytes(raw).unwrap();
+        assert_eq!(
+            info.info_hash().to_string(),
+            "f57885ddc30a153b9f534bc8c8b5d3744ca9b535"
+        );
+    }
+
+    #[test]
+    fn several_files_lie_one_behind_the_other_below_the_name() {
+        let info = files(&[
+            (20_000, &[b"a", b"b"], ""),
+            (0, &[b"e"], "x"),
+            (12_768, &[b".pad", b"1"], "p"),
+            (7_232, &[b"c"], ""),
+        ])
+        .unwrap();
+        assert!(!info.single_file() && !info.private());
+        assert_eq!(paths(&info), ["n/a/b", "n/e", "n/.pad/1", "n/c"]);
+        let offsets: Vec<u64> = info.files().iter().map(|f| f.offset).collect();
+        assert_eq!(offsets, [0, 20_000, 20_000, 32_768]);
+        let padding: Vec<bool> = info.files().iter().map(|f| f.padding).collect();
+        assert_eq!(padding, [false, false, true, false]);
+    }
+
+    #[test]
+    fn hostile_paths_stay_below_the_name() {
+        let info = files(&[
+            (20_000, &[b"..", b"..", b"x"], ""),
+            (10_000, &[b"/etc", b"\xff"], ""),
+            (10_000, &[b""], ""),
+        ])
+        .unwrap();
+        assert_eq!(paths(&info), ["n/_/_/x", "n/_etc/%FF", "n/_ (2)"]);
+        assert!(files(&[(40_000, &[], "")]).is_err());
+        let deep = vec![&b"0123456789"[..]; 300];
+        assert!(matches!(
+            files(&[(40_000, &deep, "")]),
+            Err(MetainfoError::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn names_in_utf8_are_preferred() {
+        let twice = info([
+            field("name", Encode::bytes([b'n', 0xe9])),
+            field("name.utf-8", Encode::bytes("n\u{e9}")),
+        ]);
+        assert_eq!(twice.unwrap().name(), "n\u{e9}");
+        let broken = info([field("name.utf-8", Encode::bytes([0xff]))]);
+        assert_eq!(broken.unwrap().name(), "n");
+        let neither = info([field("name", Encode::bytes([b'n', 0xe9]))]);
+        assert_eq!(neither.unwrap().name(), "n%E9");
+    }
+
+    #[test]
+    fn lengths_must_fit_together() {
+        let invalid = |key: &str, value| match info([field(key, value)]) {
+            Err(MetainfoError::Invalid(what)) => what,
+            other => panic!("{key}: {other:?}"),
+        };
+        assert_eq!(
+            invalid("length", Encode::Int(0)),
+            "a torrent without content"
+        );
+        assert_eq!(
+            invalid("length", Encode::Int(-1)),
+            "a file of negative length"
+        );
+        invalid("length", Encode::Int(16_384 * 3 + 1));
+        invalid("length", Encode::Int(i64::MAX));
+        invalid("pieces", Encode::bytes([7; 59]));
+        invalid("pieces", Encode::bytes([7; 80]));
+        invalid("pieces", Encode::bytes(""));
+        invalid("piece length", Encode::Int(0));
+        invalid("piece length", Encode::Int(-16_384));
+        invalid("piece length", Encode::Int(64 * 1024 * 1024 + 1));
+        invalid("piece length", Encode::Int(1 << 32));
+        invalid("files", Encode::List(vec![]));
+        let file = (i64::MAX, &[&b"a"[..]][..], "");
+        assert!(matches!(
+            files(&[file, file, file]),
+            Err(MetainfoError::Invalid(_))
+        ));
+        assert!(matches!(files(&[]), Err(MetainfoError::Invalid(_))));
+        assert!(info([field("piece length", Encode::Int(15_000))]).is_ok());
+    }
+
+    #[test]
+    fn version_2_is_read_by_its_version_1_half_or_not_at_all() {
+        let v2 = [
+            field("meta version", Encode::Int(2)),
+            field(
+                "file tree",
+                Encode::dict([("n", Encode::dict([("", Encode::Int(1))]))]),
+            ),
+        ];
+        assert_eq!(info(v2.clone()).unwrap().name(), "n");
+        let alone = Encode::dict(v2).to_vec();
+        assert_eq!(
+            Info::from_bytes(alone.into()).unwrap_err(),
+            MetainfoError::V2Only
+        );
+        let neither = Info::from_bytes(Bytes::from_static(b"de")).unwrap_err();
+        assert_eq!(neither, MetainfoError::Field("pieces"));
+    }
+
+    #[test]
+    fn the_number_of_files_is_bounded() {
+        let file = (1, &[&b"a"[..]][..], "");
+        let error = files(&vec![file; MAX_FILES + 1]).unwrap_err();
+        assert_eq!(error, MetainfoError::Invalid("more than 100,000 files"));
+    }
+
+    #[test]
+    fn spans_cover_a_range_without_empty_files() {
+        let info = files(&[
+            (0, &[b"z"], ""),
+            (10, &[b"a"], ""),
+            (0, &[b"e"], ""),
+            (20, &[b"b"], "p"),
+            (39_970, &[b"c"], ""),
+            (0, &[b"y"], ""),
+        ])
+        .unwrap();
+        let span = |file, offset, len| Span { file, offset, len };
+        assert_eq!(info.spans(0, 10), [span(1, 0, 10)]);
+        assert_eq!(
+            info.spans(9, 22),
+            [span(1, 9, 1), span(3, 0, 20), span(4, 0, 1)]
+        );
+        assert_eq!(info.spans(30, 5), [span(4, 0, 5)]);
+        assert_eq!(info.spans(39_999, u64::MAX), [span(4, 39_969, 1)]);
+        assert_eq!(info.spans(5, 0), []);
+        assert_eq!(info.spans(40_000, 1), []);
+        assert_eq!(info.spans(u64::MAX, u64::MAX), []);
+    }
 }

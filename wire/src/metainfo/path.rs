@@ -2,7 +2,8 @@
 //!
 //! What is unsafe is replaced and never dropped, so the same torrent gives the same paths everywhere, and a name that is safe is never touched.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{HashMap, hash_map};
 use std::fmt::Write;
 
 use super::MetainfoError;
@@ -58,64 +59,88 @@ fn split_extension(name: &str) -> (&str, &str) {
     }
 }
 
-/// The paths of a torrent's files, while they are made unique.
-///
-/// A file whose path another file took, or is the folder of another file, is numbered: `name (2).ext`. Folders come first, so a file never
-/// takes their place, whatever the order.
-pub(super) struct Paths {
-    /// Joined with `/`, which no component has.
-    folders: HashSet<String>,
-    files: HashSet<String>,
-    /// For each folder and shortened name that collided, the number to try next. Each number is tried once, so that a torrent made of
-    /// collisions takes no longer than any other.
-    numbers: HashMap<(String, String), u32>,
+/// Renames the files that collide, earlier files keep their names: a file whose path another file took, or is the folder of another file,
+/// is numbered as in `name (2).ext`. Padding files are left alone: they are never stored.
+pub(super) fn make_unique(files: &mut [File]) {
+    for (index, name) in renames(files) {
+        if let Some(last) = files[index].path.last_mut() {
+            *last = name;
+        }
+    }
 }
 
-impl Paths {
-    /// Knows the folders of all `files` and none of the files yet.
-    pub(super) fn of(files: &[File]) -> Self {
-        let mut folders = HashSet::new();
-        for file in files.iter().filter(|file| !file.padding) {
-            let mut folder = file.path.split_last().map_or(&[][..], |(_, folder)| folder);
-            // A folder that is known has known parents.
-            while !folder.is_empty() && folders.insert(folder.join("/")) {
-                folder = &folder[..folder.len() - 1];
-            }
-        }
-        Self {
-            folders,
-            files: HashSet::with_capacity(files.len()),
-            numbers: HashMap::new(),
+/// The files to rename, as indices into `files`, with their new names.
+fn renames(files: &[File]) -> Vec<(usize, String)> {
+    let mut tree = Tree::default();
+    // Folders come first, so a file never takes their place, whatever the order.
+    let mut placed = Vec::with_capacity(files.len());
+    for (index, file) in files.iter().enumerate().filter(|(_, file)| !file.padding) {
+        if let Some((name, folders)) = file.path.split_last() {
+            placed.push((index, tree.folder(folders), name));
         }
     }
-
-    /// Renames the files that collide; earlier files keep their names. Padding files are left alone: they are never stored.
-    pub(super) fn make_unique(mut self, files: &mut [File]) {
-        for file in files.iter_mut().filter(|file| !file.padding) {
-            if self.take(file.path.join("/")) {
-                continue;
-            }
-            let Some((name, folder)) = file.path.split_last_mut() else {
-                continue;
-            };
-            *name = self.numbered(&folder.join("/"), name);
+    let mut renames = Vec::new();
+    for (index, folder, name) in placed {
+        if !tree.take(folder, Cow::Borrowed(name)) {
+            renames.push((index, tree.numbered(folder, name)));
         }
     }
+    renames
+}
 
-    fn take(&mut self, path: String) -> bool {
-        !self.folders.contains(&path) && self.files.insert(path)
+/// The names below the download folder. A folder is a number and a name is known by the number of its folder, so that memory grows with the
+/// number of components and not with the length of paths.
+#[derive(Default)]
+struct Tree<'a> {
+    entries: HashMap<(u32, Cow<'a, str>), Entry>,
+    /// Numbers of folders given out; 0 is the root.
+    folders: u32,
+    /// For each folder and shortened name that collided, the number to try next. Each is tried once, so that a torrent made of collisions
+    /// takes no longer than any other.
+    numbers: HashMap<(u32, String), u32>,
+}
+
+enum Entry {
+    Folder(u32),
+    File,
+}
+
+impl<'a> Tree<'a> {
+    /// The number of the folder with this path, made if need be. All folders are made before the first file.
+    fn folder(&mut self, path: &'a [String]) -> u32 {
+        let mut at = 0;
+        for name in path {
+            let next = self.folders + 1;
+            let entry = self
+                .entries
+                .entry((at, Cow::Borrowed(name)))
+                .or_insert(Entry::Folder(next));
+            if let Entry::Folder(number) = entry {
+                at = *number;
+                self.folders = self.folders.max(at);
+            }
+        }
+        at
+    }
+
+    /// Puts a file there; false if the name is taken.
+    fn take(&mut self, folder: u32, name: Cow<'a, str>) -> bool {
+        let entry = self.entries.entry((folder, name));
+        let free = matches!(entry, hash_map::Entry::Vacant(_));
+        entry.or_insert(Entry::File);
+        free
     }
 
     /// The first numbered form of `name` in `folder` that is free, taken.
-    fn numbered(&mut self, folder: &str, name: &str) -> String {
+    fn numbered(&mut self, folder: u32, name: &str) -> String {
         let short = shortened(name, MAX_COMPONENT_LEN - NUMBER_LEN);
         let (stem, extension) = split_extension(&short);
-        let key = (folder.to_owned(), short.clone());
+        let key = (folder, short.clone());
         let mut number = self.numbers.get(&key).copied().unwrap_or(2);
         loop {
             let candidate = format!("{stem} ({number}){extension}");
             number += 1;
-            if self.take(format!("{folder}/{candidate}")) {
+            if self.take(folder, Cow::Owned(candidate.clone())) {
                 self.numbers.insert(key, number);
                 return candidate;
             }
@@ -132,4 +157,121 @@ pub(super) fn check_len(path: &[String]) -> Result<(), MetainfoError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unique(paths: &[&str]) -> Vec<String> {
+        let file = |path: &&str| File {
+            path: path.split('/').map(str::to_owned).collect(),
+            len: 1,
+            offset: 0,
+            padding: path.contains("/.pad/"),
+        };
+        let mut files: Vec<File> = paths.iter().map(file).collect();
+        make_unique(&mut files);
+        files.iter().map(|file| file.path.join("/")).collect()
+    }
+
+    #[test]
+    fn a_safe_name_is_not_touched() {
+        for name in [
+            "a",
+            "a b.iso",
+            "...",
+            "..a",
+            "\u{e9}t\u{e9}.txt",
+            "100%FF",
+            ".hidden",
+        ] {
+            assert_eq!(safe_component(name.as_bytes()), name);
+        }
+    }
+
+    #[test]
+    fn unsafe_names_are_replaced() {
+        for (name, safe) in [
+            (&b""[..], "_"),
+            (b".", "_"),
+            (b"..", "_"),
+            (b"/etc/passwd", "_etc_passwd"),
+            (b"..\\..\\x", ".._.._x"),
+            (b"a\0b\x1b[31m\x7f", "a_b_[31m_"),
+            ("a\u{9b}b".as_bytes(), "a_b"),
+            (b"caf\xe9.txt", "caf%E9.txt"),
+            (b"\xff\xfe", "%FF%FE"),
+        ] {
+            assert_eq!(safe_component(name), safe);
+        }
+    }
+
+    #[test]
+    fn long_names_lose_the_end_of_their_stem() {
+        let long = safe_component(format!("{}.tar.gz", "\u{e9}".repeat(200)).as_bytes());
+        assert_eq!(long, format!("{}.gz", "\u{e9}".repeat(126)));
+        assert_eq!(safe_component(&[b'x'; 300]).len(), MAX_COMPONENT_LEN);
+        assert_eq!(safe_component(&[0xff; 300]).len(), MAX_COMPONENT_LEN);
+        let no_extension = format!(".{}", "x".repeat(300));
+        assert_eq!(
+            safe_component(no_extension.as_bytes()).len(),
+            MAX_COMPONENT_LEN
+        );
+    }
+
+    #[test]
+    fn colliding_files_are_numbered_and_the_first_keeps_its_name() {
+        assert_eq!(
+            unique(&[
+                "t/a.iso",
+                "t/a.iso",
+                "t/a (2).iso",
+                "t/a.iso",
+                "t/.x",
+                "t/.x"
+            ]),
+            [
+                "t/a.iso",
+                "t/a (2).iso",
+                "t/a (2) (2).iso",
+                "t/a (3).iso",
+                "t/.x",
+                "t/.x (2)"
+            ]
+        );
+        assert_eq!(unique(&["t/b/a", "t/c/a"]), ["t/b/a", "t/c/a"]);
+    }
+
+    #[test]
+    fn a_file_never_takes_the_place_of_a_folder() {
+        assert_eq!(
+            unique(&["t/a", "t/a/b", "t/a/b/c"]),
+            ["t/a (2)", "t/a/b (2)", "t/a/b/c"]
+        );
+        assert_eq!(
+            unique(&["t/a/b/c", "t/a/b", "t/a"]),
+            ["t/a/b/c", "t/a/b (2)", "t/a (2)"]
+        );
+    }
+
+    #[test]
+    fn padding_files_take_no_names() {
+        let paths = ["t/.pad/9", "t/.pad/9", "t/.pad"];
+        assert_eq!(unique(&paths), paths);
+    }
+
+    #[test]
+    fn long_names_that_differ_at_the_end_get_different_numbers_quickly() {
+        let name = |i: usize| format!("t/{}{:05}", "x".repeat(250), i / 2);
+        let paths: Vec<String> = (0..20_000).map(name).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let unique: std::collections::HashSet<String> = unique(&paths).into_iter().collect();
+        assert_eq!(unique.len(), 20_000);
+        assert!(
+            unique
+                .iter()
+                .all(|path| path.len() <= 2 + MAX_COMPONENT_LEN)
+        );
+    }
 }

@@ -5,15 +5,20 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::message::id;
 use super::{Frame, Message};
 use crate::Block;
+use crate::metainfo::MAX_METAINFO_LEN;
 
 /// Longest block in bytes that is read; clients ask for 16 or 32 KiB, more than 128 KiB nobody honours (BEP 3).
 pub const MAX_BLOCK_LEN: u32 = 128 * 1024;
 
-/// Longest bitfield in bytes while the number of pieces is not known: 10,485,760 pieces, 20 times what fits in a .torrent file that is read.
-pub const MAX_BITFIELD_LEN: u32 = 1280 * 1024;
+/// Longest bitfield in bytes while the number of pieces is not known: as many pieces as the hashes of fit into a .torrent file that is read.
+pub const MAX_BITFIELD_LEN: u32 = (MAX_METAINFO_LEN / 20).div_ceil(8) as u32;
 
-/// Longest payload of an extended or unknown message in bytes, ids not counted.
-pub const MAX_PAYLOAD_LEN: u32 = 1024 * 1024;
+/// Longest payload of an extended message in bytes. Parts of the metadata are 16 KiB long and nothing we ask for is longer, so this bounds no
+/// client; it keeps what one connection can make us buffer at the length of a block.
+pub const MAX_EXTENDED_LEN: u32 = 128 * 1024;
+
+/// Longest payload of an unknown message in bytes; it is skipped and never buffered.
+pub const MAX_UNKNOWN_LEN: u32 = 1024 * 1024;
 
 /// Length of the length in front of each message.
 const PREFIX: usize = 4;
@@ -151,8 +156,8 @@ impl FrameDecoder {
             id::REQUEST | id::CANCEL | id::REJECT => (12, 12),
             id::PIECE => (8, 8 + MAX_BLOCK_LEN),
             id::PORT => (2, 2),
-            id::EXTENDED => (1, 1 + MAX_PAYLOAD_LEN),
-            _ => (0, MAX_PAYLOAD_LEN),
+            id::EXTENDED => (1, 1 + MAX_EXTENDED_LEN),
+            _ => (0, MAX_UNKNOWN_LEN),
         }
     }
 }
@@ -257,7 +262,7 @@ mod tests {
             (b"\0\x02\0\x0a\x07", true),
             (b"\xff\xff\xff\xff\x07", true),
             (b"\0\0\0\x01\x14", false),
-            (b"\0\x10\0\x03\x14", true),
+            (b"\0\x02\0\x03\x14", true),
             (b"\0\x10\0\x02\x63", true),
             (b"\0\0\0\x04\x05", true),
         ];
@@ -275,11 +280,11 @@ mod tests {
 
     #[test]
     fn the_largest_legal_lengths_wait_for_more() {
-        for bytes in [b"\0\x02\0\x09\x07", b"\0\x10\0\x02\x14", b"\0\0\0\x03\x05"] {
+        for bytes in [b"\0\x02\0\x09\x07", b"\0\x02\0\x02\x14", b"\0\0\0\x03\x05"] {
             assert_eq!(decode(bytes, Some(16)), Ok(None));
         }
-        assert_eq!(decode(b"\0\x14\0\x01\x05", None), Ok(None));
-        assert!(decode(b"\0\x14\0\x02\x05", None).is_err());
+        assert_eq!(decode(b"\0\x01\0\x01\x05", None), Ok(None));
+        assert!(decode(b"\0\x01\0\x02\x05", None).is_err());
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod extension;
 mod handshake;
 mod message;
 
-pub use decoder::{FrameDecoder, FrameError, MAX_BITFIELD_LEN, MAX_BLOCK_LEN, MAX_PAYLOAD_LEN};
+pub use decoder::{
+    FrameDecoder, FrameError, MAX_BITFIELD_LEN, MAX_BLOCK_LEN, MAX_EXTENDED_LEN, MAX_UNKNOWN_LEN,
+};
 pub use extension::{ExtensionHandshake, METADATA_PART_LEN, MetadataMessage};
 pub use handshake::{HANDSHAKE_LEN, Handshake, Reserved};
 pub use message::{Frame, Message};

@@ -1,0 +1,314 @@
+//! The connection to p2pd: requests out, answers and notifications in.
+//!
+//! One thread reads lines from the socket into a bounded channel; when that is full the thread stops reading and the daemon
+//! sees a slow reader, for which it has its own rules. Everything else happens in the caller's thread, which waits on the
+//! channel alone: for a line, for the end of the connection, for Ctrl-C, or until a deadline.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use interprocess::ConnectWaitMode;
+use interprocess::local_socket::{
+    ConnectOptions, GenericFilePath, Stream, ToFsName as _, traits::Stream as _,
+};
+use p2p_wire::control::{
+    Answer, Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, Progress, Welcome,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, INTERRUPTED};
+use crate::interrupt::Interrupts;
+use crate::socket::Socket;
+
+/// How p2pctl names itself to the daemon.
+pub(crate) const CLIENT: &str = concat!("p2pctl ", env!("CARGO_PKG_VERSION"));
+
+/// A greeted connection to p2pd.
+pub(crate) struct Client {
+    socket: Socket,
+    stream: Arc<Stream>,
+    incoming: Receiver<Incoming>,
+    sender: SyncSender<Incoming>,
+    last_id: u64,
+    welcome: Welcome,
+    verbose: bool,
+}
+
+/// What the waiting thread can be woken by.
+pub(crate) enum Incoming {
+    /// A line, without its end.
+    Line(Vec<u8>),
+    /// The connection ended.
+    End,
+    /// Ctrl-C.
+    Interrupt,
+}
+
+/// What [`Client::next`] returns.
+pub(crate) enum Message {
+    /// A request ended.
+    Done {
+        /// Of the request.
+        id: u64,
+        /// Its result, or the JSON-RPC error.
+        answer: Result<Value, p2p_wire::control::RpcError>,
+    },
+    /// A request goes on.
+    Progress {
+        /// Of the request.
+        id: u64,
+        /// What the method's row in the protocol's table says.
+        value: Value,
+    },
+    /// Something happened.
+    Event(Event),
+    /// Events were lost.
+    Gap(Gap),
+    /// Ctrl-C.
+    Interrupted,
+    /// The deadline passed.
+    TimedOut,
+}
+
+impl Client {
+    /// Connects and greets within `timeout`. `verbose` says on standard error what is asked and how long it takes.
+    pub(crate) fn connect(socket: Socket, timeout: Duration, verbose: bool) -> Result<Self, Error> {
+        let stream = open(&socket, timeout).map_err(|error| socket.unreachable(&error))?;
+        let stream = Arc::new(stream);
+        let (sender, incoming) = sync_channel(64);
+        let reader = Arc::clone(&stream);
+        let lines = sender.clone();
+        std::thread::spawn(move || read_lines(&reader, &lines));
+
+        let mut client = Self {
+            socket,
+            stream,
+            incoming,
+            sender,
+            last_id: 0,
+            welcome: Welcome {
+                proto: 0,
+                server: String::new(),
+                instance: String::new(),
+                mode: String::new(),
+                role: String::new(),
+                caps: Vec::new(),
+                unhealthy: None,
+            },
+            verbose,
+        };
+        client.greet(Instant::now() + timeout)?;
+        Ok(client)
+    }
+
+    /// What the daemon said of itself.
+    pub(crate) fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// From now on Ctrl-C arrives as [`Message::Interrupted`].
+    pub(crate) fn take_interrupts(&self, interrupts: Interrupts) {
+        interrupts.deliver(self.sender.clone());
+    }
+
+    /// Asks and waits for the answer; what else arrives meanwhile is dropped.
+    pub(crate) fn call<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: impl Serialize,
+    ) -> Result<R, Error> {
+        self.call_until(method, params, None)
+    }
+
+    /// Asks, and leaves the answer to [`Client::next`]. Returns the id of the request.
+    pub(crate) fn start(&mut self, method: &str, params: impl Serialize) -> Result<u64, Error> {
+        self.last_id += 1;
+        let params = serde_json::to_value(params).map_err(|error| broken(method, &error))?;
+        let call = Call {
+            jsonrpc: "2.0".to_owned(),
+            id: Some(self.last_id),
+            method: method.to_owned(),
+            params,
+        };
+        self.send(&call)?;
+        Ok(self.last_id)
+    }
+
+    /// Tells the daemon that nobody waits for `id` any more. The work itself goes on.
+    pub(crate) fn cancel(&mut self, id: u64) -> Result<(), Error> {
+        self.start("cancel", Cancel { id }).map(|_| ())
+    }
+
+    /// Waits for what comes next, at most until `deadline`.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Message, Error> {
+        loop {
+            let incoming = match deadline {
+                None => self.incoming.recv().map_err(|_| self.socket.lost())?,
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now());
+                    match self.incoming.recv_timeout(left) {
+                        Ok(incoming) => incoming,
+                        Err(RecvTimeoutError::Timeout) => return Ok(Message::TimedOut),
+                        Err(RecvTimeoutError::Disconnected) => return Err(self.socket.lost()),
+                    }
+                }
+            };
+            match incoming {
+                Incoming::Line(line) => {
+                    if let Some(message) = read_message(&line)? {
+                        return Ok(message);
+                    }
+                }
+                Incoming::End => return Err(self.socket.lost()),
+                Incoming::Interrupt => return Ok(Message::Interrupted),
+            }
+        }
+    }
+
+    fn greet(&mut self, deadline: Instant) -> Result<(), Error> {
+        let hello = Hello {
+            proto: [PROTO, PROTO],
+            client: CLIENT.to_owned(),
+        };
+        let welcome: Welcome = self.call_until("hello", hello, Some(deadline))?;
+        if welcome.proto != PROTO {
+            return Err(Error::new(
+                ErrorKind::Incompatible,
+                "p2pctl and p2pd do not understand each other",
+                format!(
+                    "{} speaks version {} of the control protocol, {CLIENT} speaks {PROTO}.",
+                    welcome.server, welcome.proto
+                ),
+                "Install both from one release, then:  p2pctl daemon restart",
+            ));
+        }
+        self.welcome = welcome;
+        Ok(())
+    }
+
+    fn call_until<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: impl Serialize,
+        deadline: Option<Instant>,
+    ) -> Result<R, Error> {
+        let asked = Instant::now();
+        let id = self.start(method, params)?;
+        loop {
+            match self.next(deadline)? {
+                Message::Done { id: done, answer } if done == id => {
+                    if self.verbose {
+                        eprintln!("p2pctl: {method} took {:.1?}", asked.elapsed());
+                    }
+                    let value = answer.map_err(|error| Error::from_rpc(method, error))?;
+                    return decode(method, value);
+                }
+                Message::TimedOut => return Err(self.socket.silent()),
+                Message::Interrupted => return Err(Error::Quiet(INTERRUPTED)),
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self, call: &Call) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(call).map_err(|error| broken(&call.method, &error))?;
+        line.push(b'\n');
+        if line.len() > MAX_LINE {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "this is too much for one request to p2pd",
+                format!(
+                    "It takes {} bytes; a request may have {MAX_LINE}.",
+                    line.len()
+                ),
+                "Give fewer at a time; for a large .torrent use its magnet link or its name in the catalogue",
+            ));
+        }
+        (&*self.stream)
+            .write_all(&line)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.socket.lost(),
+                _ => self.socket.unreachable(&error),
+            })
+    }
+}
+
+/// Reads a result as the type that the protocol's table gives for `method`.
+pub(crate) fn decode<R: DeserializeOwned>(method: &str, value: Value) -> Result<R, Error> {
+    serde_json::from_value(value).map_err(|error| broken(method, &error))
+}
+
+fn open(socket: &Socket, timeout: Duration) -> io::Result<Stream> {
+    let name = socket.path.as_path().to_fs_name::<GenericFilePath>()?;
+    let stream = ConnectOptions::new()
+        .name(name)
+        .wait_mode(ConnectWaitMode::Timeout(timeout))
+        .connect_sync()?;
+    // A daemon that reads nothing for so long is stuck.
+    stream.set_send_timeout(Some(Duration::from_secs(30)))?;
+    Ok(stream)
+}
+
+fn read_lines(stream: &Stream, to: &SyncSender<Incoming>) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let limit = MAX_LINE as u64 + 1;
+        let read = (&mut reader).take(limit).read_until(b'\n', &mut line);
+        let whole = read.is_ok() && line.pop() == Some(b'\n');
+        let incoming = if whole {
+            Incoming::Line(line)
+        } else {
+            Incoming::End
+        };
+        if to.send(incoming).is_err() || !whole {
+            return;
+        }
+    }
+}
+
+/// `None` for a notification that this version does not know.
+fn read_message(line: &[u8]) -> Result<Option<Message>, Error> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| broken("p2pd", &error))?;
+    if value.get("method").is_none() {
+        let answer: Answer = decode("p2pd", value)?;
+        let result = match answer.error {
+            Some(error) => Err(error),
+            None => Ok(answer.result.unwrap_or(Value::Null)),
+        };
+        return match answer.id {
+            Some(id) => Ok(Some(Message::Done { id, answer: result })),
+            // The daemon could not read what we sent.
+            None => Err(result.err().map_or_else(
+                || broken("p2pd", &"an answer without id"),
+                |error| Error::from_rpc("p2pd", error),
+            )),
+        };
+    }
+    let call: Call = decode("p2pd", value)?;
+    Ok(match call.method.as_str() {
+        "progress" => {
+            let progress: Progress<Value> = decode("progress", call.params)?;
+            Some(Message::Progress {
+                id: progress.id,
+                value: progress.progress,
+            })
+        }
+        "event" => Some(Message::Event(decode("event", call.params)?)),
+        "gap" => Some(Message::Gap(decode("gap", call.params)?)),
+        _ => None,
+    })
+}
+
+fn broken(method: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Incompatible,
+        format!("the answer to {method} cannot be read"),
+        format!("{error}; what listens at the socket is no p2pd, or one of another version."),
+        "Compare the versions:  p2pctl -V",
+    )
+}

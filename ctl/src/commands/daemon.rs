@@ -1,0 +1,237 @@
+//! `daemon`: starting, stopping and enabling p2pd, through systemd where it runs, else by hand.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use p2p_wire::control::{ErrorKind, Reload};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::socket::{Socket, Whose};
+use crate::system;
+use crate::text;
+
+/// How long a start or stop may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often to look meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// `daemon ...`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Daemon {
+    /// Start it
+    Start,
+    /// Stop it; transfers go on where they were when it starts again
+    Stop,
+    /// Stop and start it
+    Restart,
+    /// Read the configuration file again
+    Reload,
+    /// Start it now and at every login, through systemd
+    Enable {
+        /// At every boot, without a login
+        #[arg(long)]
+        linger: bool,
+    },
+    /// Stop it, and do not start it at login
+    Disable,
+}
+
+impl Daemon {
+    /// Runs it.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
+        let socket = context.socket();
+        let unit = Unit::find(&socket);
+        match (self, unit) {
+            (Self::Reload, _) => reload(context),
+            (Self::Start, Some(unit)) => unit.run(context, &["start"], "Started"),
+            (Self::Start, None) => start(context, &socket),
+            (Self::Stop, Some(unit)) if unit.is_active() => unit.run(context, &["stop"], "Stopped"),
+            (Self::Stop, _) => stop(context, &socket),
+            (Self::Restart, Some(unit)) => {
+                // One that was started by hand holds the socket.
+                if !unit.is_active() && context.connect_to(socket.clone()).is_ok() {
+                    stop(context, &socket)?;
+                }
+                unit.run(context, &["restart"], "Restarted")
+            }
+            (Self::Restart, None) => {
+                stop(context, &socket)?;
+                start(context, &socket)
+            }
+            (Self::Enable { linger }, Some(unit)) => enable(context, unit, linger),
+            (Self::Disable, Some(unit)) => unit.run(context, &["disable", "--now"], "Disabled"),
+            (Self::Enable { .. } | Self::Disable, None) => Err(no_unit(&socket)),
+        }
+    }
+}
+
+/// p2pd as a unit of systemd.
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    whose: Whose,
+}
+
+impl Unit {
+    /// The unit of the daemon that is meant, if systemd runs and knows it. A daemon at a given socket is no unit.
+    fn find(socket: &Socket) -> Option<Self> {
+        let unit = Self {
+            whose: socket.whose,
+        };
+        let known = socket.whose != Whose::Given && unit.says_yes(&["cat"]);
+        known.then_some(unit)
+    }
+
+    fn is_active(self) -> bool {
+        self.says_yes(&["is-active", "--quiet"])
+    }
+
+    fn systemctl(self, args: &[&str]) -> Command {
+        let mut command = Command::new("systemctl");
+        if self.whose == Whose::User {
+            command.arg("--user");
+        }
+        command.args(args).arg("p2pd.service");
+        command
+    }
+
+    fn says_yes(self, args: &[&str]) -> bool {
+        let output = system::run_kept(self.systemctl(args));
+        output.is_ok_and(|output| output.status.success())
+    }
+
+    fn run(self, context: &Context, args: &[&str], done: &str) -> Result<(), Error> {
+        let output = system::run_kept(self.systemctl(args))?;
+        if !output.status.success() {
+            let (user, sudo) = match self.whose {
+                Whose::User => ("--user ", ""),
+                Whose::System | Whose::Given => ("", "sudo "),
+            };
+            return Err(Error::new(
+                ErrorKind::Failed,
+                format!("systemctl {user}{} p2pd failed", args.join(" ")),
+                system::reason(&output),
+                format!("Look:  {sudo}journalctl {user}-u p2pd -n 20"),
+            ));
+        }
+        context.out.talk(&format!("{done} p2pd"));
+        Ok(())
+    }
+}
+
+fn enable(context: &Context, unit: Unit, linger: bool) -> Result<(), Error> {
+    unit.run(context, &["enable", "--now"], "Enabled and started")?;
+    if !linger || unit.whose == Whose::System {
+        return Ok(());
+    }
+    let mut command = Command::new("loginctl");
+    command.arg("enable-linger");
+    let output = system::run_kept(command)?;
+    match output.status.success() {
+        true => {
+            context.out.talk("It starts at boot, without a login");
+            Ok(())
+        }
+        false => Err(Error::new(
+            ErrorKind::Failed,
+            "loginctl enable-linger failed",
+            system::reason(&output),
+            "Ask an administrator:  sudo loginctl enable-linger $USER",
+        )),
+    }
+}
+
+/// Starts p2pd by hand and waits until it answers.
+fn start(context: &Context, socket: &Socket) -> Result<(), Error> {
+    if let Ok(client) = context.connect_to(socket.clone()) {
+        let server = &client.welcome().server;
+        context.out.talk(&format!("{server} runs already"));
+        return Ok(());
+    }
+    let mut command = system::p2pd()?;
+    match socket.whose {
+        Whose::System => command.arg("--system"),
+        Whose::User => command.arg("--user"),
+        Whose::Given => command.arg("--user").arg("--socket").arg(&socket.path),
+    };
+    command.arg("--daemonize").stdin(Stdio::null());
+    // With its own words for what is wrong, which then are ours.
+    system::run_through(command)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match context.connect_to(socket.clone()) {
+            Ok(client) => {
+                let server = &client.welcome().server;
+                context.out.talk(&format!("Started {server}"));
+                return Ok(());
+            }
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+/// Asks p2pd to stop and waits until it has let go of its socket.
+fn stop(context: &Context, socket: &Socket) -> Result<(), Error> {
+    let mut client = context.connect_to(socket.clone())?;
+    let _null: serde_json::Value = client.call("daemon.stop", ())?;
+    let deadline = Instant::now() + PATIENCE;
+    // The connection ends with the daemon; a new one must fail, too.
+    while client
+        .next(Some(deadline))
+        .is_ok_and(|message| !matches!(message, crate::client::Message::TimedOut))
+    {}
+    while context.connect_to(socket.clone()).is_ok() {
+        if Instant::now() > deadline {
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                "p2pd has not stopped after 30s",
+                "It may be writing what it has to a slow disk.",
+                "Wait, and look:  p2pctl status",
+            ));
+        }
+        std::thread::sleep(LOOK);
+    }
+    context.out.talk("Stopped p2pd");
+    Ok(())
+}
+
+fn reload(context: &Context) -> Result<(), Error> {
+    let reload: Reload = context.connect()?.call("daemon.reload", ())?;
+    let words = |keys: &[String]| match keys.is_empty() {
+        true => "nothing".to_owned(),
+        false => keys.join(", "),
+    };
+    let labels = [
+        ("Took effect", words(&reload.applied)),
+        ("Needs a restart", words(&reload.needs_restart)),
+    ];
+    context.out.record(&reload, &labels)
+}
+
+fn no_unit(socket: &Socket) -> Error {
+    let (why, fix) = match socket.whose {
+        Whose::Given => (
+            format!(
+                "The daemon at {} is not one that systemd starts.",
+                text::show_os(socket.path.as_os_str())
+            ),
+            "Leave out --socket and P2PD_SOCKET, or start it by hand:  p2pctl daemon start",
+        ),
+        Whose::User => (
+            "No systemd runs for your user, or the unit p2pd.service is not installed.".to_owned(),
+            "Start it by hand:  p2pctl daemon start   (and at boot from cron: @reboot)",
+        ),
+        Whose::System => (
+            "No systemd runs here, or the unit p2pd.service is not installed.".to_owned(),
+            "Install the units, or start it by hand:  sudo p2pd --system --daemonize",
+        ),
+    };
+    Error::new(
+        ErrorKind::Failed,
+        "cannot enable p2pd through systemd",
+        why,
+        fix,
+    )
+}

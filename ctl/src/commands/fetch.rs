@@ -1,0 +1,426 @@
+//! `fetch`: adds items and follows them until they are complete.
+
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use data_encoding::BASE64;
+use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, ItemRef, PathText, State};
+use p2p_wire::magnet::Magnet;
+
+use crate::client::{Client, decode};
+use crate::context::{Context, absolute};
+use crate::error::Error;
+use crate::files;
+use crate::follow::{Bars, End, follow};
+use crate::human;
+use crate::rows::{self, item_name, short};
+use crate::text;
+use crate::units;
+
+/// Arguments of `fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry[@N], magnet link, FILE.torrent, http(s) URL of a
+    /// .torrent, or - to read targets from standard input, one a line
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Put it into this folder
+    #[arg(short, long = "output", value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Use the data that is here: it is verified in place, and what lacks is fetched
+    #[arg(long, value_name = "PATH", conflicts_with = "output")]
+    data: Option<PathBuf>,
+    /// Fetch only the files that fit
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Fetch the pieces in order
+    #[arg(long)]
+    sequential: bool,
+    /// Try this peer, too
+    #[arg(long = "peer", value_name = "HOST:PORT", value_parser = host_port)]
+    peers: Vec<String>,
+    /// Fetch from this peer alone: a node's name, account/node, or HOST:PORT
+    #[arg(long, value_name = "NODE|HOST:PORT", conflicts_with = "peers")]
+    from: Option<String>,
+    /// Look in the catalogue of this tracker
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
+    /// Do not wait until it is complete
+    #[arg(long)]
+    detach: bool,
+    /// Wait so long at most; the fetch goes on afterwards
+    #[arg(long, value_name = "DUR", value_parser = units::parse_duration, conflicts_with = "detach")]
+    timeout: Option<Duration>,
+}
+
+fn host_port(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse::<u16>()));
+    match port {
+        Some((host, Ok(1..))) if !host.is_empty() => Ok(text.to_owned()),
+        _ => Err("is not of the form HOST:PORT, such as nas1:6881 or [fd00::1]:6881".to_owned()),
+    }
+}
+
+impl Fetch {
+    /// Adds every target, then follows those that could be added. Ends with the first error, after all are done.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
+        let targets = expand(&self.targets)?;
+        let requests = targets
+            .iter()
+            .map(|target| self.request(target))
+            .collect::<Result<Vec<_>, _>>()?;
+        let began = Instant::now();
+        let deadline = self.timeout.and_then(|wait| began.checked_add(wait));
+        let mut client = match self.detach {
+            true => context.connect()?,
+            false => context.connect_to_follow()?,
+        };
+        let mut failures = Failures::new(context);
+        let mut added = Vec::new();
+        for request in requests {
+            match client.call::<FetchAdded>("fetch.add", request) {
+                Ok(one) => added.push(one),
+                Err(error @ Error::Told(_)) => failures.add(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.detach {
+            let items: Vec<Item> = added.iter().map(|one| one.item.clone()).collect();
+            context.out.report(&items, &rows::fetched(), |item| {
+                format!("Fetching {} to {}", item_name(item), place(item))
+            })?;
+        } else {
+            follow_items(context, &mut client, added, deadline, began, &mut failures)?;
+        }
+        failures.end()
+    }
+
+    fn request(&self, target: &str) -> Result<FetchAdd, Error> {
+        let (target, torrent) = match what_is(target)? {
+            Target::Torrent(path) => {
+                let (bytes, _) = files::read_torrent(&path)?;
+                (None, Some(BASE64.encode(&bytes)))
+            }
+            Target::Named => (Some(target.to_owned()), None),
+        };
+        let path = |path: &Option<PathBuf>| -> Result<Option<PathText>, Error> {
+            let wire = |path: &PathBuf| Ok(text::to_wire(&absolute(path)?));
+            path.as_ref().map(wire).transpose()
+        };
+        Ok(FetchAdd {
+            target,
+            torrent,
+            dir: path(&self.output)?,
+            data: path(&self.data)?,
+            only: self.only.clone(),
+            sequential: self.sequential,
+            peers: self.peers.clone(),
+            from: self.from.clone(),
+            tracker: self.tracker.clone(),
+        })
+    }
+}
+
+/// What a target on the command line is.
+enum Target {
+    /// A file that p2pctl reads.
+    Torrent(PathBuf),
+    /// What the daemon looks up.
+    Named,
+}
+
+/// A name that ends in `.torrent` or begins as a path does is a file, unless it is not there and may be a name in the catalogue.
+fn what_is(target: &str) -> Result<Target, Error> {
+    if target.starts_with("magnet:") {
+        return match target.parse::<Magnet>() {
+            Ok(_) => Ok(Target::Named),
+            Err(error) => Err(Error::usage(
+                format!("{target:?} is no magnet link that can be used"),
+                error.to_string(),
+            )),
+        };
+    }
+    if target.starts_with("http://") || target.starts_with("https://") {
+        return Ok(Target::Named);
+    }
+    let path = Path::new(target);
+    let as_path = ["/", "./", "../"].iter().any(|p| target.starts_with(p));
+    let torrent = target.to_ascii_lowercase().ends_with(".torrent");
+    let name = target.split('/').count() >= 3 && !as_path;
+    match (as_path || torrent) && (!name || path.exists()) {
+        true => Ok(Target::Torrent(path.to_owned())),
+        false => Ok(Target::Named),
+    }
+}
+
+/// The targets, with `-` replaced by the lines of standard input that are not empty.
+fn expand(targets: &[String]) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for target in targets {
+        if target != "-" {
+            all.push(target.clone());
+            continue;
+        }
+        for line in std::io::stdin().lock().lines() {
+            let line = line.map_err(|error| Error::file("cannot read standard input", &error))?;
+            let line = line.trim();
+            if !line.is_empty() {
+                all.push(line.to_owned());
+            }
+        }
+    }
+    match all.is_empty() {
+        true => Err(Error::usage(
+            "nothing to fetch",
+            "Standard input names no target.",
+        )),
+        false => Ok(all),
+    }
+}
+
+/// Waits for items with a progress line each, and says how each ended.
+fn follow_items(
+    context: &Context,
+    client: &mut Client,
+    added: Vec<FetchAdded>,
+    deadline: Option<Instant>,
+    began: Instant,
+    failures: &mut Failures<'_>,
+) -> Result<(), Error> {
+    let were_here: Vec<bool> = added.iter().map(|one| complete(&one.item)).collect();
+    let mut items: Vec<Item> = added.into_iter().map(|one| one.item).collect();
+    let params = items
+        .iter()
+        .map(|item| serde_json::json!(wait_for(item)))
+        .collect();
+    let bars = Bars::new(context.out.progress(), items.len());
+    let mut told: Vec<Option<String>> = vec![None; items.len()];
+    let followed = follow(client, "item.wait", params, deadline, |i, value| {
+        let item: Item = decode("item.wait", value)?;
+        draw(&bars, i, &item);
+        if let Some(told) = told.get_mut(i)
+            && !context.out.progress()
+            && *told != item.reason
+        {
+            if let Some(reason) = &item.reason {
+                context.out.talk(&format!("{}: {reason}", item_name(&item)));
+            }
+            told.clone_from(&item.reason);
+        }
+        if let Some(slot) = items.get_mut(i) {
+            *slot = item;
+        }
+        Ok(())
+    });
+    bars.clear();
+    let followed = followed?;
+    for (slot, answer) in items.iter_mut().zip(followed.answers) {
+        match answer {
+            Some(Ok(value)) => {
+                *slot = decode("item.wait", value)?;
+                stopped(slot).into_iter().for_each(|e| failures.add(e));
+            }
+            Some(Err(error)) => failures.add(Error::from_rpc("item.wait", error)),
+            None => {}
+        }
+    }
+    let here = |item: &Item| {
+        let found = items.iter().position(|i| i.info_hash == item.info_hash);
+        found
+            .and_then(|i| were_here.get(i).copied())
+            .unwrap_or(false)
+    };
+    tell_ends(context, &items, began, here)?;
+    let running: Vec<&Item> = items.iter().filter(|item| runs(item)).collect();
+    match followed.end {
+        End::Finished => {}
+        End::Interrupted => failures.left_running(&running),
+        End::TimedOut => failures.add(timed_out(&running, began)),
+    }
+    Ok(())
+}
+
+/// One row for each item; for people a sentence for those that are complete.
+fn tell_ends(
+    context: &Context,
+    items: &[Item],
+    began: Instant,
+    was_here: impl Fn(&Item) -> bool,
+) -> Result<(), Error> {
+    let done: Vec<Item> = match context.human() {
+        true => items
+            .iter()
+            .filter(|item| complete(item))
+            .cloned()
+            .collect(),
+        false => items.to_vec(),
+    };
+    context.out.report(&done, &rows::fetched(), |item| {
+        let (place, size) = (place(item), human::size(item.size));
+        match was_here(item) {
+            true => format!("Already here: {place}, {size}, complete"),
+            false => format!(
+                "Done: {place}, {size} in {}, every piece verified",
+                human::seconds(began.elapsed().as_secs())
+            ),
+        }
+    })
+}
+
+fn wait_for(item: &Item) -> ItemRef {
+    ItemRef {
+        item: item.info_hash.to_string(),
+    }
+}
+
+fn complete(item: &Item) -> bool {
+    item.state == State::Seeding
+}
+
+fn runs(item: &Item) -> bool {
+    matches!(
+        item.state,
+        State::Metadata | State::Verifying | State::Fetching
+    )
+}
+
+/// The error for an item that stopped before it was complete.
+fn stopped(item: &Item) -> Option<Error> {
+    let name = item_name(item);
+    let hash = short(&item.info_hash);
+    match item.state {
+        State::Error => Some(Error::new(
+            ErrorKind::Failed,
+            format!("{name} stopped"),
+            item.reason.clone().unwrap_or_default(),
+            format!("When that is mended:  p2pctl resume {hash}"),
+        )),
+        State::Paused => Some(Error::new(
+            ErrorKind::Failed,
+            format!("{name} is paused"),
+            format!("{} are here.", human::percent(item.done, item.size)),
+            format!("Go on:  p2pctl resume {hash}   and  p2pctl fetch {hash}  to follow"),
+        )),
+        _ => None,
+    }
+}
+
+fn timed_out(running: &[&Item], began: Instant) -> Error {
+    let names: Vec<String> = running.iter().map(|item| item_name(item)).collect();
+    let reasons: Vec<&str> = running.iter().filter_map(|i| i.reason.as_deref()).collect();
+    let why = match reasons.first() {
+        Some(reason) => format!("The fetch goes on in p2pd; it waits: {reason}."),
+        None => "The fetch goes on in p2pd.".to_owned(),
+    };
+    Error::new(
+        ErrorKind::TimedOut,
+        format!(
+            "not complete after {}: {}",
+            human::seconds(began.elapsed().as_secs()),
+            names.join(", ")
+        ),
+        why,
+        "Follow it again with the same command, or look:  p2pctl ls fetching",
+    )
+}
+
+fn draw(bars: &Bars, i: usize, item: &Item) {
+    let mut rest = Vec::new();
+    match item.state {
+        State::Metadata => rest.push("asks peers what it is".to_owned()),
+        State::Verifying => rest.push("verifying what is here".to_owned()),
+        _ if item.down_rate > 0 => rest.push(human::rate(item.down_rate)),
+        _ => {}
+    }
+    if item.peers > 0 {
+        rest.push(format!(
+            "from {}",
+            human::counted(item.peers.into(), "peer")
+        ));
+    }
+    match &item.reason {
+        Some(reason) => rest.push(format!("waits: {reason}")),
+        None => rest.extend(item.eta_s.map(|eta| format!("ETA {}", human::seconds(eta)))),
+    }
+    if let Some(missing @ 1..) = item.missing {
+        rest.push(format!(
+            "{} nobody is known to hold: p2pctl show {} --pieces",
+            human::counted(missing.into(), "piece"),
+            short(&item.info_hash)
+        ));
+    }
+    bars.set(i, &item.name, item.done, item.size, &rest.join("  "));
+}
+
+fn place(item: &Item) -> String {
+    text::show_path_short(&item.path)
+}
+
+/// Errors of some targets, told as they come, while the others go on. The first decides the exit code.
+struct Failures<'a> {
+    context: &'a Context,
+    first: Option<u8>,
+}
+
+impl<'a> Failures<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            first: None,
+        }
+    }
+
+    fn add(&mut self, error: Error) {
+        crate::tell(&error, self.context);
+        self.first.get_or_insert(error.exit_code());
+    }
+
+    /// Ctrl-C: says what goes on, and how to come back to it.
+    fn left_running(&mut self, running: &[&Item]) {
+        for item in running {
+            let hash = short(&item.info_hash);
+            self.context.out.talk(&format!(
+                "{} goes on in p2pd. Follow it:  p2pctl fetch {hash}   stop it:  p2pctl pause {hash}",
+                item_name(item)
+            ));
+        }
+        self.first.get_or_insert(ErrorKind::StillRunning as u8);
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.first.map_or(Ok(()), |code| Err(Error::Quiet(code)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torrent_is_a_file_unless_it_can_only_be_a_name_in_the_catalogue() {
+        let file = |target| matches!(what_is(target), Ok(Target::Torrent(_)));
+        for target in ["x.torrent", "a/x.torrent", "./x", "/tmp/x", "../x.TORRENT"] {
+            assert!(file(target), "{target}");
+        }
+        for target in [
+            "ann/Public/x.torrent",
+            "3f2a",
+            "http://h/x.torrent",
+            "ann/Public/big.iso@2",
+        ] {
+            assert!(!file(target), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_peer_has_a_host_and_a_port() {
+        assert!(host_port("nas1:6881").is_ok() && host_port("[::1]:1").is_ok());
+        for wrong in ["nas1", "nas1:", ":1", "nas1:0", "nas1:70000"] {
+            assert!(host_port(wrong).is_err(), "{wrong}");
+        }
+    }
+}

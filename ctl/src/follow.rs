@@ -1,0 +1,133 @@
+//! Waiting for requests that take long, several at once, with a progress line for each.
+
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use p2p_wire::control::RpcError;
+use serde_json::Value;
+
+use crate::client::{Client, Message};
+use crate::error::Error;
+use crate::human;
+use crate::text;
+
+/// What the waiting came to.
+pub(crate) struct Followed {
+    /// The answers, in the order of the requests; `None` for those that were still running.
+    pub(crate) answers: Vec<Option<Result<Value, RpcError>>>,
+    /// Why it ended.
+    pub(crate) end: End,
+}
+
+/// Why the waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every request was answered.
+    Finished,
+    /// Ctrl-C; the work goes on.
+    Interrupted,
+    /// The deadline passed; the work goes on.
+    TimedOut,
+}
+
+/// Starts `method` once for each of `params` and waits until all are answered, the deadline passes, or Ctrl-C. `progress` gets the
+/// index of the request and what the daemon says of it.
+pub(crate) fn follow(
+    client: &mut Client,
+    method: &str,
+    params: Vec<Value>,
+    deadline: Option<Instant>,
+    mut progress: impl FnMut(usize, Value) -> Result<(), Error>,
+) -> Result<Followed, Error> {
+    let ids = params
+        .into_iter()
+        .map(|params| client.start(method, params))
+        .collect::<Result<Vec<u64>, Error>>()?;
+    let mut answers: Vec<Option<Result<Value, RpcError>>> = ids.iter().map(|_| None).collect();
+    let index = |id: u64| ids.iter().position(|known| *known == id);
+    while answers.iter().any(Option::is_none) {
+        let end = match client.next(deadline)? {
+            Message::Done { id, answer } => {
+                if let Some(slot) = index(id).and_then(|i| answers.get_mut(i)) {
+                    *slot = Some(answer);
+                }
+                continue;
+            }
+            Message::Progress { id, value } => {
+                if let Some(i) = index(id) {
+                    progress(i, value)?;
+                }
+                continue;
+            }
+            Message::Event(_) | Message::Gap(_) => continue,
+            Message::Interrupted => End::Interrupted,
+            Message::TimedOut => End::TimedOut,
+        };
+        for (id, answer) in ids.iter().zip(&answers) {
+            if answer.is_none() {
+                client.cancel(*id)?;
+            }
+        }
+        return Ok(Followed { answers, end });
+    }
+    Ok(Followed {
+        answers,
+        end: End::Finished,
+    })
+}
+
+/// Progress lines on standard error, one below the other; none where they are not wanted.
+pub(crate) struct Bars {
+    all: MultiProgress,
+    bars: Vec<ProgressBar>,
+}
+
+impl Bars {
+    /// Room for `lines` lines; they appear with their first progress.
+    pub(crate) fn new(visible: bool, lines: usize) -> Self {
+        let target = match visible {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let all = MultiProgress::with_draw_target(target);
+        let bars = (0..lines).map(|_| all.add(ProgressBar::new(0))).collect();
+        Self { all, bars }
+    }
+
+    /// A single line of work that p2pctl does itself.
+    pub(crate) fn one(visible: bool) -> Self {
+        Self::new(visible, 1)
+    }
+
+    /// Draws line `i`: `NAME  2.4 GiB  [####....]  46%  REST`. A size of 0 is not known: then no bar.
+    pub(crate) fn set(&self, i: usize, name: &str, done: u64, size: u64, rest: &str) {
+        let Some(bar) = self.bars.get(i) else { return };
+        let name = text::escape(name);
+        bar.set_style(match size {
+            0 => style("{prefix}  {msg}"),
+            _ => style("{prefix}  [{bar:24}]  {percent:>3}%  {msg}"),
+        });
+        bar.set_prefix(match size {
+            0 => name,
+            size => format!("{name}  {}", human::size(size)),
+        });
+        bar.set_message(text::escape(rest));
+        bar.set_length(size);
+        bar.set_position(done.min(size));
+    }
+
+    /// Takes all lines away.
+    pub(crate) fn clear(&self) {
+        for bar in &self.bars {
+            bar.finish_and_clear();
+        }
+        // A terminal that went away has no lines to clear.
+        let _gone = self.all.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the template is a constant that is well-formed")
+        .progress_chars("##.")
+}

@@ -1,0 +1,32 @@
+//! Ctrl-C while a command waits for work that goes on without it.
+//!
+//! The signal is blocked in every thread and taken by one that waits for it, so no code runs inside a signal handler. It is
+//! blocked only in commands that follow work: elsewhere Ctrl-C ends the program as it does any other.
+
+use std::sync::mpsc::SyncSender;
+
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::client::Incoming;
+
+/// SIGINT, blocked in this thread and in those that it starts from now on.
+pub(crate) struct Interrupts(SigSet);
+
+impl Interrupts {
+    /// Blocks SIGINT. Call it before the first thread is started.
+    pub(crate) fn block() -> nix::Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGINT);
+        signals.thread_block()?;
+        Ok(Self(signals))
+    }
+
+    /// Starts a thread that sends each interrupt to `to` until nobody listens there.
+    pub(crate) fn deliver(self, to: SyncSender<Incoming>) {
+        std::thread::spawn(
+            move || {
+                while self.0.wait().is_ok() && to.send(Incoming::Interrupt).is_ok() {}
+            },
+        );
+    }
+}

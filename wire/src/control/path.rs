@@ -1,0 +1,56 @@
+//! Paths as text and back.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+
+use super::PathText;
+
+impl From<&Path> for PathText {
+    /// Text where the path is UTF-8, else base64 of its bytes.
+    fn from(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Raw {
+                bytes: BASE64.encode(path.as_os_str().as_bytes()),
+            },
+        }
+    }
+}
+
+impl PathText {
+    /// The path; `None` when the base64 cannot be read. Whether it is absolute or exists is not checked.
+    pub fn to_path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Text(text) => Some(text.into()),
+            Self::Raw { bytes } => {
+                let bytes = BASE64.decode(bytes.as_bytes()).ok()?;
+                Some(OsString::from_vec(bytes).into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_path_comes_back_as_it_was() {
+        for (bytes, expected) in [
+            (&b"/a/\xc3\xa9"[..], json!("/a/\u{e9}")),
+            (b"/a/\xff", json!({"bytes": "L2Ev/w=="})),
+        ] {
+            let path = PathBuf::from(OsString::from_vec(bytes.to_vec()));
+            let text = PathText::from(&*path);
+            assert_eq!(serde_json::to_value(&text).unwrap(), expected);
+            let read: PathText = serde_json::from_value(expected).unwrap();
+            assert_eq!(read.to_path(), Some(path));
+        }
+        let broken = PathText::Raw { bytes: "*".into() };
+        assert_eq!(broken.to_path(), None);
+    }
+}
