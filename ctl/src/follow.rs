@@ -90,7 +90,12 @@ impl Bars {
             false => ProgressDrawTarget::hidden(),
         };
         let all = MultiProgress::with_draw_target(target);
-        let bars = (0..lines).map(|_| all.add(ProgressBar::new(0))).collect();
+        // Cut to the width of the terminal.
+        let style = ProgressStyle::with_template("{wide_msg}")
+            .expect("the template is a constant that is well-formed");
+        let bars = (0..lines)
+            .map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone())))
+            .collect();
         Self { all, bars }
     }
 
@@ -102,18 +107,16 @@ impl Bars {
     /// Draws line `i`: `NAME  2.4 GiB  [####....]  46%  REST`. A size of 0 is not known: then no bar.
     pub(crate) fn set(&self, i: usize, name: &str, done: u64, size: u64, rest: &str) {
         let Some(bar) = self.bars.get(i) else { return };
-        let name = text::escape(name);
-        bar.set_style(match size {
-            0 => style("{prefix}  {msg}"),
-            _ => style("{prefix}  [{bar:24}]  {percent:>3}%  {msg}"),
-        });
-        bar.set_prefix(match size {
-            0 => name,
-            size => format!("{name}  {}", human::size(size)),
-        });
-        bar.set_message(text::escape(rest));
-        bar.set_length(size);
-        bar.set_position(done.min(size));
+        // One message, so that a change of several values is one change of the line.
+        bar.set_message(text::escape(&match size {
+            0 => format!("{name}  {rest}"),
+            size => format!(
+                "{name}  {}  [{}]  {:>3}  {rest}",
+                human::size(size),
+                drawing(done, size),
+                human::percent(done, size)
+            ),
+        }));
     }
 
     /// Takes all lines away.
@@ -126,8 +129,11 @@ impl Bars {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the template is a constant that is well-formed")
-        .progress_chars("##.")
+/// `###########.............`
+fn drawing(done: u64, size: u64) -> String {
+    const WIDTH: u128 = 24;
+    let filled = u128::from(done.min(size)) * WIDTH / u128::from(size.max(1));
+    (0..WIDTH)
+        .map(|i| if i < filled { '#' } else { '.' })
+        .collect()
 }

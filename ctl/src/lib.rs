@@ -14,6 +14,8 @@
 //! | `follow` | waiting for several requests with progress lines |
 //! | `output`, `table` | the three forms of standard output |
 //! | `rows` | the columns of what the daemon lists |
+//! | `pieces` | the pieces of an item in words |
+//! | `target` | what can be fetched |
 //! | `human`, `text`, `units` | numbers and names for people, and from people |
 //! | `files` | files that p2pctl itself reads and writes |
 //! | `ask` | questions on the terminal: passwords, yes or no |
@@ -34,10 +36,12 @@ mod follow;
 mod human;
 mod interrupt;
 mod output;
+mod pieces;
 mod rows;
 mod socket;
 mod system;
 mod table;
+mod target;
 mod text;
 mod units;
 

@@ -171,10 +171,10 @@ impl Output {
         write(&all)
     }
 
-    /// A heading between parts of what is for people.
+    /// The heading of a part of what is for people.
     pub(crate) fn heading(&self, text: &str) -> Result<(), Error> {
         let text = Paint::Heading.apply(&text::escape(text), self.color);
-        write(&format!("\n{text}\n"))
+        write(&format!("{text}\n"))
     }
 
     /// A value as one JSON document.

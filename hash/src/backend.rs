@@ -115,37 +115,53 @@ pub enum BackendError {
     Unavailable(Backend),
 }
 
-/// What hashes: one backend, or the fastest pair this CPU has. A small value, free to copy.
+/// What hashes: one backend, or the fastest ones this CPU has. A small value, free to copy.
 ///
 /// With few messages most of a wide backend's lanes idle, and one or two streams on a narrower one are quicker. So the
-/// automatic choice has a wide backend for as long as enough lanes have work, and a narrow one for the rest.
+/// automatic choice has a wide backend for as long as enough lanes have work, and narrower ones for the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hasher {
-    wide: Backend,
-    /// The wide backend works while this many lanes are busy.
+pub struct Hasher(&'static [Step]);
+
+/// A backend, and how many messages it takes for it to be the quickest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Step {
+    backend: Backend,
     min_active: usize,
-    narrow: Backend,
+}
+
+const fn step(backend: Backend, min_active: usize) -> Step {
+    Step {
+        backend,
+        min_active,
+    }
 }
 
 impl Hasher {
-    /// The fastest this CPU has. The preferences are measured with `cargo bench -p p2p-hash`.
+    /// The fastest this CPU has.
+    ///
+    /// A wide backend takes the same time for a block of each message, be it one message or as many as it has lanes. Where
+    /// the narrower one is overtaken was measured with `cargo bench -p p2p-hash -- sha1` (AMD Zen 5; microseconds for 32 KiB of each
+    /// message, whole range of the lanes): AVX-512 50, AVX2 71, SHA-NI 18 for each pair, the `sha1` crate 17 for each
+    /// message with SHA instructions and 35 without. AVX2 needs all eight lanes to draw level with SHA-NI, and is not used beside it.
     pub fn auto() -> Self {
         let has = Backend::is_available;
-        // A busy lane of AVX-512 or AVX2 hashes a fixed amount a second, whatever its neighbours do; the narrow backend wins
-        // while it does more than that on one stream times the busy lanes.
-        let (wide, min_active, narrow) = match (has(Backend::Avx512), has(Backend::Avx2)) {
-            (true, _) if has(Backend::ShaNi) => (Backend::Avx512, 5, Backend::ShaNi),
-            (true, _) => (Backend::Avx512, 3, Backend::Scalar),
-            (_, true) if has(Backend::ShaNi) => (Backend::Avx2, 5, Backend::ShaNi),
-            (_, true) => (Backend::Avx2, 2, Backend::Scalar),
-            _ if has(Backend::ShaNi) => (Backend::ShaNi, 0, Backend::ShaNi),
-            _ => (Backend::Scalar, 0, Backend::Scalar),
-        };
-        Self {
-            wide,
-            min_active,
-            narrow,
-        }
+        Self(if has(Backend::Avx512) && has(Backend::ShaNi) {
+            const {
+                &[
+                    step(Backend::Avx512, 5),
+                    step(Backend::ShaNi, 2),
+                    step(Backend::Scalar, 1),
+                ]
+            }
+        } else if has(Backend::Avx512) {
+            const { &[step(Backend::Avx512, 2), step(Backend::Scalar, 1)] }
+        } else if has(Backend::ShaNi) {
+            const { &[step(Backend::ShaNi, 2), step(Backend::Scalar, 1)] }
+        } else if has(Backend::Avx2) {
+            const { &[step(Backend::Avx2, 3), step(Backend::Scalar, 1)] }
+        } else {
+            const { &[step(Backend::Scalar, 1)] }
+        })
     }
 
     /// This backend for everything.
@@ -153,35 +169,34 @@ impl Hasher {
         if !backend.is_available() {
             return Err(BackendError::Unavailable(backend));
         }
-        Ok(Self {
-            wide: backend,
-            min_active: 0,
-            narrow: backend,
-        })
+        Ok(Self(match backend {
+            Backend::Avx512 => const { &[step(Backend::Avx512, 1)] },
+            Backend::Avx2 => const { &[step(Backend::Avx2, 1)] },
+            Backend::ShaNi => const { &[step(Backend::ShaNi, 1)] },
+            Backend::Scalar => const { &[step(Backend::Scalar, 1)] },
+        }))
     }
 
     /// The backend of large batches.
     pub fn backend(&self) -> Backend {
-        self.wide
+        self.0.first().map_or(Backend::Scalar, |step| step.backend)
     }
 
     /// How many messages are best given at once; more are fine.
     pub fn lanes(&self) -> usize {
-        self.wide.lanes()
+        self.backend().lanes()
     }
 
     /// Works all jobs off.
     pub(crate) fn run(&self, mut jobs: Vec<Job<'_>>) {
         // The longest first, or the last lane at work would be a long one, alone.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.data.len()));
-        let rest = if jobs.len() < self.min_active {
-            jobs
-        } else {
-            self.wide.run(jobs, self.min_active)
-        };
-        if !rest.is_empty() {
-            self.narrow.run(rest, 0);
+        for step in self.0 {
+            if jobs.len() >= step.min_active {
+                jobs = step.backend.run(jobs, step.min_active);
+            }
         }
+        debug_assert!(jobs.is_empty(), "the last step takes one message");
     }
 }
 

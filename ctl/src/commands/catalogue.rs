@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::context::Context;
 use crate::error::Error;
 use crate::files;
+use crate::output::Format;
 use crate::rows;
 
 /// Arguments of `publish`.
@@ -69,12 +70,13 @@ impl Unpublish {
         let params = ItemRef {
             item: self.item.clone(),
         };
-        let _null: serde_json::Value = context.connect()?.call("catalogue.unpublish", params)?;
-        if context.human() {
-            context
-                .out
-                .talk(&format!("{} is no longer in the catalogue", self.item));
+        let done: serde_json::Value = context.connect()?.call("catalogue.unpublish", params)?;
+        if context.out.format == Format::Json {
+            return context.out.json(&done);
         }
+        context
+            .out
+            .talk(&format!("{} is no longer in the catalogue", self.item));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::files;
 use crate::human;
-use crate::output::Format;
+use crate::output::{Format, write};
 use crate::table::Columns;
 
 /// Arguments of `inspect`.
@@ -67,6 +67,7 @@ impl Inspect {
         };
         context.out.record(&inspected, &labels(&inspected, true))?;
         if context.out.format == Format::Human && inspected.files.len() > 1 {
+            write("\n")?;
             context.out.heading("Files")?;
             let columns = Columns::new()
                 .left("path", "PATH", |f: &InspectedFile| f.path.clone())

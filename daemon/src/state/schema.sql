@@ -34,16 +34,21 @@ CREATE TABLE trackers (
     node_id     TEXT,
     node_name   TEXT,
     announce    TEXT,                   -- announce URL with the passkey
-    added       INTEGER NOT NULL
+    mode        TEXT,                   -- open, registered or listed, as it said at the last login
+    configured  INTEGER NOT NULL,       -- 1: the row follows the configuration file
+    added       INTEGER NOT NULL        -- order in which they came
 ) WITHOUT ROWID;
 
 -- tracker/queue: what must still reach a tracker.
 CREATE TABLE publishes (
     id          INTEGER PRIMARY KEY,
-    tracker     TEXT NOT NULL,
+    tracker     TEXT NOT NULL,          -- '' for the first one there is
     info_hash   BLOB NOT NULL,
-    request     TEXT NOT NULL           -- JSON: publish or withdraw
+    entry       TEXT,                   -- share/name that is published; NULL for a withdrawal
+    request     TEXT                    -- JSON of the publish request; NULL for a withdrawal
 );
+CREATE INDEX publishes_by_tracker ON publishes (tracker, id);
+CREATE INDEX publishes_by_hash ON publishes (info_hash);
 
 -- share/: shares, and the entries in them that are items.
 CREATE TABLE shares (

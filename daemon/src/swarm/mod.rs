@@ -1,297 +1,408 @@
 //! One torrent's protocol state, pure: messages, events and `now` in, actions out. No socket, no file, no clock, no random source of its own.
+//!
+//! Everything happens in `handle_*`; requests are chosen in `poll_action`, when all else is done, so that a batch of blocks is
+//! answered by one batch of requests.
+mod api;
+mod candidates;
+mod choker;
+mod connections;
+mod download;
+mod extension;
+mod holdings;
 mod metadata;
+mod peer;
+mod picker;
+mod progress;
+mod rate;
+#[cfg(test)]
+mod sim;
+mod upload;
+mod window;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use p2p_wire::peer::Message;
 use p2p_wire::{Bitfield, Block, Layout, PeerId, PieceIndex};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 
+pub use self::api::{
+    Action, BlockFate, DropReason, NewPeer, Options, PeerKey, PeerStats, Stats, Verified, Violation,
+};
 pub use self::metadata::MetadataFetch;
 
-/// Names one connection for as long as it lives; never used again within a swarm.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PeerKey(pub u64);
-
-/// What the swarm is told at its start.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The raw `info` dictionary, given to peers that ask (BEP 9).
-    pub info: Bytes,
-    /// Our id in this session.
-    pub our_id: PeerId,
-    /// Our listen port, for the extension handshake.
-    pub port: u16,
-    /// Pieces that are wanted.
-    pub wanted: Bitfield,
-    /// Pieces in order instead of rarest first.
-    pub sequential: bool,
-    /// Requests outstanding and partial pieces, in bytes, at most.
-    pub in_flight: u64,
-    /// Unchoked peers at most.
-    pub upload_slots: usize,
-    /// Connections at most.
-    pub max_peers: usize,
-    /// If not empty: the only addresses to dial and the only ones to take blocks from.
-    pub only_peers: Vec<SocketAddr>,
-    /// Seeds every random choice.
-    pub seed: u64,
-}
-
-/// A connection whose handshake is done.
-#[derive(Clone, Copy, Debug)]
-pub struct NewPeer {
-    /// Remote address.
-    pub addr: SocketAddr,
-    /// Its id.
-    pub peer_id: PeerId,
-    /// We dialled it.
-    pub outgoing: bool,
-    /// Both sides set the fast bit (BEP 6).
-    pub fast: bool,
-    /// Both sides set the extension bit (BEP 10).
-    pub extended: bool,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Send this.
-    Send(PeerKey, Message),
-    /// Read this block, which we hold, and send it.
-    Upload(PeerKey, Block),
-    /// The peer wants that block no more: drop it if it has not left.
-    CancelUpload(PeerKey, Block),
-    /// Every block of the piece was accepted: hash it, write it, and answer with [`Swarm::handle_verified`].
-    Verify(PieceIndex),
-    /// Forget the blocks kept for this piece.
-    Discard(PieceIndex),
-    /// Connect.
-    Dial(SocketAddr),
-    /// Close the connection.
-    Drop(PeerKey, DropReason),
-    /// The last wanted piece is good.
-    Complete,
-}
-
-/// Why the swarm closes a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DropReason {
-    /// Both complete (BEP 21), or nothing either could want.
-    #[error("neither side needs the other")]
-    NotNeeded,
-    /// Silent, or without progress, for too long.
-    #[error("timed out")]
-    TimedOut,
-    /// Sent pieces that fail their hash.
-    #[error("sent bad data")]
-    BadData,
-    /// Better peers need the place.
-    #[error("no room")]
-    NoRoom,
-    /// Ourselves, or a second connection to the same peer.
-    #[error("duplicate connection")]
-    Duplicate,
-}
-
-/// A peer broke the protocol: its connection ends.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Violation(pub &'static str);
-
-/// What became of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlockFate {
-    /// Keep its bytes until `Verify` or `Discard` of its piece.
-    Keep,
-    /// Not wanted: not asked for, or had already.
-    Waste,
-}
-
-/// What became of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verified {
-    /// Right, and written.
-    Good,
-    /// The hash differs.
-    Bad,
-    /// Could not be written: missing again, no peer is at fault.
-    Lost,
-}
-
-/// One peer's numbers.
-#[derive(Clone, Debug)]
-pub struct PeerStats {
-    /// Which connection.
-    pub key: PeerKey,
-    /// Remote address.
-    pub addr: SocketAddr,
-    /// From its extension handshake, else from its peer id.
-    pub client: String,
-    /// We dialled it.
-    pub outgoing: bool,
-    /// Pieces it has.
-    pub pieces: u32,
-    /// Has all.
-    pub seed: bool,
-    /// Bytes/s.
-    pub down_rate: u64,
-    /// Bytes/s.
-    pub up_rate: u64,
-    /// Block bytes.
-    pub downloaded: u64,
-    /// Block bytes.
-    pub uploaded: u64,
-    /// It chokes us.
-    pub choking_us: bool,
-    /// We choke it.
-    pub choked: bool,
-    /// We want something from it.
-    pub interesting: bool,
-    /// It wants something from us.
-    pub interested: bool,
-    /// Requests outstanding.
-    pub requests: u32,
-    /// Request window, in requests.
-    pub window: u32,
-}
-
-/// The swarm's numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    /// Connections.
-    pub peers: u32,
-    /// Of those, complete.
-    pub seeds: u32,
-    /// Bytes/s of blocks received.
-    pub down_rate: u64,
-    /// Bytes/s of blocks sent.
-    pub up_rate: u64,
-    /// Block bytes received.
-    pub downloaded: u64,
-    /// Block bytes sent.
-    pub uploaded: u64,
-    /// Block bytes received and thrown away, or in pieces that failed.
-    pub wasted: u64,
-    /// Whole copies among the connected peers and us.
-    pub copies: f64,
-}
+use self::candidates::{Candidates, canonical};
+use self::choker::Choker;
+use self::peer::Peer;
+use self::picker::Picker;
+use self::progress::Progress;
+use self::rate::{Bucket, RateMeter};
 
 /// One torrent's protocol state.
 ///
 /// Call `handle_*` as things happen, then take [`Swarm::poll_action`] until it is empty, then sleep until [`Swarm::poll_timeout`].
-pub struct Swarm {}
+/// After a `Violation`, and after `Action::Drop`, the caller closes the connection and calls [`Swarm::handle_disconnected`].
+pub struct Swarm {
+    layout: Layout,
+    options: Options,
+    have: Bitfield,
+    /// Wanted and not held.
+    needed: Bitfield,
+    complete: bool,
+    peers: BTreeMap<PeerKey, Peer>,
+    ids: BTreeMap<PeerId, PeerKey>,
+    banned_ids: BTreeSet<PeerId>,
+    candidates: Candidates,
+    picker: Picker,
+    progress: Progress,
+    /// Pieces that failed: they are fetched from one peer each.
+    failed: BTreeSet<u32>,
+    choker: Choker,
+    bucket: Option<Bucket>,
+    /// Peers whose windows may have room.
+    hungry: BTreeSet<PeerKey>,
+    turn: usize,
+    actions: VecDeque<Action>,
+    rng: SmallRng,
+    down: RateMeter,
+    up: RateMeter,
+    wasted: u64,
+    /// The latest time heard of.
+    now: Instant,
+    next_tick: Instant,
+}
 
 impl Swarm {
     /// A swarm that holds `have`.
-    pub fn new(_layout: Layout, _have: Bitfield, _options: Options, _now: Instant) -> Self {
-        todo!()
+    pub fn new(layout: Layout, have: Bitfield, options: Options, now: Instant) -> Self {
+        let pieces = layout.pieces();
+        let fit = |set: Bitfield| {
+            if set.len() == pieces {
+                set
+            } else {
+                Bitfield::new(pieces)
+            }
+        };
+        let (have, wanted) = (fit(have), fit(options.wanted.clone()));
+        let mut needed = wanted.clone();
+        have.iter().for_each(|piece| {
+            needed.clear(piece);
+        });
+        let mut swarm = Self {
+            layout,
+            candidates: Candidates::new(&options.only_peers, now),
+            picker: Picker::new(&layout, needed.clone()),
+            progress: Progress::new(layout),
+            choker: Choker::new(options.upload_slots, now),
+            rng: SmallRng::seed_from_u64(options.seed),
+            complete: needed.count() == 0,
+            have,
+            needed,
+            options: Options { wanted, ..options },
+            peers: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            banned_ids: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            bucket: None,
+            hungry: BTreeSet::new(),
+            turn: 0,
+            actions: VecDeque::new(),
+            down: RateMeter::new(now),
+            up: RateMeter::new(now),
+            wasted: 0,
+            now,
+            next_tick: now,
+        };
+        swarm.dial();
+        swarm
     }
+
     /// A connection whose handshake is done. Answers with bitfield and extension handshake, or with `Drop`.
-    pub fn handle_connected(&mut self, _key: PeerKey, _peer: NewPeer, _now: Instant) {
-        todo!()
+    pub fn handle_connected(&mut self, key: PeerKey, peer: NewPeer, now: Instant) {
+        self.at(now);
+        let addr = canonical(peer.addr);
+        self.connect(key, NewPeer { addr, ..peer });
     }
+
     /// The connection ended, for whatever reason. Must be called once for every [`Swarm::handle_connected`].
-    pub fn handle_disconnected(&mut self, _key: PeerKey, _now: Instant) {
-        todo!()
+    pub fn handle_disconnected(&mut self, key: PeerKey, now: Instant) {
+        self.at(now);
+        self.disconnect(key);
     }
+
     /// Dialling did not lead to a handshake.
-    pub fn handle_dial_failed(&mut self, _addr: SocketAddr, _now: Instant) {
-        todo!()
+    pub fn handle_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
+        self.at(now);
+        self.candidates.failed(addr, self.peers.is_empty(), now);
+        self.dial();
     }
+
     /// Any message but `Piece`.
     pub fn handle_message(
         &mut self,
-        _key: PeerKey,
-        _message: Message,
-        _now: Instant,
+        key: PeerKey,
+        message: Message,
+        now: Instant,
     ) -> Result<(), Violation> {
-        todo!()
+        self.at(now);
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        peer.heard = now;
+        let addr = peer.info.addr;
+        self.dispatch(key, message).inspect_err(|_| self.ban(addr))
     }
+
     /// The bytes of a block arrived; says whether to keep them.
     pub fn handle_block(
         &mut self,
-        _key: PeerKey,
-        _block: Block,
-        _now: Instant,
+        key: PeerKey,
+        block: Block,
+        now: Instant,
     ) -> Result<BlockFate, Violation> {
-        todo!()
+        self.at(now);
+        let addr = self.peers.get(&key).map(|peer| peer.info.addr);
+        let fate = self.take_block(key, block);
+        if let (Err(_), Some(addr)) = (&fate, addr) {
+            self.ban(addr);
+        }
+        fate
     }
+
     /// Answer to [`Action::Verify`].
-    pub fn handle_verified(&mut self, _piece: PieceIndex, _outcome: Verified, _now: Instant) {
-        todo!()
+    pub fn handle_verified(&mut self, piece: PieceIndex, outcome: Verified, now: Instant) {
+        self.at(now);
+        self.verified(piece, outcome);
     }
+
     /// A block of [`Action::Upload`] went out on the socket.
-    pub fn handle_uploaded(&mut self, _key: PeerKey, _block: Block, _now: Instant) {
-        todo!()
+    pub fn handle_uploaded(&mut self, key: PeerKey, block: Block, now: Instant) {
+        self.at(now);
+        self.uploaded(key, block);
     }
+
     /// A block of [`Action::Upload`] could not be read: the piece is not held any more.
-    pub fn handle_read_failed(&mut self, _key: PeerKey, _block: Block, _now: Instant) {
-        todo!()
+    pub fn handle_read_failed(&mut self, key: PeerKey, block: Block, now: Instant) {
+        self.at(now);
+        self.read_failed(key, block);
     }
+
     /// Addresses to try.
-    pub fn add_candidates(&mut self, _addrs: &[SocketAddr], _now: Instant) {
-        todo!()
+    pub fn add_candidates(&mut self, addrs: &[SocketAddr], now: Instant) {
+        self.at(now);
+        self.candidates.add(addrs, now);
+        self.dial();
     }
+
     /// What the whole swarm lacks most, from piece points: a prior for rarest first.
-    pub fn set_rarest(&mut self, _pieces: &[u32]) {
-        todo!()
+    pub fn set_rarest(&mut self, pieces: &[u32]) {
+        self.picker.set_rarest(pieces);
     }
-    /// Changes which pieces are wanted.
-    pub fn set_wanted(&mut self, _wanted: Bitfield, _now: Instant) {
-        todo!()
+
+    /// Changes which pieces are wanted. A set over another number of pieces changes nothing.
+    pub fn set_wanted(&mut self, wanted: Bitfield, now: Instant) {
+        self.at(now);
+        if wanted.len() != self.layout.pieces() {
+            return;
+        }
+        self.options.wanted = wanted;
+        for piece in 0..self.layout.pieces() {
+            if self.options.wanted.get(piece) && !self.have.get(piece) {
+                self.need(piece);
+            } else if self.needed.get(piece) {
+                self.unneed(piece);
+                if self.progress.get(piece).is_some_and(|p| !p.verifying) {
+                    self.give_up(piece);
+                }
+            }
+        }
+        self.check_complete();
     }
+
     /// In order, or rarest first.
-    pub fn set_sequential(&mut self, _sequential: bool) {
-        todo!()
+    pub fn set_sequential(&mut self, sequential: bool) {
+        self.options.sequential = sequential;
     }
+
     /// Bytes that may be in flight from now on.
-    pub fn set_in_flight(&mut self, _bytes: u64) {
-        todo!()
+    pub fn set_in_flight(&mut self, bytes: u64) {
+        self.options.in_flight = bytes;
+        self.wake_starved();
     }
+
     /// How many bytes/s may be asked for in all; `None` for no limit. Requests are held back so that what arrives fits.
-    pub fn set_down_limit(&mut self, _rate: Option<u64>, _now: Instant) {
-        todo!()
+    pub fn set_down_limit(&mut self, rate: Option<u64>, now: Instant) {
+        self.at(now);
+        self.bucket = rate.map(|rate| Bucket::new(rate, now));
+        self.wake_starved();
     }
+
     /// The time of [`Swarm::poll_timeout`] came.
-    pub fn handle_timeout(&mut self, _now: Instant) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.at(now);
+        if now >= self.next_tick {
+            self.next_tick = self.look_after_peers();
+        }
+        if now >= self.choker.next() && self.anybody_interested() {
+            self.choke_round();
+        }
+        if self.bucket.as_mut().is_some_and(|bucket| bucket.ready(now)) {
+            self.wake_starved();
+        }
+        self.dial();
     }
+
     /// What to do next.
     pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
+        if self.actions.is_empty() {
+            self.refill_hungry();
+        }
+        self.actions.pop_front()
     }
+
     /// When to call [`Swarm::handle_timeout`] next; `None` when nothing waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        let tick = (!self.peers.is_empty()).then_some(self.next_tick);
+        let round = self.anybody_interested().then(|| self.choker.next());
+        let tokens = self
+            .bucket
+            .as_ref()
+            .filter(|_| self.peers.values().any(|p| p.starved && p.answers()))
+            .and_then(Bucket::ready_at);
+        let dial = self
+            .candidates
+            .next_due(self.peers.len(), self.options.max_peers);
+        [tick, round, tokens, dial].into_iter().flatten().min()
     }
+
     /// Pieces that are good and written.
     pub fn have(&self) -> &Bitfield {
-        todo!()
+        &self.have
     }
+
     /// True when every wanted piece is good.
     pub fn is_complete(&self) -> bool {
-        todo!()
+        self.complete
     }
+
     /// No connection, no candidate worth dialling now, nothing in flight: the item may sleep.
     pub fn is_idle(&self) -> bool {
-        todo!()
+        self.peers.is_empty()
+            && self.progress.is_empty()
+            && self.actions.is_empty()
+            && !self.candidates.is_active(self.now)
     }
+
     /// How many connected peers have each piece.
     pub fn availability(&self) -> Vec<u32> {
-        todo!()
+        (0..self.layout.pieces())
+            .map(|piece| self.picker.availability(piece))
+            .collect()
     }
+
     /// Numbers of the swarm, rates as of `now`.
-    pub fn stats(&self, _now: Instant) -> Stats {
-        todo!()
+    pub fn stats(&self, now: Instant) -> Stats {
+        Stats {
+            peers: self.peers.len() as u32,
+            seeds: self.peers.values().filter(|p| p.has.is_full()).count() as u32,
+            down_rate: self.down.rate(now),
+            up_rate: self.up.rate(now),
+            downloaded: self.down.total(),
+            uploaded: self.up.total(),
+            wasted: self.wasted,
+            copies: self.picker.copies(&self.have),
+        }
     }
+
     /// Numbers of each peer, rates as of `now`.
-    pub fn peers(&self, _now: Instant) -> Vec<PeerStats> {
-        todo!()
+    pub fn peers(&self, now: Instant) -> Vec<PeerStats> {
+        self.peers
+            .iter()
+            .map(|(key, peer)| peer.stats(*key, now))
+            .collect()
     }
+
     /// Panics if the state contradicts itself. For tests: after every step.
     pub fn check_invariants(&self) {
-        todo!()
+        let mut asked: BTreeMap<Block, u16> = BTreeMap::new();
+        let (mut held, mut seeds) = (0, 0);
+        for (key, peer) in &self.peers {
+            assert_eq!(self.ids.get(&peer.info.peer_id), Some(key), "one key an id");
+            let needed = picker::count_common(&peer.has, &self.needed);
+            let open = picker::count_common(&peer.has, self.picker.open());
+            assert_eq!((peer.needed, peer.open), (needed, open), "{key:?}");
+            assert_eq!(peer.interesting, needed > 0, "interest in {key:?}");
+            assert!(peer.queue.is_empty() || !peer.choked, "queue of {key:?}");
+            assert!(!peer.stalled || !peer.requests.is_empty());
+            if peer.as_seed {
+                seeds += 1;
+            } else {
+                held += u64::from(peer.has.count());
+            }
+            for request in peer.requests.iter().filter(|_| !peer.stalled) {
+                *asked.entry(request.block).or_default() += 1;
+            }
+        }
+        assert_eq!(self.ids.len(), self.peers.len());
+        let unchoked = self.peers.values().filter(|p| !p.choked).count();
+        assert!(unchoked <= self.choker.slots(), "{unchoked} unchoked");
+        let open = self
+            .needed
+            .iter()
+            .filter(|p| self.progress.get(*p).is_none());
+        assert!(open.eq(self.picker.open().iter()), "open pieces");
+        assert_eq!(self.complete, self.needed.count() == 0);
+        self.picker.check_invariants(held, seeds);
+        self.progress.check_invariants(&asked);
+        self.candidates.check_invariants();
+    }
+
+    fn dispatch(&mut self, key: PeerKey, message: Message) -> Result<(), Violation> {
+        let fast = self.peers.get(&key).is_some_and(|peer| peer.info.fast);
+        let fast_only = matches!(
+            message,
+            Message::Suggest(_)
+                | Message::HaveAll
+                | Message::HaveNone
+                | Message::Reject(_)
+                | Message::AllowedFast(_)
+        );
+        if fast_only && !fast {
+            return Err(Violation("fast message without the fast bit"));
+        }
+        match message {
+            Message::Choke => self.choked_by(key),
+            Message::Unchoke => self.unchoked_by(key),
+            Message::Interested => self.interested(key, true),
+            Message::NotInterested => self.interested(key, false),
+            Message::Have(piece) => return self.peer_has(key, piece),
+            Message::Bitfield(bits) => return self.peer_has_set(key, &bits),
+            Message::HaveAll => return self.peer_tells(key, Bitfield::full(self.layout.pieces())),
+            Message::HaveNone => return self.peer_tells(key, Bitfield::new(self.layout.pieces())),
+            Message::Request(block) => return self.requested(key, block),
+            Message::Cancel(block) => self.cancelled(key, block),
+            Message::Reject(block) => self.rejected(key, block),
+            Message::Extended(id, payload) => self.extended(key, id, payload),
+            Message::Piece(_) => return Err(Violation("a block without its bytes")),
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::AllowedFast(_)
+            | Message::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, key: PeerKey, message: Message) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.sent = self.now;
+            self.actions.push_back(Action::Send(key, message));
+        }
+    }
+
+    fn at(&mut self, now: Instant) {
+        self.now = self.now.max(now);
     }
 }

@@ -190,6 +190,13 @@ where
             hasher.update(&mut feeds);
             self.pool.progress.add(bytes);
         }
+        for (lane, ok) in lanes.iter_mut().zip(&mut readable) {
+            match lane.end(&self.source) {
+                Ok(()) => {}
+                Err(Fault::Bad(_)) if self.pool.tolerant => *ok = false,
+                Err(fault) => return Err(fault.into_error()),
+            }
+        }
         let mut streams: Vec<_> = lanes.iter().map(|lane| lane.stream.clone()).collect();
         let mut digests = vec![[0; 20]; lanes.len()];
         hasher.finish(&mut streams, &mut digests);

@@ -30,7 +30,7 @@ fn reference(whole: &[u8], piece_len: usize) -> Vec<Digest> {
 }
 
 fn each_io(mut test: impl FnMut(Options<'static>)) {
-    for io in [Io::Auto, Io::Read] {
+    for io in [Io::Auto, Io::Read, Io::Map] {
         for threads in [1, 3] {
             test(Options {
                 io,

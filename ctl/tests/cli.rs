@@ -1,1 +1,0 @@
-//! p2pctl as its users see it.

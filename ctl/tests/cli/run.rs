@@ -1,0 +1,131 @@
+//! Running p2pctl: in a pipe, and on a terminal.
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::fake::Fake;
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// p2pctl with an environment of its own: home, state and runtime folder are `home`.
+pub(crate) fn p2pctl(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pctl"));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", home)
+        .env("TZ", "UTC")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs it in a pipe, against `fake`.
+pub(crate) fn piped<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
+    let mut command = p2pctl(fake.dir.path());
+    command.env("P2PD_SOCKET", &fake.socket).args(args);
+    finish(command)
+}
+
+/// Runs it in a pipe, where no daemon is.
+pub(crate) fn alone<S: AsRef<OsStr>>(home: &Path, args: &[S]) -> Ran {
+    let mut command = p2pctl(home);
+    command.args(args);
+    finish(command)
+}
+
+/// Runs a prepared command to its end.
+pub(crate) fn finish(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs it with standard output on a terminal of 120 columns, against `fake`; standard error stays a pipe.
+pub(crate) fn terminal<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
+    let pty = pty();
+    let mut command = p2pctl(fake.dir.path());
+    let child = command
+        .env("P2PD_SOCKET", &fake.socket)
+        .args(args)
+        .stdout(pty.slave)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The command holds our side of the terminal's end, without which reading would not end.
+    drop(command);
+    let mut master = std::fs::File::from(pty.master);
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    // At the end a terminal gives an error, not an end of file.
+    while let Ok(read @ 1..) = master.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..read]);
+    }
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(bytes).unwrap().replace("\r\n", "\n"),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs it with standard error on a terminal until `text` is drawn there, or until it waits and draws nothing; then sends Ctrl-C.
+/// Returns what was drawn and the exit code.
+pub(crate) fn drawn_until<S: AsRef<OsStr>>(fake: &Fake, args: &[S], text: &str) -> (String, i32) {
+    let pty = pty();
+    let before = fake.heard("item.wait").len();
+    let mut command = p2pctl(fake.dir.path());
+    let mut child = command
+        .env("P2PD_SOCKET", &fake.socket)
+        .env("TERM", "xterm")
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(pty.slave)
+        .spawn()
+        .unwrap();
+    drop(command);
+    fake.wait_for("item.wait", before + 1);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let mut master = std::fs::File::from(pty.master);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    let mut sent = text == "goes on";
+    if sent {
+        kill(pid, Signal::SIGINT).unwrap();
+    }
+    while let Ok(read @ 1..) = master.read(&mut chunk) {
+        bytes.extend_from_slice(&chunk[..read]);
+        if !sent && String::from_utf8_lossy(&bytes).contains(text) {
+            kill(pid, Signal::SIGINT).unwrap();
+            sent = true;
+        }
+    }
+    let drawn = String::from_utf8(bytes).unwrap();
+    (drawn, child.wait().unwrap().code().unwrap_or(-1))
+}
+
+/// A terminal of 120 columns.
+fn pty() -> OpenptyResult {
+    let size = Winsize {
+        ws_row: 40,
+        ws_col: 120,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    openpty(Some(&size), None).unwrap()
+}

@@ -1,0 +1,221 @@
+//! Peers come and go.
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use p2p_wire::peer::Message;
+
+use super::candidates::{Ending, canonical};
+use super::peer::Peer;
+use super::{Action, DropReason, NewPeer, PeerKey, Swarm};
+
+/// Two connections between the same peers within this time were made at once, one by each.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// When all places are taken, a peer that has been of no use to either side for so long gives up its own.
+const USELESS_AFTER: Duration = Duration::from_secs(60);
+
+impl Swarm {
+    pub(super) fn connect(&mut self, key: PeerKey, peer: NewPeer) {
+        if self.peers.contains_key(&key) {
+            return;
+        }
+        if peer.outgoing {
+            self.candidates.add(&[peer.addr], self.now);
+        }
+        if let Err(reason) = self.admit(key, &peer) {
+            self.actions.push_back(Action::Drop(key, reason));
+            self.dial();
+            return;
+        }
+        self.candidates.link(peer.addr, key);
+        self.ids.insert(peer.peer_id, key);
+        self.peers
+            .insert(key, Peer::new(peer, self.layout.pieces(), self.now));
+        self.greet(key);
+        self.next_tick = self.next_tick.min(self.now + Duration::from_secs(60));
+    }
+
+    /// Whether the connection may stay; settles its address if not.
+    fn admit(&mut self, key: PeerKey, peer: &NewPeer) -> Result<(), DropReason> {
+        let now = self.now;
+        if peer.peer_id == self.options.our_id {
+            if peer.outgoing {
+                self.candidates.ban(peer.addr);
+            }
+            return Err(DropReason::Duplicate);
+        }
+        if self.banned_ids.contains(&peer.peer_id) || self.candidates.is_banned(peer.addr) {
+            self.candidates.ban(peer.addr);
+            return Err(DropReason::BadData);
+        }
+        if !self.candidates.allows(peer.addr) {
+            return Err(DropReason::NoRoom);
+        }
+        if let Some(old) = self.ids.get(&peer.peer_id).copied() {
+            if !self.prefers_new(old, peer) {
+                self.candidates.link(peer.addr, old);
+                return Err(DropReason::Duplicate);
+            }
+            let old_addr = self.peers.get(&old).map(|p| p.info.addr);
+            self.drop_peer(old, DropReason::Duplicate);
+            if let Some(addr) = old_addr {
+                self.candidates.link(addr, key);
+            }
+        }
+        if self.peers.len() >= self.options.max_peers && !self.make_room() {
+            self.candidates.link(peer.addr, key);
+            self.candidates.unlink(key, Ending::Useless, false, now);
+            return Err(DropReason::NoRoom);
+        }
+        Ok(())
+    }
+
+    /// Of two connections made at once, both sides keep the one that the peer with the smaller id dialled.
+    fn prefers_new(&self, old: PeerKey, new: &NewPeer) -> bool {
+        let Some(old) = self.peers.get(&old) else {
+            return true;
+        };
+        let at_once = self.now.saturating_duration_since(old.connected) < AT_ONCE;
+        let ours_counts = self.options.our_id < new.peer_id;
+        at_once && old.info.outgoing != new.outgoing && new.outgoing == ours_counts
+    }
+
+    fn make_room(&mut self) -> bool {
+        let now = self.now;
+        let useless = self.peers.iter().find(|(_, peer)| {
+            !peer.interested
+                && !peer.interesting
+                && now.saturating_duration_since(peer.connected) >= USELESS_AFTER
+        });
+        let Some(key) = useless.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.drop_peer(key, DropReason::NoRoom);
+        true
+    }
+
+    /// What we have (BEP 3, BEP 6), then who we are (BEP 10).
+    fn greet(&mut self, key: PeerKey) {
+        let Some(NewPeer { fast, extended, .. }) = self.peers.get(&key).map(|p| p.info) else {
+            return;
+        };
+        if fast && self.have.is_full() {
+            self.send(key, Message::HaveAll);
+        } else if self.have.count() > 0 {
+            self.send(key, Message::Bitfield(self.have.to_bytes()));
+        } else if fast {
+            self.send(key, Message::HaveNone);
+        }
+        if extended {
+            let hello = self.extension_handshake();
+            self.send(key, Message::Extended(0, hello));
+        }
+    }
+
+    /// Closes a connection.
+    pub(super) fn drop_peer(&mut self, key: PeerKey, reason: DropReason) {
+        let ending = match reason {
+            DropReason::NotNeeded => Ending::NotNeeded,
+            DropReason::Duplicate => Ending::Useful,
+            DropReason::TimedOut | DropReason::BadData | DropReason::NoRoom => Ending::Useless,
+        };
+        if self.forget(key, ending) {
+            self.actions.push_back(Action::Drop(key, reason));
+        }
+    }
+
+    /// Takes a peer out of everything; true if it was there.
+    pub(super) fn forget(&mut self, key: PeerKey, ending: Ending) -> bool {
+        self.release_all(key, true);
+        let Some(peer) = self.peers.remove(&key) else {
+            return false;
+        };
+        self.hungry.remove(&key);
+        if self.ids.get(&peer.info.peer_id) == Some(&key) {
+            self.ids.remove(&peer.info.peer_id);
+        }
+        if peer.as_seed {
+            self.picker.remove_seed();
+        } else if peer.has.count() > 0 {
+            self.picker.remove_many(peer.has.iter());
+        }
+        let lonely = self.peers.is_empty();
+        self.candidates.unlink(key, ending, lonely, self.now);
+        self.fill_slots();
+        true
+    }
+
+    /// The connection ended by itself.
+    pub(super) fn disconnect(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(&key) else {
+            return;
+        };
+        let useful = peer.down.total() + peer.up.total() > 0;
+        let ending = if useful {
+            Ending::Useful
+        } else {
+            Ending::Useless
+        };
+        self.forget(key, ending);
+        self.dial();
+    }
+
+    /// The peer broke the protocol or lied: it is never dialled again.
+    pub(super) fn ban(&mut self, addr: SocketAddr) {
+        self.candidates.ban(canonical(addr));
+    }
+
+    /// Peers that have everything are of no use to us once we have it too, nor we to them.
+    pub(super) fn drop_if_unneeded(&mut self, key: PeerKey) {
+        if !self.complete {
+            return;
+        }
+        let Some(peer) = self.peers.get(&key) else {
+            return;
+        };
+        let wants_nothing = peer.has.is_full()
+            || (self.have.is_full()
+                && !peer.interested
+                && peer.extension.as_ref().is_some_and(|e| e.upload_only));
+        if wants_nothing {
+            self.drop_peer(key, DropReason::NotNeeded);
+        }
+    }
+
+    /// Asks for connections while there is room.
+    pub(super) fn dial(&mut self) {
+        let max = self.options.max_peers;
+        while let Some(addr) = self.candidates.next(self.peers.len(), max, self.now) {
+            self.actions.push_back(Action::Dial(addr));
+        }
+    }
+
+    /// A tick: silence, keep-alives, stalls. Gives when to look again.
+    pub(super) fn look_after_peers(&mut self) -> Instant {
+        const SILENCE: Duration = Duration::from_secs(180);
+        const KEEP_ALIVE: Duration = Duration::from_secs(120);
+        let now = self.now;
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let mut next = now + KEEP_ALIVE;
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for key in keys {
+            let Some(peer) = self.peers.get(&key) else {
+                continue;
+            };
+            if since(peer.heard) >= SILENCE {
+                self.drop_peer(key, DropReason::TimedOut);
+                continue;
+            }
+            let (heard, sent) = (peer.heard, peer.sent);
+            if since(sent) >= KEEP_ALIVE {
+                self.send(key, Message::KeepAlive);
+            } else {
+                next = next.min(sent + KEEP_ALIVE);
+            }
+            next = next.min(heard + SILENCE);
+            if self.check_stall(key) {
+                next = next.min(now + Duration::from_secs(1));
+            }
+        }
+        next
+    }
+}

@@ -1,0 +1,116 @@
+//! What peers have, and whether they give it.
+use p2p_wire::Bitfield;
+
+use super::picker::{common, count_common};
+use super::{PeerKey, Swarm, Violation};
+
+impl Swarm {
+    pub(super) fn peer_has(&mut self, key: PeerKey, piece: u32) -> Result<(), Violation> {
+        if piece >= self.layout.pieces() {
+            return Err(Violation("have out of range"));
+        }
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        if !peer.has.set(piece) {
+            return Ok(());
+        }
+        peer.needed += u32::from(self.needed.get(piece));
+        peer.open += u32::from(self.picker.open().get(piece));
+        if peer.starved {
+            self.hungry.insert(key);
+        }
+        self.picker.add_one(piece, &mut self.rng);
+        self.update_interest(key);
+        self.drop_if_unneeded(key);
+        Ok(())
+    }
+
+    pub(super) fn peer_has_set(&mut self, key: PeerKey, bits: &[u8]) -> Result<(), Violation> {
+        let has = Bitfield::from_bytes(bits, self.layout.pieces());
+        self.peer_tells(key, has.ok_or(Violation("bad bitfield"))?)
+    }
+
+    /// A bitfield or what stands for one, once, at any time.
+    pub(super) fn peer_tells(&mut self, key: PeerKey, has: Bitfield) -> Result<(), Violation> {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return Ok(());
+        };
+        if peer.told {
+            return Err(Violation("a second bitfield"));
+        }
+        peer.told = true;
+        if has.count() == 0 {
+            return Ok(());
+        }
+        if has.is_full() && peer.has.count() == 0 {
+            peer.as_seed = true;
+            peer.has = has;
+            self.picker.add_seed();
+        } else {
+            let known = std::mem::replace(&mut peer.has, has);
+            let mut new = peer.has.clone();
+            for piece in common(&known, &peer.has) {
+                new.clear(piece);
+            }
+            known.iter().for_each(|piece| {
+                peer.has.set(piece);
+            });
+            self.picker.add_many(new.iter());
+        }
+        peer.needed = count_common(&peer.has, &self.needed);
+        peer.open = count_common(&peer.has, self.picker.open());
+        if peer.starved {
+            self.hungry.insert(key);
+        }
+        self.update_interest(key);
+        self.drop_if_unneeded(key);
+        Ok(())
+    }
+
+    /// The peer does not give `piece`, whatever it said.
+    pub(super) fn lose_piece(&mut self, key: PeerKey, piece: u32) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if std::mem::take(&mut peer.as_seed) {
+            self.picker.remove_seed();
+            self.picker.add_many(peer.has.iter());
+        }
+        if !peer.has.clear(piece) {
+            return;
+        }
+        peer.needed -= u32::from(self.needed.get(piece));
+        peer.open -= u32::from(self.picker.open().get(piece));
+        self.picker.remove_one(piece, &mut self.rng);
+        self.update_interest(key);
+    }
+
+    /// A peer that knows BEP 6 rejects or serves what it was asked for; any other has dropped it.
+    pub(super) fn choked_by(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if std::mem::replace(&mut peer.choking, true) {
+            return;
+        }
+        let fast = peer.info.fast;
+        self.release_all(key, !fast);
+    }
+
+    pub(super) fn unchoked_by(&mut self, key: PeerKey) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        if !std::mem::replace(&mut peer.choking, false) {
+            return;
+        }
+        if peer.stalled {
+            self.resume(key);
+        } else {
+            peer.window.restart(now);
+        }
+        self.hungry.insert(key);
+    }
+}

@@ -1,0 +1,1 @@
+//! Fetching metadata from honest peers, liars and the mute.

@@ -1,0 +1,352 @@
+//! Which piece to start next.
+//!
+//! Every open piece (wanted, not held, not in progress) stands in `order`, sorted by bucket; a bucket is an availability. A `have`
+//! moves a piece to the neighbouring bucket by one swap, so it costs the same with ten pieces and with a hundred thousand. Within a
+//! bucket the order is random: peers that pick the same piece at the same time have nothing to give each other.
+//!
+//! Peers that had everything from the start are only counted: they change no piece's rank. Bulk changes (a bitfield, a departure)
+//! mark the order stale, and the next pick sorts it once for all of them.
+use p2p_wire::{Bitfield, Layout};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+
+const NOWHERE: u32 = u32::MAX;
+/// Pieces the whole swarm lacks and somebody here has; the same that nobody but complete peers has; then by availability.
+const BOOSTED: usize = 0;
+const BOOSTED_UNSEEN: usize = 1;
+const UNSEEN: usize = 2;
+const RANDOM_TRIES: usize = 16;
+
+/// What to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The piece fewest peers have.
+    Rarest,
+    /// Any piece: the first pieces of a new peer must come quickly, and rare ones come slowly.
+    Random,
+    /// The lowest number.
+    Sequential,
+}
+
+/// Availability of all pieces and the order of the open ones.
+///
+/// Invariant: `position[order[i]] == i`; `ends[b]` is where bucket `b` ends in `order`; both hold unless `stale`.
+#[derive(Debug)]
+pub(super) struct Picker {
+    counts: Vec<u32>,
+    seeds: u32,
+    boosted: Bitfield,
+    open: Bitfield,
+    order: Vec<u32>,
+    position: Vec<u32>,
+    ends: Vec<u32>,
+    stale: bool,
+}
+
+impl Picker {
+    /// No peers yet; the pieces of `open` may be picked.
+    pub(super) fn new(layout: &Layout, open: Bitfield) -> Self {
+        let pieces = layout.pieces();
+        Self {
+            counts: vec![0; pieces as usize],
+            seeds: 0,
+            boosted: Bitfield::new(pieces),
+            open,
+            order: Vec::new(),
+            position: vec![NOWHERE; pieces as usize],
+            ends: Vec::new(),
+            stale: true,
+        }
+    }
+
+    /// The open pieces.
+    pub(super) fn open(&self) -> &Bitfield {
+        &self.open
+    }
+
+    /// How many connected peers have `piece`.
+    pub(super) fn availability(&self, piece: u32) -> u32 {
+        self.counts
+            .get(piece as usize)
+            .map_or(0, |n| n + self.seeds)
+    }
+
+    /// A peer that has everything came.
+    pub(super) fn add_seed(&mut self) {
+        self.seeds += 1;
+    }
+
+    /// A peer that was counted by [`Picker::add_seed`] went.
+    pub(super) fn remove_seed(&mut self) {
+        self.seeds = self.seeds.saturating_sub(1);
+    }
+
+    /// A peer said that it has all of `pieces`.
+    pub(super) fn add_many(&mut self, pieces: impl Iterator<Item = u32>) {
+        for piece in pieces {
+            if let Some(count) = self.counts.get_mut(piece as usize) {
+                *count += 1;
+            }
+        }
+        self.stale = true;
+    }
+
+    /// A peer that had `pieces` went.
+    pub(super) fn remove_many(&mut self, pieces: impl Iterator<Item = u32>) {
+        for piece in pieces {
+            if let Some(count) = self.counts.get_mut(piece as usize) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.stale = true;
+    }
+
+    /// One more peer has `piece`.
+    pub(super) fn add_one(&mut self, piece: u32, rng: &mut SmallRng) {
+        self.change(piece, rng, |picker| picker.counts[piece as usize] += 1);
+    }
+
+    /// One peer less has `piece`.
+    pub(super) fn remove_one(&mut self, piece: u32, rng: &mut SmallRng) {
+        self.change(piece, rng, |picker| {
+            let count = &mut picker.counts[piece as usize];
+            *count = count.saturating_sub(1);
+        });
+    }
+
+    /// Prefers `pieces` over all others from now on, and no others.
+    pub(super) fn set_rarest(&mut self, pieces: &[u32]) {
+        self.boosted = Bitfield::new(self.boosted.len());
+        for piece in pieces {
+            self.boosted.set(*piece);
+        }
+        self.stale = true;
+    }
+
+    /// `piece` may be picked; true if it could not be before.
+    pub(super) fn insert(&mut self, piece: u32, rng: &mut SmallRng) -> bool {
+        if !self.open.set(piece) {
+            return false;
+        }
+        if !self.stale {
+            let bucket = self.bucket(piece);
+            self.grow(bucket);
+            self.position[piece as usize] = self.order.len() as u32;
+            self.order.push(piece);
+            let last = self.ends.len() - 1;
+            self.ends[last] += 1;
+            self.shift(piece, last, bucket);
+            self.shuffle_one(piece, bucket, rng);
+        }
+        true
+    }
+
+    /// `piece` may not be picked any more; true if it could be before.
+    pub(super) fn remove(&mut self, piece: u32) -> bool {
+        if !self.open.clear(piece) {
+            return false;
+        }
+        if !self.stale {
+            let last = self.ends.len() - 1;
+            self.shift(piece, self.bucket(piece), last);
+            self.swap(self.position[piece as usize], self.order.len() as u32 - 1);
+            self.order.pop();
+            self.ends[last] -= 1;
+            self.position[piece as usize] = NOWHERE;
+        }
+        true
+    }
+
+    /// The best open piece among `has`, of which `useful` are open.
+    pub(super) fn pick(
+        &mut self,
+        has: &Bitfield,
+        useful: u32,
+        mode: Mode,
+        rng: &mut SmallRng,
+    ) -> Option<u32> {
+        if useful == 0 || self.open.count() == 0 {
+            return None;
+        }
+        if mode == Mode::Sequential {
+            return common(has, &self.open).next();
+        }
+        if self.stale {
+            self.sort(rng);
+        }
+        if mode == Mode::Random {
+            for _ in 0..RANDOM_TRIES {
+                let piece = self.order[rng.random_range(0..self.order.len())];
+                if has.get(piece) {
+                    return Some(piece);
+                }
+            }
+        }
+        // A walk in order finds a useful piece after about `order / useful` steps; a walk over the bits, eight pieces at a time,
+        // always ends after `pieces / 8`. Whichever is shorter.
+        if self.order.len() as u64 / u64::from(useful) > u64::from(has.len()) / 8 {
+            return common(has, &self.open).min_by_key(|piece| self.position[*piece as usize]);
+        }
+        let unseen = if self.seeds == 0 && self.ends.len() > UNSEEN {
+            self.ends[BOOSTED] as usize..self.ends[UNSEEN] as usize
+        } else {
+            0..0
+        };
+        let (before, after) = (&self.order[..unseen.start], &self.order[unseen.end..]);
+        before
+            .iter()
+            .chain(after)
+            .copied()
+            .find(|piece| has.get(*piece))
+    }
+
+    /// Whether any open piece is held by a connected peer.
+    pub(super) fn any_available(&self) -> bool {
+        if self.seeds > 0 || self.stale || self.ends.len() <= UNSEEN {
+            return self.open.iter().any(|piece| self.availability(piece) > 0);
+        }
+        self.ends[BOOSTED] > 0 || (self.ends[UNSEEN] as usize) < self.order.len()
+    }
+
+    /// Whole copies among the peers and `ours`: of the rarest piece, plus the share of pieces that are more common.
+    pub(super) fn copies(&self, ours: &Bitfield) -> f64 {
+        let total = |piece: u32| self.availability(piece) + u32::from(ours.get(piece));
+        let pieces = self.counts.len() as u32;
+        let least = (0..pieces).map(total).min().unwrap_or(0);
+        let above = (0..pieces).filter(|piece| total(*piece) > least).count();
+        f64::from(least) + above as f64 / f64::from(pieces.max(1))
+    }
+
+    /// Panics if the order contradicts the counts. `held`: how many pieces all peers not counted as complete have in sum.
+    pub(super) fn check_invariants(&self, held: u64, seeds: u32) {
+        let sum: u64 = self.counts.iter().map(|n| u64::from(*n)).sum();
+        assert_eq!((sum, self.seeds), (held, seeds), "availability");
+        if self.stale {
+            return;
+        }
+        assert_eq!(self.order.len() as u32, self.open.count(), "open pieces");
+        let mut bucket = 0;
+        for (i, piece) in self.order.iter().enumerate() {
+            while self.ends[bucket] as usize <= i {
+                bucket += 1;
+            }
+            assert_eq!(
+                self.position[*piece as usize] as usize, i,
+                "position of {piece}"
+            );
+            assert_eq!(self.bucket(*piece), bucket, "bucket of {piece}");
+            assert!(self.open.get(*piece), "{piece} is open");
+        }
+    }
+
+    fn bucket(&self, piece: u32) -> usize {
+        match (self.boosted.get(piece), self.counts[piece as usize]) {
+            (true, 0) => BOOSTED_UNSEEN,
+            (true, _) => BOOSTED,
+            (false, count) => UNSEEN + count as usize,
+        }
+    }
+
+    fn change(&mut self, piece: u32, rng: &mut SmallRng, edit: impl FnOnce(&mut Self)) {
+        if piece as usize >= self.counts.len() {
+            return;
+        }
+        let before = self.bucket(piece);
+        edit(self);
+        let after = self.bucket(piece);
+        if self.stale || !self.open.get(piece) || before == after {
+            return;
+        }
+        self.grow(after);
+        self.shift(piece, before, after);
+        self.shuffle_one(piece, after, rng);
+    }
+
+    fn grow(&mut self, bucket: usize) {
+        if self.ends.len() <= bucket {
+            self.ends.resize(bucket + 1, self.order.len() as u32);
+        }
+    }
+
+    /// Moves a piece from bucket to bucket, one swap each.
+    fn shift(&mut self, piece: u32, from: usize, to: usize) {
+        for bucket in from..to {
+            self.ends[bucket] -= 1;
+            self.swap(self.position[piece as usize], self.ends[bucket]);
+        }
+        for bucket in (to..from).rev() {
+            self.swap(self.position[piece as usize], self.ends[bucket]);
+            self.ends[bucket] += 1;
+        }
+    }
+
+    fn shuffle_one(&mut self, piece: u32, bucket: usize, rng: &mut SmallRng) {
+        let start = bucket.checked_sub(1).map_or(0, |below| self.ends[below]);
+        let other = rng.random_range(start..self.ends[bucket]);
+        self.swap(self.position[piece as usize], other);
+    }
+
+    fn swap(&mut self, a: u32, b: u32) {
+        self.order.swap(a as usize, b as usize);
+        self.position[self.order[a as usize] as usize] = a;
+        self.position[self.order[b as usize] as usize] = b;
+    }
+
+    /// Sorts the open pieces by bucket, in random order within each.
+    fn sort(&mut self, rng: &mut SmallRng) {
+        let mut pieces: Vec<u32> = self.open.iter().collect();
+        for i in (1..pieces.len()).rev() {
+            pieces.swap(i, rng.random_range(0..=i));
+        }
+        let buckets = pieces
+            .iter()
+            .map(|piece| self.bucket(*piece) + 1)
+            .max()
+            .unwrap_or(0)
+            .max(UNSEEN + 1);
+        let mut next = vec![0u32; buckets + 1];
+        for piece in &pieces {
+            next[self.bucket(*piece) + 1] += 1;
+        }
+        for bucket in 0..buckets {
+            next[bucket + 1] += next[bucket];
+        }
+        self.ends = next[1..].to_vec();
+        self.order = vec![0; pieces.len()];
+        self.position.fill(NOWHERE);
+        for piece in pieces {
+            let slot = &mut next[self.bucket(piece)];
+            self.order[*slot as usize] = piece;
+            self.position[piece as usize] = *slot;
+            *slot += 1;
+        }
+        self.stale = false;
+    }
+}
+
+/// The pieces in both sets, ascending.
+pub(super) fn common(a: &Bitfield, b: &Bitfield) -> impl Iterator<Item = u32> {
+    a.as_bytes()
+        .iter()
+        .zip(b.as_bytes())
+        .enumerate()
+        .filter_map(|(i, (a, b))| (a & b != 0).then_some((i as u32 * 8, a & b)))
+        .flat_map(|(first, bits)| {
+            (0..8)
+                .filter(move |bit| bits & (0x80 >> bit) != 0)
+                .map(move |bit| first + bit)
+        })
+}
+
+/// How many pieces are in both sets.
+pub(super) fn count_common(a: &Bitfield, b: &Bitfield) -> u32 {
+    a.as_bytes()
+        .iter()
+        .zip(b.as_bytes())
+        .map(|(a, b)| (a & b).count_ones())
+        .sum()
+}
+
+#[cfg(test)]
+#[path = "picker_tests.rs"]
+mod tests;

@@ -1,0 +1,321 @@
+//! Pieces in progress: which blocks were asked for, which came, and from whom.
+//!
+//! A piece counts against the budget with its whole length from its start until it is verified. Were it counted block by block, many
+//! half pieces could fill the budget and none could ever be finished.
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use p2p_wire::{BLOCK_LEN, Block, Layout, PeerId, PieceIndex};
+
+use super::PeerKey;
+
+/// What is known of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Nobody is asked for it.
+    Free,
+    /// `times` peers are asked, `by` last, at `at`.
+    Asked {
+        times: u16,
+        by: PeerKey,
+        at: Instant,
+    },
+    Received,
+}
+
+/// Who gave blocks of a piece; kept when the connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) key: PeerKey,
+    pub(super) addr: SocketAddr,
+    pub(super) id: PeerId,
+}
+
+/// One piece in progress. Invariant: `free` and `received` count the slots of their kind; no slot before `hint` is free.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) slots: Vec<Slot>,
+    pub(super) free: u32,
+    pub(super) received: u32,
+    pub(super) received_bytes: u64,
+    pub(super) len: u32,
+    /// The peer that started it and still works on it.
+    pub(super) owner: Option<PeerKey>,
+    /// Every block must come from the owner: the piece failed before, or the owner is on parole.
+    pub(super) single: bool,
+    /// Handed out for hashing.
+    pub(super) verifying: bool,
+    pub(super) sources: Vec<Source>,
+    pub(super) started: Instant,
+    /// When the last block came.
+    pub(super) touched: Instant,
+    hint: u32,
+}
+
+impl Partial {
+    /// Blocks that some peer is asked for.
+    pub(super) fn asked(&self) -> u32 {
+        self.slots.len() as u32 - self.free - self.received
+    }
+}
+
+/// How a piece is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) owner: PeerKey,
+    pub(super) single: bool,
+}
+
+/// What became of a received block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// Not wanted: had already, or its piece is not in progress.
+    Unwanted,
+    /// Kept. `others`: how many more peers are asked for it; `whole`: it was the last of its piece.
+    Kept { others: u16, whole: bool },
+}
+
+/// All pieces in progress.
+///
+/// Invariant: `with_free` names exactly the pieces with a free block; `committed` is the sum of their lengths.
+#[derive(Debug)]
+pub(super) struct Progress {
+    layout: Layout,
+    partials: BTreeMap<u32, Partial>,
+    with_free: BTreeSet<u32>,
+    committed: u64,
+}
+
+impl Progress {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            partials: BTreeMap::new(),
+            with_free: BTreeSet::new(),
+            committed: 0,
+        }
+    }
+
+    /// Bytes of all pieces in progress.
+    pub(super) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.partials.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.partials.len()
+    }
+
+    pub(super) fn get(&self, piece: u32) -> Option<&Partial> {
+        self.partials.get(&piece)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Partial)> {
+        self.partials
+            .iter()
+            .map(|(piece, partial)| (*piece, partial))
+    }
+
+    /// The pieces with a block that nobody is asked for.
+    pub(super) fn with_free(&self) -> impl Iterator<Item = (u32, &Partial)> {
+        self.with_free
+            .iter()
+            .filter_map(|piece| Some((*piece, self.partials.get(piece)?)))
+    }
+
+    /// Whether some block of a piece in progress has nobody asked for it.
+    pub(super) fn any_free(&self) -> bool {
+        !self.with_free.is_empty()
+    }
+
+    /// Begins a piece that is not in progress.
+    pub(super) fn start(&mut self, piece: PieceIndex, how: Start, now: Instant) {
+        let (len, blocks) = (self.layout.len_of(piece), self.layout.blocks_of(piece));
+        let partial = Partial {
+            slots: vec![Slot::Free; blocks as usize],
+            free: blocks,
+            received: 0,
+            received_bytes: 0,
+            len,
+            owner: Some(how.owner),
+            single: how.single,
+            verifying: false,
+            sources: Vec::new(),
+            started: now,
+            touched: now,
+            hint: 0,
+        };
+        let before = self.partials.insert(piece.get(), partial);
+        debug_assert!(before.is_none(), "a piece is started once");
+        self.with_free.insert(piece.get());
+        self.committed += u64::from(len);
+    }
+
+    /// Ends a piece, verified or given up.
+    pub(super) fn remove(&mut self, piece: u32) -> Option<Partial> {
+        let partial = self.partials.remove(&piece)?;
+        self.with_free.remove(&piece);
+        self.committed -= u64::from(partial.len);
+        Some(partial)
+    }
+
+    /// The piece goes to another owner, or to none.
+    pub(super) fn set_owner(&mut self, piece: u32, owner: Option<PeerKey>) {
+        if let Some(partial) = self.partials.get_mut(&piece) {
+            partial.owner = owner;
+        }
+    }
+
+    /// Asks `peer` for the first free block of `piece`.
+    pub(super) fn take_free(&mut self, piece: u32, peer: PeerKey, now: Instant) -> Option<Block> {
+        let partial = self.partials.get_mut(&piece)?;
+        if partial.free == 0 {
+            return None;
+        }
+        let from = partial.hint as usize;
+        let number = from
+            + partial
+                .slots
+                .get(from..)?
+                .iter()
+                .position(|slot| *slot == Slot::Free)?;
+        partial.slots[number] = Slot::Asked {
+            times: 1,
+            by: peer,
+            at: now,
+        };
+        partial.hint = number as u32 + 1;
+        partial.free -= 1;
+        if partial.free == 0 {
+            self.with_free.remove(&piece);
+        }
+        self.layout.block(self.layout.piece(piece)?, number as u32)
+    }
+
+    /// Asks one more peer for a block; false if it is here already.
+    pub(super) fn ask_again(&mut self, block: Block, peer: PeerKey, now: Instant) -> bool {
+        let Some(partial) = self.partials.get_mut(&block.piece) else {
+            return false;
+        };
+        let Some(slot) = partial.slots.get_mut((block.begin / BLOCK_LEN) as usize) else {
+            return false;
+        };
+        let times = match *slot {
+            Slot::Received => return false,
+            Slot::Asked { times, .. } => times.saturating_add(1),
+            Slot::Free => {
+                partial.free -= 1;
+                if partial.free == 0 {
+                    self.with_free.remove(&block.piece);
+                }
+                1
+            }
+        };
+        *slot = Slot::Asked {
+            times,
+            by: peer,
+            at: now,
+        };
+        true
+    }
+
+    /// One peer less is asked for a block.
+    pub(super) fn release(&mut self, block: Block) {
+        let Some(partial) = self.partials.get_mut(&block.piece) else {
+            return;
+        };
+        let number = block.begin / BLOCK_LEN;
+        let Some(slot) = partial.slots.get_mut(number as usize) else {
+            return;
+        };
+        if let Slot::Asked { times, .. } = slot {
+            *times -= 1;
+            if *times == 0 {
+                *slot = Slot::Free;
+                partial.free += 1;
+                partial.hint = partial.hint.min(number);
+                self.with_free.insert(block.piece);
+            }
+        }
+    }
+
+    /// A block came from `source`; `counted`: it is among those the slot counts as asked.
+    pub(super) fn receive(
+        &mut self,
+        block: Block,
+        source: Source,
+        counted: bool,
+        now: Instant,
+    ) -> Receipt {
+        let Some(partial) = self.partials.get_mut(&block.piece) else {
+            return Receipt::Unwanted;
+        };
+        let number = block.begin / BLOCK_LEN;
+        let Some(slot) = partial.slots.get_mut(number as usize) else {
+            return Receipt::Unwanted;
+        };
+        let others = match *slot {
+            Slot::Received => return Receipt::Unwanted,
+            Slot::Asked { times, .. } => times - u16::from(counted),
+            Slot::Free => {
+                partial.free -= 1;
+                if partial.free == 0 {
+                    self.with_free.remove(&block.piece);
+                }
+                0
+            }
+        };
+        *slot = Slot::Received;
+        partial.received += 1;
+        partial.received_bytes += u64::from(block.len);
+        partial.touched = now;
+        if !partial.sources.iter().any(|s| s.key == source.key) {
+            partial.sources.push(source);
+        }
+        let whole = partial.received as usize == partial.slots.len();
+        partial.verifying = whole;
+        Receipt::Kept { others, whole }
+    }
+
+    /// Panics if a count is wrong. `asked`: how often each block is outstanding at peers that are counted.
+    pub(super) fn check_invariants(&self, asked: &BTreeMap<Block, u16>) {
+        let mut committed = 0;
+        let mut expected = 0;
+        for (piece, partial) in &self.partials {
+            committed += u64::from(partial.len);
+            let index = self
+                .layout
+                .piece(*piece)
+                .expect("only pieces that exist are started");
+            let count = |want: fn(&Slot) -> bool| partial.slots.iter().filter(|s| want(s)).count();
+            assert_eq!(
+                partial.free as usize,
+                count(|s| *s == Slot::Free),
+                "free of {piece}"
+            );
+            let received = count(|s| *s == Slot::Received);
+            assert_eq!(partial.received as usize, received, "received of {piece}");
+            assert_eq!(partial.verifying, received == partial.slots.len());
+            assert_eq!(self.with_free.contains(piece), partial.free > 0);
+            assert!(
+                !partial.single || partial.sources.len() <= 1,
+                "sources of {piece}"
+            );
+            for (number, slot) in partial.slots.iter().enumerate() {
+                assert!(number as u32 >= partial.hint || *slot != Slot::Free);
+                if let Slot::Asked { times, .. } = slot {
+                    let block = self.layout.block(index, number as u32);
+                    let block = block.expect("a slot is a block");
+                    assert_eq!(asked.get(&block), Some(times), "{block:?}");
+                    expected += 1;
+                }
+            }
+        }
+        assert_eq!(asked.len(), expected, "requests without a slot");
+        assert_eq!(self.committed, committed);
+    }
+}

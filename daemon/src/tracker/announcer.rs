@@ -1,0 +1,761 @@
+//! Announces for all items: one heap of deadlines, a bounded number of requests at once.
+//!
+//! One task owns every [`Schedule`]. The heap may hold several deadlines of an item; the one that is not its schedule's own is dropped when
+//! it comes up. A host that cannot be connected to is probed by one item at a time while the others wait for it, so that an unreachable
+//! tracker takes no slots from those that answer, and 10,000 items do not knock at once when it comes back.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use p2p_wire::announce::{Event, Peers, Reply, Request};
+use p2p_wire::control::ItemTracker;
+use p2p_wire::{InfoHash, PeerId};
+use rand::RngExt as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::backoff::backoff;
+use super::http::{Http, HttpError};
+use super::schedule::{Attempt, Row, Schedule};
+use crate::engine::{AnnounceCommand, Counters, Engine};
+
+/// Requests out at once.
+const AT_ONCE: usize = 16;
+/// Between the first announces of seeds: 10,000 take 50 s.
+const SEED_SPACING: Duration = Duration::from_millis(5);
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// `stopped` is worth less waiting.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const STOP_ALL: Duration = Duration::from_secs(2);
+const MAX_REPLY: usize = 256 * 1024;
+/// Peers wanted by a leech, and by a seed: leeches find seeds by themselves, those behind NAT are found by the seed.
+const NUMWANT_LEECH: u32 = 50;
+const NUMWANT_SEED: u32 = 20;
+/// A host that cannot be connected to.
+const HOST_FIRST_WAIT: Duration = Duration::from_secs(5);
+const HOST_LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// Announces for all items; a handle, cheap to clone.
+#[derive(Clone)]
+pub struct Announcer {
+    /// When full, the asker waits: the task is quick.
+    asks: mpsc::Sender<Ask>,
+}
+
+enum Ask {
+    Identity(Engine),
+    Rows(InfoHash, oneshot::Sender<Vec<ItemTracker>>),
+    Stop(oneshot::Sender<()>),
+}
+
+impl Announcer {
+    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). `peer_id` and `port`
+    /// are told by [`Announcer::set_identity`] once the engine listens; nothing is announced before.
+    pub fn start(
+        commands: mpsc::Receiver<AnnounceCommand>,
+        peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    ) -> Self {
+        let (asks, queue) = mpsc::channel(16);
+        tokio::spawn(Task::new(peers).run(commands, queue));
+        Self { asks }
+    }
+
+    /// Who we are, and whom to tell of errors.
+    pub fn set_identity(&self, engine: Engine) {
+        let asks = self.asks.clone();
+        tokio::spawn(async move { asks.send(Ask::Identity(engine)).await.ok() });
+    }
+
+    /// Announce URLs of an item with their state; passkeys masked.
+    pub async fn rows(&self, item: InfoHash) -> Vec<ItemTracker> {
+        let (reply, rows) = oneshot::channel();
+        // A task that ended announces nothing.
+        let _ = self.asks.send(Ask::Rows(item, reply)).await;
+        rows.await.unwrap_or_default()
+    }
+
+    /// Sends what is due as `stopped`, for at most 2 s, and ends.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        let _ = self.asks.send(Ask::Stop(reply)).await;
+        let _ = done.await;
+    }
+}
+
+/// Who announces.
+#[derive(Clone)]
+struct Identity {
+    peer_id: PeerId,
+    port: u16,
+    /// Told of errors; absent in tests of the task alone.
+    engine: Option<Engine>,
+}
+
+struct Item {
+    schedule: Schedule,
+    counters: Arc<Counters>,
+    /// A request is out, perhaps of a schedule that was replaced since.
+    busy: bool,
+    /// Which schedule it is; answers to an earlier one are not its own.
+    generation: u64,
+    stopping: bool,
+    /// What the engine was told last.
+    told: Option<String>,
+}
+
+struct Host {
+    failures: u32,
+    until: Instant,
+    probing: bool,
+}
+
+struct Task {
+    http: Arc<Http>,
+    peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    identity: Option<Identity>,
+    key: String,
+    items: HashMap<InfoHash, Item>,
+    deadlines: BinaryHeap<Reverse<(Instant, InfoHash)>>,
+    requests: JoinSet<Finished>,
+    hosts: HashMap<String, Host>,
+    /// When the next seed may announce first.
+    next_seed: Instant,
+    generations: u64,
+    stopping: bool,
+}
+
+struct Finished {
+    item: InfoHash,
+    generation: u64,
+    host: String,
+    event: Event,
+    result: Result<Peers, Failure>,
+}
+
+struct Failure {
+    text: String,
+    retry_in: Option<Duration>,
+    /// Nothing there: other items need not try.
+    unreachable: bool,
+}
+
+impl Task {
+    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>) -> Self {
+        Self {
+            http: Arc::new(Http::new()),
+            peers,
+            identity: None,
+            key: format!("{:08x}", rand::random::<u32>()),
+            items: HashMap::new(),
+            deadlines: BinaryHeap::new(),
+            requests: JoinSet::new(),
+            hosts: HashMap::new(),
+            next_seed: Instant::now(),
+            generations: 0,
+            stopping: false,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<AnnounceCommand>,
+        mut asks: mpsc::Receiver<Ask>,
+    ) {
+        let mut stopped = None;
+        let mut give_up: Option<Instant> = None;
+        let mut commands_open = true;
+        loop {
+            self.send_due(Instant::now());
+            if self.stopping && self.requests.is_empty() && self.items.is_empty() {
+                break;
+            }
+            let wake = self.wake_at();
+            let wake = [wake, give_up].into_iter().flatten().min();
+            tokio::select! {
+                command = commands.recv(), if commands_open => match command {
+                    Some(command) => self.obey(command, Instant::now()),
+                    None => commands_open = false,
+                },
+                ask = asks.recv() => match ask {
+                    Some(Ask::Identity(engine)) => self.identity = Some(Identity {
+                        peer_id: engine.peer_id(),
+                        port: engine.port(),
+                        engine: Some(engine),
+                    }),
+                    Some(Ask::Rows(item, reply)) => drop(reply.send(self.rows(item))),
+                    Some(Ask::Stop(reply)) => {
+                        // What the engine said before it stopped counts.
+                        while let Ok(command) = commands.try_recv() {
+                            self.obey(command, Instant::now());
+                        }
+                        self.stop_all(Instant::now());
+                        give_up = Some(Instant::now() + STOP_ALL);
+                        stopped = Some(reply);
+                    }
+                    None => break,
+                },
+                Some(finished) = self.requests.join_next() => if let Ok(finished) = finished {
+                    self.finish(finished, Instant::now()).await;
+                },
+                () = sleep_until(wake) => {}
+            }
+            if give_up.is_some_and(|at| at <= Instant::now()) {
+                break;
+            }
+        }
+        if let Some(stopped) = stopped {
+            let _ = stopped.send(());
+        }
+    }
+
+    fn obey(&mut self, command: AnnounceCommand, now: Instant) {
+        match command {
+            AnnounceCommand::Start {
+                info_hash,
+                tiers,
+                counters,
+            } => self.start_item(info_hash, tiers, counters, now),
+            AnnounceCommand::Completed(item) => self.change(item, |s| s.completed(now)),
+            AnnounceCommand::Now(item) => self.change(item, |s| s.hurry(now)),
+            AnnounceCommand::Stop(item) => self.stop_item(item, now),
+        }
+    }
+
+    fn start_item(
+        &mut self,
+        item: InfoHash,
+        tiers: Vec<Vec<String>>,
+        counters: Arc<Counters>,
+        now: Instant,
+    ) {
+        let first = if counters.left.load(Ordering::Relaxed) == 0 {
+            let slot = self.next_seed.max(now);
+            self.next_seed = slot + SEED_SPACING;
+            slot
+        } else {
+            now
+        };
+        self.generations += 1;
+        let entry = Item {
+            schedule: Schedule::new(tiers, first, &mut rand::rng()),
+            counters,
+            busy: self.items.get(&item).is_some_and(|old| old.busy),
+            generation: self.generations,
+            stopping: false,
+            told: None,
+        };
+        self.items.insert(item, entry);
+        self.enqueue(item);
+    }
+
+    fn stop_item(&mut self, item: InfoHash, now: Instant) {
+        let Some(entry) = self.items.get_mut(&item) else {
+            return;
+        };
+        entry.stopping = true;
+        if entry.schedule.stop(now) {
+            self.enqueue(item);
+        } else {
+            self.items.remove(&item);
+        }
+    }
+
+    fn stop_all(&mut self, now: Instant) {
+        self.stopping = true;
+        let items: Vec<InfoHash> = self.items.keys().copied().collect();
+        for item in items {
+            self.stop_item(item, now);
+        }
+    }
+
+    fn change(&mut self, item: InfoHash, change: impl FnOnce(&mut Schedule)) {
+        if let Some(entry) = self.items.get_mut(&item)
+            && !entry.stopping
+        {
+            change(&mut entry.schedule);
+            self.enqueue(item);
+        }
+    }
+
+    fn enqueue(&mut self, item: InfoHash) {
+        if let Some(entry) = self.items.get(&item)
+            && !entry.busy
+            && let Some(due) = entry.schedule.due()
+        {
+            self.deadlines.push(Reverse((due, item)));
+        }
+    }
+
+    /// The next deadline; `None` while nothing could be sent anyway.
+    fn wake_at(&self) -> Option<Instant> {
+        if self.identity.is_none() || self.requests.len() >= AT_ONCE {
+            return None;
+        }
+        self.deadlines.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn send_due(&mut self, now: Instant) {
+        let Some(identity) = self.identity.clone() else {
+            return;
+        };
+        while self.requests.len() < AT_ONCE {
+            let Some(Reverse((at, item))) = self.deadlines.peek().copied() else {
+                return;
+            };
+            if at > now {
+                return;
+            }
+            self.deadlines.pop();
+            let Some(entry) = self.items.get_mut(&item) else {
+                continue;
+            };
+            if entry.busy || entry.schedule.due() != Some(at) {
+                continue;
+            }
+            let Some(attempt) = entry.schedule.attempt() else {
+                continue;
+            };
+            let host = origin(&attempt.url);
+            if let Some(known) = self.hosts.get_mut(&host)
+                && !self.stopping
+            {
+                if known.probing || known.until > now {
+                    let base = known.until.max(now + Duration::from_secs(1));
+                    let spread = Duration::from_millis(rand::rng().random_range(0..2_000));
+                    entry.schedule.postpone(base + spread);
+                    self.enqueue(item);
+                    continue;
+                }
+                known.probing = true;
+            }
+            entry.busy = true;
+            let request = request(item, entry, &attempt, &identity, &self.key);
+            let call = Call {
+                http: self.http.clone(),
+                peers: self.peers.clone(),
+                item,
+                generation: entry.generation,
+                host,
+                own: (identity.port, identity.peer_id),
+            };
+            self.requests.spawn(call.run(attempt, request));
+        }
+    }
+
+    async fn finish(&mut self, finished: Finished, now: Instant) {
+        self.judge_host(&finished, now);
+        let item = finished.item;
+        let Some(entry) = self.items.get_mut(&item) else {
+            return;
+        };
+        entry.busy = false;
+        if entry.generation == finished.generation {
+            let failed = finished.result.is_err();
+            match finished.result {
+                Ok(peers) => entry
+                    .schedule
+                    .answered(finished.event, &peers, now, &mut rand::rng()),
+                Err(failure) => {
+                    let retry_in = failure.retry_in;
+                    entry
+                        .schedule
+                        .failed(failure.text, retry_in, now, &mut rand::rng());
+                }
+            }
+            if entry.stopping && (failed || entry.schedule.is_over()) {
+                self.items.remove(&item);
+                return;
+            }
+            let error = entry.schedule.error().map(str::to_owned);
+            if error != entry.told && !entry.stopping {
+                entry.told = error.clone();
+                if let Some(engine) = self.identity.as_ref().and_then(|i| i.engine.clone()) {
+                    // Apart from this task: the engine may be waiting for us to take a command.
+                    tokio::spawn(async move { engine.set_tracker_state(item, error).await });
+                }
+            }
+        }
+        self.enqueue(item);
+    }
+
+    fn judge_host(&mut self, finished: &Finished, now: Instant) {
+        match &finished.result {
+            Err(failure) if failure.unreachable => {
+                let host = self.hosts.entry(finished.host.clone()).or_insert(Host {
+                    failures: 0,
+                    until: now,
+                    probing: false,
+                });
+                // Those that were out together failed together.
+                if host.until <= now {
+                    host.failures = host.failures.saturating_add(1);
+                    host.until = now + backoff(HOST_FIRST_WAIT, HOST_LONGEST_WAIT, host.failures);
+                }
+                host.probing = false;
+            }
+            _ => drop(self.hosts.remove(&finished.host)),
+        }
+    }
+
+    fn rows(&self, item: InfoHash) -> Vec<ItemTracker> {
+        let Some(entry) = self.items.get(&item) else {
+            return Vec::new();
+        };
+        let now = Instant::now();
+        let due = entry.schedule.due();
+        let show = |(row, current): (&Row, bool)| ItemTracker {
+            url: masked(&row.url),
+            state: if row.unsupported || (row.failed && !(current && entry.busy)) {
+                "error"
+            } else if current && entry.busy {
+                "announcing"
+            } else if row.seeds.is_some() || row.message.is_some() {
+                "ok"
+            } else {
+                "waiting"
+            }
+            .to_owned(),
+            message: row.message.clone(),
+            seeds: row.seeds,
+            leeches: row.leeches,
+            next_s: due
+                .filter(|_| current)
+                .map(|due| due.saturating_duration_since(now).as_secs()),
+        };
+        entry.schedule.rows().map(show).collect()
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn request(
+    item: InfoHash,
+    entry: &Item,
+    attempt: &Attempt,
+    identity: &Identity,
+    key: &str,
+) -> Request {
+    let left = entry.counters.left.load(Ordering::Relaxed);
+    Request {
+        info_hash: item,
+        peer_id: identity.peer_id,
+        port: identity.port,
+        uploaded: entry.counters.uploaded.load(Ordering::Relaxed),
+        downloaded: entry.counters.downloaded.load(Ordering::Relaxed),
+        left,
+        event: attempt.event,
+        numwant: Some(match (attempt.event, left) {
+            (Event::Stopped, _) => 0,
+            (_, 0) => NUMWANT_SEED,
+            _ => NUMWANT_LEECH,
+        }),
+        key: Some(key.to_owned()),
+        compact: true,
+        no_peer_id: true,
+        ip: None,
+        tracker_id: attempt.tracker_id.clone(),
+    }
+}
+
+/// One request with all that its task needs.
+struct Call {
+    http: Arc<Http>,
+    peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    item: InfoHash,
+    generation: u64,
+    host: String,
+    own: (u16, PeerId),
+}
+
+impl Call {
+    async fn run(self, attempt: Attempt, request: Request) -> Finished {
+        let result = self.announce(&attempt, &request).await;
+        if let Ok(found) = &result {
+            let (port, peer_id) = self.own;
+            let addrs: Vec<SocketAddr> = found
+                .peers
+                .iter()
+                .filter(|peer| peer.peer_id != Some(peer_id) && peer.addr.port() != 0)
+                .filter(|peer| !(peer.addr.ip().is_loopback() && peer.addr.port() == port))
+                .map(|peer| peer.addr)
+                .collect();
+            if !addrs.is_empty() {
+                // An engine that ended dials nobody.
+                let _ = self.peers.send((self.item, addrs)).await;
+            }
+        }
+        Finished {
+            item: self.item,
+            generation: self.generation,
+            host: self.host,
+            event: attempt.event,
+            result,
+        }
+    }
+
+    async fn announce(&self, attempt: &Attempt, request: &Request) -> Result<Peers, Failure> {
+        let joint = if attempt.url.contains('?') { '&' } else { '?' };
+        let url = format!("{}{joint}{}", attempt.url, request.to_query());
+        let timeout = match attempt.event {
+            Event::Stopped => STOP_TIMEOUT,
+            _ => TIMEOUT,
+        };
+        let answer = self
+            .http
+            .get(&url, MAX_REPLY, timeout)
+            .await
+            .map_err(|error| Failure {
+                text: format!("{}: {error}", self.host),
+                retry_in: None,
+                unreachable: matches!(error, HttpError::Connect(_) | HttpError::TimedOut(_)),
+            })?;
+        // A failure may come with any status: its reason is worth more than the number.
+        match Reply::from_bytes(&answer.body) {
+            Ok(Reply::Peers(peers)) if answer.status.is_success() => Ok(peers),
+            Ok(Reply::Failure { reason, retry_in }) => Err(Failure {
+                text: printable(&reason),
+                retry_in: retry_in
+                    .map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
+                    .or(answer.retry_after),
+                unreachable: false,
+            }),
+            _ => Err(Failure {
+                text: format!(
+                    "{}: no announce answer, HTTP status {}",
+                    self.host, answer.status
+                ),
+                retry_in: answer.retry_after,
+                unreachable: false,
+            }),
+        }
+    }
+}
+
+/// A tracker's text, without what moves a terminal's cursor, of bounded length.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// `scheme://host:port`, without anything secret.
+fn origin(url: &str) -> String {
+    Url::parse(url)
+        .map(|url| url.origin().ascii_serialization())
+        .unwrap_or_else(|_| "malformed URL".to_owned())
+}
+
+/// The URL with what may be a passkey replaced: long segments of the path, the user part, and every value of the query.
+pub(crate) fn masked(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return "malformed URL".to_owned();
+    };
+    let secret = |segment: &str| segment.len() >= 16;
+    let path: Vec<&str> = parsed
+        .path()
+        .split('/')
+        .map(|segment| if secret(segment) { "***" } else { segment })
+        .collect();
+    let path = path.join("/");
+    let keys: Vec<String> = parsed
+        .query_pairs()
+        .map(|(key, _)| format!("{key}=***"))
+        .collect();
+    parsed.set_path(&path);
+    parsed.set_query((!keys.is_empty()).then(|| keys.join("&")).as_deref());
+    // URLs without a host have no user part either.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::testing::{self, Server, eventually};
+    use std::sync::atomic::AtomicU64;
+
+    struct Rig {
+        commands: mpsc::Sender<AnnounceCommand>,
+        announcer: Announcer,
+        peers: mpsc::Receiver<(InfoHash, Vec<SocketAddr>)>,
+    }
+
+    fn rig() -> Rig {
+        let (commands, receiver) = mpsc::channel(64);
+        let (sender, peers) = mpsc::channel(64);
+        let (asks, queue) = mpsc::channel(16);
+        let mut task = Task::new(sender);
+        task.identity = Some(Identity {
+            peer_id: PeerId(*b"-P20100-abcdefghijkl"),
+            port: 7_000,
+            engine: None,
+        });
+        tokio::spawn(task.run(receiver, queue));
+        Rig {
+            commands,
+            announcer: Announcer { asks },
+            peers,
+        }
+    }
+
+    fn hash(n: u16) -> InfoHash {
+        let mut hash = [0; 20];
+        hash[..2].copy_from_slice(&n.to_be_bytes());
+        InfoHash(hash)
+    }
+
+    async fn start(rig: &Rig, n: u16, left: u64, url: &str) {
+        let counters = Counters {
+            left: AtomicU64::new(left),
+            ..Counters::default()
+        };
+        let command = AnnounceCommand::Start {
+            info_hash: hash(n),
+            tiers: vec![vec![url.to_owned()]],
+            counters: Arc::new(counters),
+        };
+        rig.commands.send(command).await.unwrap();
+    }
+
+    fn announces(server: &Server) -> Vec<Request> {
+        let query = |seen: &testing::Seen| {
+            let (_, query) = seen.target.split_once('?').unwrap();
+            Request::from_query(query).unwrap()
+        };
+        server.seen().iter().map(query).collect()
+    }
+
+    fn peers_reply(addrs: &[&str]) -> testing::Reply {
+        let peers = addrs.iter().map(|addr| p2p_wire::announce::Peer {
+            addr: addr.parse().unwrap(),
+            peer_id: None,
+        });
+        let reply = Reply::Peers(Peers {
+            interval: 1_800,
+            complete: Some(3),
+            incomplete: Some(1),
+            peers: peers.collect(),
+            ..Peers::default()
+        });
+        (200, "text/plain", reply.to_bytes(true, true))
+    }
+
+    #[tokio::test]
+    async fn announces_hands_peers_on_and_says_stopped_at_the_end() {
+        let server =
+            testing::serve(|_| peers_reply(&["10.0.0.1:5", "127.0.0.1:7000", "10.0.0.2:0"])).await;
+        let mut rig = rig();
+        let url = format!("{}/announce/secretsecretsecret/announce", server.url);
+        start(&rig, 1, 100, &url).await;
+        let (item, addrs) = rig.peers.recv().await.unwrap();
+        assert_eq!(
+            (item, addrs),
+            (hash(1), vec!["10.0.0.1:5".parse().unwrap()])
+        );
+        let rows = eventually("an answered row", async || {
+            let rows = rig.announcer.rows(hash(1)).await;
+            (rows.first()?.state == "ok").then_some(rows)
+        })
+        .await;
+        assert!(rows[0].url.ends_with("/announce/***/announce"));
+        assert_eq!((rows[0].seeds, rows[0].leeches), (Some(3), Some(1)));
+
+        rig.commands
+            .send(AnnounceCommand::Completed(hash(1)))
+            .await
+            .unwrap();
+        eventually("completed", async || {
+            (announces(&server).len() == 2).then_some(())
+        })
+        .await;
+        rig.announcer.stop().await;
+        let events: Vec<Event> = announces(&server).iter().map(|r| r.event).collect();
+        assert_eq!(events, [Event::Started, Event::Completed, Event::Stopped]);
+        assert_eq!(announces(&server)[0].numwant, Some(NUMWANT_LEECH));
+        assert_eq!(announces(&server)[2].numwant, Some(0));
+    }
+
+    #[tokio::test]
+    async fn many_items_are_all_announced_each_once() {
+        let server = testing::serve(|_| peers_reply(&[])).await;
+        let rig = rig();
+        for n in 0..200 {
+            start(
+                &rig,
+                n,
+                u64::from(n % 2),
+                &format!("{}/announce", server.url),
+            )
+            .await;
+        }
+        eventually("200 announces", async || {
+            (server.seen().len() >= 200).then_some(())
+        })
+        .await;
+        let mut hashes: Vec<InfoHash> = announces(&server).iter().map(|r| r.info_hash).collect();
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!((hashes.len(), server.seen().len()), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_host_is_an_error_row_and_others_go_on() {
+        let server = testing::serve(|_| peers_reply(&[])).await;
+        let closed = testing::closed_url().await;
+        let rig = rig();
+        for n in 0..50 {
+            start(&rig, n, 1, &format!("{closed}/announce")).await;
+        }
+        start(&rig, 99, 1, &format!("{}/announce", server.url)).await;
+        eventually("the good one", async || {
+            (server.seen().len() == 1).then_some(())
+        })
+        .await;
+        eventually("an error row", async || {
+            let rows = rig.announcer.rows(hash(0)).await;
+            (rows[0].state == "error").then_some(())
+        })
+        .await;
+        // Nobody knows of the failed ones, so ending is quick and says nothing about them.
+        rig.announcer.stop().await;
+        assert_eq!(announces(&server).last().unwrap().event, Event::Stopped);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_shown_with_the_trackers_words() {
+        let server = testing::serve(|_| {
+            let reply = Reply::Failure {
+                reason: "unknown info-hash\x1b[2J".into(),
+                retry_in: Some(10),
+            };
+            (200, "text/plain", reply.to_bytes(true, true))
+        })
+        .await;
+        let rig = rig();
+        start(&rig, 1, 1, &format!("{}/announce", server.url)).await;
+        let row = eventually("an error row", async || {
+            let rows = rig.announcer.rows(hash(1)).await;
+            rows.into_iter().find(|row| row.state == "error")
+        })
+        .await;
+        assert_eq!(row.message.as_deref(), Some("unknown info-hash[2J"));
+        assert!(row.next_s.is_some_and(|next| next > 590));
+    }
+
+    #[test]
+    fn masks_what_may_be_a_passkey() {
+        let url = "http://h:6969/announce/0123456789abcdef0123/announce";
+        assert_eq!(masked(url), "http://h:6969/announce/***/announce");
+        let url = "https://u:p@h/announce.php?passkey=x&y=1";
+        assert_eq!(masked(url), "https://h/announce.php?passkey=***&y=***");
+    }
+}

@@ -1,0 +1,212 @@
+//! The HTTP client of announces and of the tracker's API: one pool of connections, every wait and every body bounded.
+//!
+//! Errors name the host, never the path or query of a URL: those carry passkeys.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{Request, Response, StatusCode, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Until a TCP connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections kept for each host.
+const IDLE_PER_HOST: usize = 16;
+
+/// What this program calls itself.
+pub(crate) const USER_AGENT: &str = concat!("p2pd/", env!("CARGO_PKG_VERSION"));
+
+/// The client; one for the process, so that connections are shared.
+pub(crate) struct Http {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    /// Made at the first use: reading the machine's certificates takes a while, and there may be none.
+    secure: OnceLock<Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// `Retry-After` in seconds.
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// The URL cannot be used.
+    #[error("{0}")]
+    Url(String),
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Connect(String),
+    /// No whole answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The answer is longer than allowed.
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
+}
+
+impl Http {
+    pub(crate) fn new() -> Self {
+        Self {
+            plain: pool().build(tcp()),
+            secure: OnceLock::new(),
+        }
+    }
+
+    /// Sends `request`, whose URI is absolute, and reads the answer, of at most `limit` bytes, within `timeout`.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Answer, HttpError> {
+        request.headers_mut().insert(
+            header::USER_AGENT,
+            header::HeaderValue::from_static(USER_AGENT),
+        );
+        match tokio::time::timeout(timeout, self.exchange(request, limit)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(HttpError::TimedOut(timeout)),
+        }
+    }
+
+    /// [`Http::send`] of a GET.
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Answer, HttpError> {
+        let request = Request::get(url)
+            .body(Full::default())
+            .map_err(|_| HttpError::Url("the URL is malformed".into()))?;
+        self.send(request, limit, timeout).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Answer, HttpError> {
+        let response = match request.uri().scheme_str() {
+            Some("http") => self.plain.request(request).await,
+            Some("https") => match self.secure.get_or_init(secure_pool) {
+                Ok(client) => client.request(request).await,
+                Err(reason) => return Err(HttpError::Connect(reason.clone())),
+            },
+            _ => return Err(HttpError::Url("only http and https can be used".into())),
+        };
+        read(response.map_err(|error| connect_error(&error))?, limit).await
+    }
+}
+
+fn pool() -> hyper_util::client::legacy::Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_max_idle_per_host(IDLE_PER_HOST);
+    builder
+}
+
+fn tcp() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector
+}
+
+fn secure_pool() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
+    let builder = HttpsConnectorBuilder::new()
+        .with_native_roots()
+        .map_err(|error| format!("this machine has no usable CA certificates: {error}"))?;
+    let connector = builder.https_only().enable_http1().wrap_connector(tcp());
+    Ok(pool().build(connector))
+}
+
+async fn read(
+    response: Response<hyper::body::Incoming>,
+    limit: usize,
+) -> Result<Answer, HttpError> {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let body = Limited::new(response.into_body(), limit);
+    let body = body.collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            HttpError::TooLarge(limit)
+        } else {
+            HttpError::Connect(format!("the connection broke: {error}"))
+        }
+    })?;
+    Ok(Answer {
+        status,
+        retry_after,
+        body: body.to_bytes(),
+    })
+}
+
+/// The innermost cause: the outer ones say "client error (Connect)" and the like.
+fn connect_error(error: &hyper_util::client::legacy::Error) -> HttpError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    HttpError::Connect(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::testing;
+
+    #[tokio::test]
+    async fn an_answer_over_the_limit_is_refused() {
+        let server = testing::serve(|_| testing::json(200, &"x".repeat(5_000))).await;
+        let answer = Http::new()
+            .get(&server.url, 1_000, Duration::from_secs(10))
+            .await;
+        assert_eq!(answer.unwrap_err(), HttpError::TooLarge(1_000));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_says_so() {
+        let url = testing::closed_url().await;
+        let error = Http::new()
+            .get(&url, 1_000, Duration::from_secs(10))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_times_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let wait = Duration::from_millis(50);
+        let error = Http::new().get(&url, 1_000, wait).await.unwrap_err();
+        assert_eq!(error, HttpError::TimedOut(wait));
+    }
+
+    #[tokio::test]
+    async fn other_schemes_are_refused() {
+        let error = Http::new()
+            .get("udp://127.0.0.1:1/announce", 10, Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, HttpError::Url(_)));
+    }
+}

@@ -1,0 +1,379 @@
+//! What must still reach a tracker's catalogue: publishes and withdrawals, kept in the state database until the tracker took or refused them.
+//!
+//! Requests about one item keep their order; different items go side by side, a bounded number at once. Each is idempotent at the tracker,
+//! so one that was sent but not crossed off is sent again after a restart. A tracker that cannot be reached is left alone for a growing,
+//! jittered time; one that wants a login waits for the login.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use p2p_wire::InfoHash;
+use p2p_wire::api::{DEFAULT_SHARE, FileEntry, Mode, Publish};
+use rusqlite::{Transaction, params};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::backoff::backoff;
+use super::client::{Api, ApiError};
+use super::registry::{Entry, Health};
+use super::{Inner, Outcome, OutcomeKind};
+use crate::state::{State, StateError};
+
+/// Requests to one tracker at once.
+const AT_ONCE: usize = 16;
+/// Bytes of requests in memory for one tracker, about: one may be of 14 MB.
+const AT_ONCE_BYTES: usize = 16 * 1024 * 1024;
+const FIRST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The queue; its rows are in the table `publishes`.
+pub(crate) struct Queue {
+    state: State,
+    /// Something was added, or a tracker is worth trying again.
+    changed: Notify,
+    waits: Mutex<HashMap<String, Wait>>,
+}
+
+#[derive(Clone, Copy)]
+struct Wait {
+    failures: u32,
+    until: Instant,
+}
+
+struct Row {
+    id: i64,
+    item: InfoHash,
+    job: Job,
+}
+
+enum Job {
+    Publish(Box<Publish>),
+    Withdraw,
+    /// A row that cannot be read: crossed off.
+    Damaged,
+}
+
+/// How one request went.
+enum Done {
+    Published(Box<FileEntry>, Box<Publish>),
+    Unpublished,
+    /// There was nothing to take out, or nothing that can be read.
+    Nothing,
+    /// For good.
+    Refused(ApiError, Option<Box<Publish>>),
+    /// To be sent again.
+    Failed(ApiError),
+}
+
+impl Queue {
+    pub(crate) fn new(state: State) -> Self {
+        Self {
+            state,
+            changed: Notify::new(),
+            waits: Mutex::default(),
+        }
+    }
+
+    /// Adds a publish for `tracker` (`""` for the first one); it takes the place of one of the same item under the same name.
+    pub(crate) async fn publish(
+        &self,
+        tracker: &str,
+        item: InfoHash,
+        request: &Publish,
+    ) -> Result<(), StateError> {
+        let entry = entry_key(request);
+        let json = serde_json::to_string(request).expect("a publish has text keys");
+        let tracker = tracker.to_owned();
+        self.state
+            .call(move |db| {
+                db.execute(
+                    "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2 AND entry = ?3",
+                    params![item.0, tracker, entry],
+                )?;
+                db.execute(
+                    "INSERT INTO publishes (tracker, info_hash, entry, request) VALUES (?1, ?2, ?3, ?4)",
+                    params![tracker, item.0, entry, json],
+                )
+            })
+            .await?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Adds a withdrawal; whatever waited for the same item is pointless now.
+    pub(crate) async fn withdraw(&self, tracker: &str, item: InfoHash) -> Result<(), StateError> {
+        let tracker = tracker.to_owned();
+        self.state
+            .call(move |db| {
+                db.execute(
+                    "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2",
+                    params![item.0, tracker],
+                )?;
+                db.execute(
+                    "INSERT INTO publishes (tracker, info_hash) VALUES (?1, ?2)",
+                    params![tracker, item.0],
+                )
+            })
+            .await?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Drops what waits for a tracker that is forgotten.
+    pub(crate) async fn forget(&self, tracker: &str) -> Result<(), StateError> {
+        let tracker = tracker.to_owned();
+        self.state
+            .call(move |db| db.execute("DELETE FROM publishes WHERE tracker = ?1", [tracker]))
+            .await?;
+        Ok(())
+    }
+
+    /// How many requests wait, by tracker; `""` for those that wait for the first tracker there will be.
+    pub(crate) async fn counts(&self) -> Result<HashMap<String, u32>, StateError> {
+        self.state
+            .call(|db| {
+                let mut query =
+                    db.prepare("SELECT tracker, COUNT(*) FROM publishes GROUP BY tracker")?;
+                query
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .await
+    }
+
+    /// The tracker is worth trying now: a login, or a call that went well.
+    pub(crate) fn retry_now(&self, tracker: &str) {
+        if self.waits().remove(tracker).is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A login came: what waited for it can go.
+    pub(crate) fn wake(&self, tracker: &str) {
+        self.waits().remove(tracker);
+        self.changed.notify_one();
+    }
+
+    fn waits(&self) -> std::sync::MutexGuard<'_, HashMap<String, Wait>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When `tracker` may be tried.
+    fn ready_at(&self, tracker: &str) -> Option<Instant> {
+        self.waits().get(tracker).map(|wait| wait.until)
+    }
+
+    fn failed(&self, tracker: &str, asked: Option<Duration>) {
+        let mut waits = self.waits();
+        let failures = waits.get(tracker).map_or(0, |wait| wait.failures) + 1;
+        let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures)
+            .max(asked.unwrap_or_default().min(LONGEST_WAIT));
+        let until = Instant::now() + wait;
+        waits.insert(tracker.to_owned(), Wait { failures, until });
+    }
+
+    /// The oldest requests for `tracker`, at most one for each item.
+    async fn oldest(&self, tracker: &str, is_first: bool) -> Result<Vec<Row>, StateError> {
+        let tracker = tracker.to_owned();
+        self.state
+            .call(move |db| read_oldest(db, &tracker, is_first))
+            .await
+    }
+
+    async fn cross_off(&self, ids: Vec<i64>) -> Result<(), StateError> {
+        self.state
+            .call(move |db| {
+                let mut query = db.prepare("DELETE FROM publishes WHERE id = ?1")?;
+                ids.iter().try_for_each(|id| query.execute([id]).map(drop))
+            })
+            .await
+    }
+}
+
+fn read_oldest(db: &Transaction<'_>, tracker: &str, is_first: bool) -> rusqlite::Result<Vec<Row>> {
+    let mut query = db.prepare(
+        "SELECT id, info_hash, request FROM publishes
+         WHERE tracker = ?1 OR (?2 AND tracker = '') ORDER BY id",
+    )?;
+    let mut found = query.query(params![tracker, is_first])?;
+    let (mut rows, mut items, mut bytes) = (Vec::new(), HashSet::new(), 0);
+    while rows.len() < AT_ONCE
+        && bytes < AT_ONCE_BYTES
+        && let Some(row) = found.next()?
+    {
+        let item = InfoHash(row.get(1)?);
+        if !items.insert(item) {
+            break;
+        }
+        let request: Option<String> = row.get(2)?;
+        bytes += request.as_ref().map_or(0, String::len);
+        let job = match request.as_deref().map(serde_json::from_str) {
+            None => Job::Withdraw,
+            Some(Ok(request)) => Job::Publish(Box::new(request)),
+            Some(Err(_)) => Job::Damaged,
+        };
+        let id = row.get(0)?;
+        rows.push(Row { id, item, job });
+    }
+    Ok(rows)
+}
+
+fn entry_key(request: &Publish) -> String {
+    let share = request.share.as_deref().unwrap_or(DEFAULT_SHARE);
+    format!("{share}/{}", request.name.as_deref().unwrap_or_default())
+}
+
+/// Works the queue off for as long as the daemon runs.
+pub(super) async fn work(inner: Arc<Inner>) {
+    loop {
+        let mut rounds = JoinSet::new();
+        let mut wake_at: Option<Instant> = None;
+        for (index, tracker) in inner.registry.all().into_iter().enumerate() {
+            if tracker.login.is_none() || tracker.health == Health::LoginEnded {
+                continue;
+            }
+            if let Some(until) = inner.queue.ready_at(&tracker.name)
+                && until > Instant::now()
+            {
+                wake_at = Some(wake_at.map_or(until, |at| at.min(until)));
+                continue;
+            }
+            rounds.spawn(round(inner.clone(), tracker, index == 0));
+        }
+        let mut progress = false;
+        while let Some(did) = rounds.join_next().await {
+            progress |= did.unwrap_or(false);
+        }
+        if progress {
+            continue;
+        }
+        let pause = async {
+            match wake_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = inner.queue.changed.notified() => {}
+            () = pause => {}
+        }
+    }
+}
+
+/// Sends the oldest requests of one tracker. True when another round is worth it.
+async fn round(inner: Arc<Inner>, tracker: Entry, is_first: bool) -> bool {
+    let rows = match inner.queue.oldest(&tracker.name, is_first).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!("publish queue: {error}");
+            inner.queue.failed(&tracker.name, None);
+            return true;
+        }
+    };
+    if rows.is_empty() {
+        return false;
+    }
+    let mut calls = JoinSet::new();
+    for row in rows {
+        let api = inner.api(&tracker);
+        calls.spawn(async move { (row.id, row.item, send(&api, row.item, row.job).await) });
+    }
+    let mut results = Vec::new();
+    while let Some(joined) = calls.join_next().await {
+        results.extend(joined.ok());
+    }
+    let over: Vec<i64> = results
+        .iter()
+        .filter(|(.., done)| !matches!(done, Done::Failed(_)))
+        .map(|(id, ..)| *id)
+        .collect();
+    if let Err(error) = inner.queue.cross_off(over).await {
+        tracing::warn!("publish queue: {error}");
+        inner.queue.failed(&tracker.name, None);
+        return true;
+    }
+    let mut failure = None;
+    for (_, item, done) in results {
+        if let Some(error) = settle(&inner, &tracker, item, done).await {
+            failure = Some(error);
+        }
+    }
+    match failure {
+        None => {
+            inner.observe::<()>(&tracker.name, &Ok(()));
+            inner.queue.waits().remove(&tracker.name);
+        }
+        Some(error) => {
+            let asked = error.retry_after();
+            inner.observe::<()>(&tracker.name, &Err(error));
+            inner.queue.failed(&tracker.name, asked);
+        }
+    }
+    true
+}
+
+async fn send(api: &Api, item: InfoHash, job: Job) -> Done {
+    match job {
+        Job::Publish(request) => match api.publish(&request).await {
+            Ok(published) => Done::Published(Box::new(published.file), request),
+            Err(error) if error.is_permanent() => Done::Refused(error, Some(request)),
+            Err(error) => Done::Failed(error),
+        },
+        Job::Withdraw => match api.unpublish(item).await {
+            Ok(()) => Done::Unpublished,
+            Err(error) if error.problem() == Some(p2p_wire::api::ProblemType::NotFound) => {
+                Done::Nothing
+            }
+            Err(error) if error.is_permanent() => Done::Refused(error, None),
+            Err(error) => Done::Failed(error),
+        },
+        Job::Damaged => Done::Nothing,
+    }
+}
+
+/// Tells whoever wants to know. Gives the error back if the request must be sent again.
+async fn settle(inner: &Inner, tracker: &Entry, item: InfoHash, done: Done) -> Option<ApiError> {
+    let (request, kind) = match done {
+        Done::Failed(error) => return Some(error),
+        Done::Nothing => return None,
+        Done::Unpublished => {
+            inner.emit_unpublished(item, &tracker.name);
+            (None, OutcomeKind::Unpublished)
+        }
+        Done::Published(file, request) => {
+            inner.emit_published(&file);
+            if tracker.mode == Some(Mode::Listed)
+                && let Some(engine) = inner.engine.get()
+            {
+                // Announces of a hash that was not in the catalogue yet were refused. One that is not an item here has none.
+                let _ = engine.announce(item).await;
+            }
+            (Some(request), OutcomeKind::Published)
+        }
+        Done::Refused(error, request) => {
+            let name = request.as_ref().and_then(|request| request.name.clone());
+            let what = match &name {
+                Some(name) => format!("cannot publish {name}"),
+                None => format!("cannot withdraw {item}"),
+            };
+            let fault = error.fault(&what, &tracker.name);
+            let text = format!("{}: {} {}", fault.what, fault.why, fault.fix);
+            inner
+                .events
+                .emit("tracker.error", Some(item), name.as_deref(), text);
+            (request, OutcomeKind::Refused(fault.why))
+        }
+    };
+    let request = request.map(|request| *request);
+    inner
+        .report(Outcome {
+            item,
+            share: request.as_ref().and_then(|request| request.share.clone()),
+            entry: request.and_then(|request| request.name),
+            kind,
+        })
+        .await;
+    None
+}

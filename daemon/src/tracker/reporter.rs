@@ -1,0 +1,303 @@
+//! The task that reports piece points to every tracker this machine is logged in to: its heartbeat there.
+//!
+//! A tracker is told of an item only if the item is announced to it. A failure is harmless: what was not told is told later, and no transfer
+//! waits for it. The tracker says when it wants the next report; while something is fetched, or changes, it comes within seconds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use p2p_wire::InfoHash;
+use rand::RngExt as _;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use url::{Origin, Url};
+
+use super::Inner;
+use super::backoff::backoff;
+use super::client::ApiError;
+use super::points::{Holdings, Ledger};
+use super::registry::{Entry, Health, Secret};
+use crate::engine::{Change, Engine};
+
+/// Between reports while something is being fetched, at most.
+const FETCHING: Duration = Duration::from_secs(3);
+/// After an event, so that what happens together is told together.
+const GATHER: Duration = Duration::from_millis(700);
+/// A restarted tracker is told everything within this time, each daemon at its own moment.
+const RESTART_SPREAD: Duration = Duration::from_secs(20);
+const FIRST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const NEXT_BOUNDS: (u64, u64) = (1, 300);
+
+struct Reporter {
+    inner: Arc<Inner>,
+    engine: Engine,
+    holdings: Holdings,
+    /// Where each item is announced.
+    origins: HashMap<InfoHash, Vec<Origin>>,
+    trackers: HashMap<String, Tracker>,
+}
+
+struct Tracker {
+    token: Secret,
+    origin: Option<Origin>,
+    ledger: Ledger,
+    next: Instant,
+    failures: u32,
+}
+
+/// Reports for as long as the daemon runs.
+pub(super) async fn report(inner: Arc<Inner>, engine: Engine) {
+    let mut logins = inner.logins.subscribe();
+    let (_, mut events) = inner.events.subscribe(inner.events.last_seq());
+    let mut reporter = Reporter {
+        inner,
+        engine,
+        holdings: Holdings::default(),
+        origins: HashMap::new(),
+        trackers: HashMap::new(),
+    };
+    for item in reporter.engine.held_items().await {
+        reporter.reset(item).await;
+    }
+    reporter.follow_logins();
+    loop {
+        let next = reporter.trackers.values().map(|tracker| tracker.next).min();
+        tokio::select! {
+            changed = logins.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                reporter.refresh_origins().await;
+                reporter.follow_logins();
+            }
+            event = next_event(&mut events) => match event {
+                Some((topic, item)) => reporter.hear(&topic, item).await,
+                None => return,
+            },
+            () = sleep_until(next) => {
+                reporter.gather().await;
+                reporter.send_due().await;
+            }
+        }
+    }
+}
+
+/// The next event that may change what is to be told; `None` when there will be none any more.
+async fn next_event(
+    events: &mut broadcast::Receiver<p2p_wire::control::Event>,
+) -> Option<(String, Option<InfoHash>)> {
+    loop {
+        match events.recv().await {
+            Ok(event) if event.topic.starts_with("item.") || event.topic == "published" => {
+                return Some((event.topic, event.info_hash));
+            }
+            // What was lost may have been one.
+            Err(RecvError::Lagged(_)) => return Some(("item.".into(), None)),
+            Ok(_) => {}
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Reporter {
+    async fn hear(&mut self, topic: &str, item: Option<InfoHash>) {
+        if topic == "published"
+            && let Some(item) = item
+            && self.origins.contains_key(&item)
+        {
+            // It may have got a tracker of its own by now, which may know it from now on.
+            self.learn_origins(item).await;
+            self.register(item);
+        }
+        let soon = Instant::now() + GATHER;
+        for tracker in self.trackers.values_mut().filter(|t| t.failures == 0) {
+            tracker.next = tracker.next.min(soon);
+        }
+    }
+
+    /// Takes what changed from the engine.
+    async fn gather(&mut self) {
+        for change in self.engine.take_changes().await {
+            match change {
+                Change::Reset(item) => self.reset(item).await,
+                Change::Added(item, pieces) => {
+                    let news = self.holdings.add(item, &pieces);
+                    for tracker in self.trackers.values_mut() {
+                        tracker.ledger.added(item, &news);
+                    }
+                }
+                Change::Complete(item) => {
+                    if self.holdings.complete(item) {
+                        for tracker in self.trackers.values_mut() {
+                            tracker.ledger.whole(item);
+                        }
+                    } else {
+                        self.reset(item).await;
+                    }
+                }
+                Change::Gone(item) => self.gone(item),
+            }
+        }
+    }
+
+    async fn reset(&mut self, item: InfoHash) {
+        match self.engine.holding(item).await {
+            Some(holding) => {
+                self.holdings.set(item, holding);
+                self.learn_origins(item).await;
+                self.register(item);
+            }
+            None => self.gone(item),
+        }
+    }
+
+    fn gone(&mut self, item: InfoHash) {
+        self.holdings.remove(item);
+        self.origins.remove(&item);
+        for tracker in self.trackers.values_mut() {
+            tracker.ledger.gone(item);
+        }
+    }
+
+    async fn learn_origins(&mut self, item: InfoHash) {
+        let tiers = self.engine.metainfo(item).await.map(|meta| meta.announce);
+        let origins = tiers
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|url| Some(Url::parse(&url).ok()?.origin()))
+            .collect();
+        self.origins.insert(item, origins);
+    }
+
+    async fn refresh_origins(&mut self) {
+        let items: Vec<InfoHash> = self.holdings.items().collect();
+        for item in items {
+            self.learn_origins(item).await;
+        }
+    }
+
+    /// Tells `item` to the trackers that it is announced to.
+    fn register(&mut self, item: InfoHash) {
+        let origins = self.origins.get(&item);
+        for tracker in self.trackers.values_mut() {
+            if is_announced(origins, tracker.origin.as_ref()) {
+                tracker.ledger.register(item);
+            }
+        }
+    }
+
+    /// One ledger for each login; a new login begins a new one.
+    fn follow_logins(&mut self) {
+        let entries = self.inner.registry.all();
+        self.trackers
+            .retain(|name, _| entries.iter().any(|e| e.name == *name && e.login.is_some()));
+        for entry in entries {
+            let Some(login) = entry.login else { continue };
+            let origin = Url::parse(login.announce.expose()).ok().map(|u| u.origin());
+            let now = Instant::now();
+            let fresh = Tracker {
+                token: login.token.clone(),
+                origin: origin.clone(),
+                ledger: Ledger::default(),
+                next: now,
+                failures: 0,
+            };
+            let tracker = self.trackers.entry(entry.name).or_insert(fresh);
+            if tracker.token != login.token {
+                tracker.token = login.token;
+                tracker.ledger.reset();
+                (tracker.failures, tracker.next) = (0, now);
+            }
+            tracker.origin = origin;
+            for item in self.holdings.items() {
+                if is_announced(self.origins.get(&item), tracker.origin.as_ref())
+                    && !tracker.ledger.knows(item)
+                {
+                    tracker.ledger.register(item);
+                }
+            }
+        }
+    }
+
+    async fn send_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<String> = self
+            .trackers
+            .iter()
+            .filter(|(_, tracker)| tracker.next <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let entry = self.inner.registry.find(Some(&name));
+            let Some(tracker) = self.trackers.get_mut(&name) else {
+                continue;
+            };
+            match entry {
+                Ok(entry) if entry.login.is_some() && entry.health != Health::LoginEnded => {
+                    self.send(entry).await;
+                }
+                // Waits for a login.
+                _ => tracker.next = now + Duration::from_secs(NEXT_BOUNDS.1),
+            }
+        }
+    }
+
+    async fn send(&mut self, entry: Entry) {
+        let Some(tracker) = self.trackers.get_mut(&entry.name) else {
+            return;
+        };
+        let port = self.engine.port();
+        let report = tracker.ledger.report(&self.holdings, port, Instant::now());
+        let answer = self.inner.api(&entry).points(&report).await;
+        self.inner.observe(&entry.name, &answer);
+        let now = Instant::now();
+        match answer {
+            Ok(reply) => {
+                tracker.failures = 0;
+                let (least, most) = NEXT_BOUNDS;
+                let asked = Duration::from_secs(u64::from(reply.next).clamp(least, most));
+                let taken = tracker.ledger.taken(reply, now);
+                let wait = if taken.restarted {
+                    RESTART_SPREAD.mul_f64(rand::rng().random_range(0.0..1.0))
+                } else if tracker.ledger.has_news(now) {
+                    Duration::ZERO
+                } else if self.holdings.any_partial() {
+                    asked.min(FETCHING)
+                } else {
+                    asked
+                };
+                tracker.next = now + wait;
+                for (item, swarm) in taken.swarms {
+                    self.engine.set_points(item, swarm).await;
+                }
+            }
+            Err(error) => {
+                tracker.ledger.lost();
+                tracker.failures = tracker.failures.saturating_add(1);
+                let wait = backoff(FIRST_WAIT, LONGEST_WAIT, tracker.failures);
+                tracker.next = now + wait.max(error.retry_after().unwrap_or_default());
+                if let ApiError::Problem(problem, _) = &error {
+                    tracing::debug!("piece points to {}: {}", entry.name, problem.title);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an item with these announce URLs may be told to the tracker at `tracker`.
+fn is_announced(origins: Option<&Vec<Origin>>, tracker: Option<&Origin>) -> bool {
+    match (origins, tracker) {
+        (Some(origins), Some(tracker)) => origins.contains(tracker),
+        _ => false,
+    }
+}

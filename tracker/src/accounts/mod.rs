@@ -1,0 +1,433 @@
+//! Accounts: who may do what, and how they prove it.
+//!
+//! Passwords are hashed with argon2id and never kept; sessions are random tokens of which only the hash is kept; passkeys carry a MAC and
+//! are not kept at all. What is asked often (sessions, passkeys, names) is answered from [`Directory`], a mirror of the database.
+
+mod directory;
+mod passkey;
+mod password;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use p2p_wire::api::{Login as LoginRequest, ProblemType, Register};
+
+use crate::config::{Config, Registration};
+use crate::ids::{AccountId, SecretHash};
+use crate::refusal::Refusal;
+use crate::store::{AccountRow, NewAccount, NewSession, NodeRow, Store};
+use crate::time::unix_now;
+
+pub use directory::{Directory, Login, Machine};
+pub use passkey::PasskeyKey;
+use password::PasswordPool;
+use throttle::{Throttle, household};
+
+const MIN_PASSWORD: usize = 8;
+/// Longer ones only cost memory.
+const MAX_PASSWORD: usize = 1_024;
+const MAX_NODE_NAME: usize = 64;
+
+/// Everything about accounts.
+pub struct Accounts {
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    passkeys: PasskeyKey,
+    passwords: PasswordPool,
+    logins: Throttle<IpAddr>,
+    registrations: Throttle<IpAddr>,
+    failures: Throttle<String>,
+}
+
+/// A session just made; the token is not kept anywhere else.
+pub struct NewLogin {
+    /// Bearer token.
+    pub token: String,
+    /// Who.
+    pub account: Arc<AccountRow>,
+    /// Where.
+    pub node: NodeRow,
+}
+
+/// Why a passkey is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadPasskey {
+    /// Not one of this tracker.
+    Unknown,
+    /// It was rotated.
+    Old,
+    /// The account is disabled or gone.
+    Disabled,
+}
+
+impl Accounts {
+    /// With the key of the passkeys from the store.
+    pub fn new(store: Arc<dyn Store>, directory: Arc<Directory>, passkeys: PasskeyKey) -> Self {
+        Self {
+            store,
+            directory,
+            passkeys,
+            passwords: PasswordPool::default(),
+            logins: Throttle::default(),
+            registrations: Throttle::default(),
+            failures: Throttle::default(),
+        }
+    }
+
+    /// Who is known.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Makes an account on request of `from`.
+    pub async fn register(
+        &self,
+        request: Register,
+        from: IpAddr,
+        config: &Config,
+    ) -> Result<AccountRow, Refusal> {
+        let closed = |title: &str, hint: &str| {
+            Err(Refusal::new(ProblemType::RegistrationClosed, title).hint(hint))
+        };
+        let invite = match (config.accounts.registration, request.invite) {
+            (Registration::Closed, _) => {
+                return closed(
+                    "this tracker takes no registrations",
+                    "Its administrator makes accounts (p2p-tracker user add).",
+                );
+            }
+            (Registration::Invite, None) => {
+                return closed(
+                    "registration is by invitation",
+                    "Ask the tracker's administrator for a code (p2p-tracker invite).",
+                );
+            }
+            (Registration::Invite, Some(code)) => Some(hash_invite(&code)),
+            (Registration::Open, _) => None,
+        };
+        slow_down(
+            self.registrations.take(
+                household(from),
+                config.limits.registrations_per_minute,
+                Instant::now(),
+            ),
+            "too many registrations from your address",
+        )?;
+        self.create(request.username, request.password, false, invite)
+            .await
+    }
+
+    /// Makes an account. No invitation is needed without `invite`.
+    pub async fn create(
+        &self,
+        username: String,
+        password: String,
+        admin: bool,
+        invite: Option<SecretHash>,
+    ) -> Result<AccountRow, Refusal> {
+        check_username(&username)?;
+        check_password(&password)?;
+        let password_hash = self.passwords.hash(password).await?;
+        Ok(self
+            .store
+            .create_account(NewAccount {
+                username,
+                password_hash,
+                admin,
+                invite,
+                now: unix_now(),
+            })
+            .await?)
+    }
+
+    /// Logs a machine in.
+    pub async fn login(
+        &self,
+        request: LoginRequest,
+        from: IpAddr,
+        config: &Config,
+    ) -> Result<NewLogin, Refusal> {
+        let node_name = check_node_name(&request.node_name)?;
+        let limits = &config.limits;
+        slow_down(
+            self.logins
+                .take(household(from), limits.logins_per_minute, Instant::now()),
+            "too many logins from your address",
+        )?;
+        let account = self
+            .authenticate(
+                request.username,
+                request.password,
+                limits.failures_per_minute,
+            )
+            .await?;
+        if account.disabled {
+            let refusal = Refusal::new(ProblemType::Forbidden, "this account is disabled");
+            return Err(refusal.hint("Ask the tracker's administrator."));
+        }
+        let token = BASE64URL_NOPAD.encode(&random::<32>()?);
+        let node = request.node_id.and_then(|id| {
+            HEXLOWER_PERMISSIVE
+                .decode(id.as_bytes())
+                .ok()?
+                .try_into()
+                .ok()
+        });
+        let node = self
+            .store
+            .login(NewSession {
+                account: account.id,
+                token: SecretHash::of(token.as_bytes()),
+                node,
+                fresh_node: random()?,
+                node_name,
+                max_nodes: config.accounts.max_nodes,
+                now: unix_now(),
+            })
+            .await?;
+        Ok(NewLogin {
+            token,
+            account,
+            node,
+        })
+    }
+
+    /// The account of a name and password; wrong passwords are counted by name.
+    async fn authenticate(
+        &self,
+        username: String,
+        password: String,
+        per_minute: u32,
+    ) -> Result<Arc<AccountRow>, Refusal> {
+        let bad = || {
+            Refusal::new(ProblemType::BadCredentials, "the user name or the password is wrong")
+                .hint("Check both; a forgotten password is set anew by the administrator (p2p-tracker user passwd NAME).")
+        };
+        if username.len() > 32 || password.len() > MAX_PASSWORD {
+            return Err(bad());
+        }
+        let tries = self
+            .failures
+            .check(username.clone(), per_minute, Instant::now());
+        slow_down(tries, "too many wrong passwords for this account")?;
+        let known = self.store.password(username.clone()).await?;
+        let (id, hash) = known.map_or((None, None), |(id, hash)| (Some(id), Some(hash)));
+        if !self.passwords.verify(password, hash).await? {
+            let _ = self.failures.take(username, per_minute, Instant::now());
+            return Err(bad());
+        }
+        id.and_then(|id| self.directory.account(id)).ok_or_else(bad)
+    }
+
+    /// The session of a bearer token.
+    pub fn session(&self, token: &str) -> Result<Login, Refusal> {
+        self.directory
+            .login(SecretHash::of(token.as_bytes()), unix_now())
+            .ok_or_else(|| {
+                Refusal::new(
+                    ProblemType::LoginRequired,
+                    "this login has ended or never was",
+                )
+                .hint("Log in again (p2pctl login).")
+            })
+    }
+
+    /// Ends a session.
+    pub async fn logout(&self, login: &Login) -> Result<(), Refusal> {
+        Ok(self.store.logout(login.token).await?)
+    }
+
+    /// Ends all sessions of the account.
+    pub async fn logout_all(&self, login: &Login) -> Result<(), Refusal> {
+        Ok(self.store.logout_all(login.account.id).await?)
+    }
+
+    /// Changes the password; every other session of the account ends.
+    pub async fn change_password(
+        &self,
+        login: &Login,
+        old: String,
+        new: String,
+        config: &Config,
+    ) -> Result<(), Refusal> {
+        check_password(&new)?;
+        let per_minute = config.limits.failures_per_minute;
+        let account = self
+            .authenticate(login.account.username.clone(), old, per_minute)
+            .await?;
+        let hash = self.passwords.hash(new).await?;
+        Ok(self
+            .store
+            .set_password(account.id, hash, Some(login.token))
+            .await?)
+    }
+
+    /// Sets a password without knowing the old one; all sessions end.
+    pub async fn set_password(&self, username: &str, password: String) -> Result<(), Refusal> {
+        let account = self.named(username)?;
+        check_password(&password)?;
+        let hash = self.passwords.hash(password).await?;
+        Ok(self.store.set_password(account.id, hash, None).await?)
+    }
+
+    /// Makes all earlier passkeys of the account invalid.
+    pub async fn rotate_passkey(&self, account: AccountId) -> Result<AccountRow, Refusal> {
+        Ok(self.store.rotate_passkey(account).await?)
+    }
+
+    /// Disables or enables an account.
+    pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<(), Refusal> {
+        let account = self.named(username)?;
+        self.store.set_disabled(account.id, disabled).await?;
+        Ok(())
+    }
+
+    /// Removes an account with all it published.
+    pub async fn remove(&self, username: &str) -> Result<(), Refusal> {
+        let account = self.named(username)?;
+        Ok(self.store.remove_account(account.id).await?)
+    }
+
+    /// Makes invitations.
+    pub async fn invite(&self, count: u32, config: &Config) -> Result<Vec<String>, Refusal> {
+        if !(1..=1_000).contains(&count) {
+            return Err(Refusal::invalid("from 1 to 1000 invitations at a time"));
+        }
+        let codes: Vec<String> = (0..count).map(|_| new_invite()).collect::<Result<_, _>>()?;
+        let expires = unix_now().saturating_add(
+            i64::try_from(config.accounts.invite_lifetime.secs()).unwrap_or(i64::MAX),
+        );
+        self.store
+            .create_invites(
+                codes.iter().map(|code| hash_invite(code)).collect(),
+                expires,
+            )
+            .await?;
+        Ok(codes)
+    }
+
+    /// The passkey of an account as it is now.
+    pub fn passkey(&self, account: &AccountRow) -> String {
+        self.passkeys.issue(account.id, account.generation)
+    }
+
+    /// Whose passkey that is. No waiting, no database.
+    pub fn check_passkey(&self, passkey: &str) -> Result<Arc<AccountRow>, BadPasskey> {
+        let (account, generation) = self.passkeys.verify(passkey).ok_or(BadPasskey::Unknown)?;
+        let account = self
+            .directory
+            .account(account)
+            .filter(|account| !account.disabled)
+            .ok_or(BadPasskey::Disabled)?;
+        if account.generation == generation {
+            Ok(account)
+        } else {
+            Err(BadPasskey::Old)
+        }
+    }
+
+    fn named(&self, username: &str) -> Result<Arc<AccountRow>, Refusal> {
+        self.directory.account_named(username).ok_or_else(|| {
+            Refusal::not_found(format!("there is no account `{username}`"))
+                .hint("See `p2p-tracker user ls`.")
+        })
+    }
+}
+
+/// 1 to 32 of `a-z 0-9 - _ .`, beginning with a letter or digit.
+fn check_username(name: &str) -> Result<(), Refusal> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_.".contains(&c);
+    let good = (1..=32).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if good {
+        return Ok(());
+    }
+    Err(Refusal::invalid("that cannot be a user name")
+        .hint("Take 1 to 32 of a-z 0-9 - _ . beginning with a letter or digit."))
+}
+
+fn check_password(password: &str) -> Result<(), Refusal> {
+    if password.chars().count() < MIN_PASSWORD {
+        return Err(Refusal::invalid("the password is too short")
+            .hint(format!("Take at least {MIN_PASSWORD} characters.")));
+    }
+    if password.len() > MAX_PASSWORD {
+        return Err(Refusal::invalid("the password is too long")
+            .hint(format!("Take at most {MAX_PASSWORD} bytes.")));
+    }
+    Ok(())
+}
+
+fn check_node_name(name: &str) -> Result<String, Refusal> {
+    let name = name.trim();
+    if name.is_empty()
+        || name.len() > MAX_NODE_NAME
+        || name.contains(|c: char| c.is_control() || c == '/')
+    {
+        return Err(
+            Refusal::invalid("`node_name` cannot be the name of a machine").hint(format!(
+                "Take 1 to {MAX_NODE_NAME} bytes without `/` and control characters."
+            )),
+        );
+    }
+    Ok(name.to_owned())
+}
+
+fn slow_down(tries: Result<(), u32>, title: &str) -> Result<(), Refusal> {
+    tries.map_err(|secs| {
+        Refusal::new(ProblemType::SlowDown, title)
+            .hint(format!("Try again in {secs} s."))
+            .retry_after(secs)
+    })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Refusal> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Refusal::new(ProblemType::Internal, "the machine has no randomness"))?;
+    Ok(bytes)
+}
+
+/// 75 bits as `xxxxx-xxxxx-xxxxx`.
+fn new_invite() -> Result<String, Refusal> {
+    let text = data_encoding::BASE32_NOPAD
+        .encode(&random::<10>()?)
+        .to_ascii_lowercase();
+    Ok(format!("{}-{}-{}", &text[..5], &text[5..10], &text[10..15]))
+}
+
+/// People type codes: case, blanks and dashes do not matter.
+fn hash_invite(code: &str) -> SecretHash {
+    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+    SecretHash::of(plain.to_ascii_lowercase().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names_are_plain() {
+        for good in ["ann", "a", "0x", "a.b-c_d", &"a".repeat(32)] {
+            assert!(check_username(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Ann", ".ann", "-a", "a b", "a/b", "ä", &"a".repeat(33)] {
+            assert!(check_username(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_may_be_typed_in_any_way() {
+        let code = new_invite().unwrap();
+        assert_eq!(code.len(), 17);
+        assert_eq!(
+            hash_invite(&code),
+            hash_invite(&code.to_uppercase().replace('-', " "))
+        );
+        assert_ne!(hash_invite(&code), hash_invite(&new_invite().unwrap()));
+    }
+}

@@ -1,0 +1,132 @@
+//! How often something may be tried: token buckets by key, bounded in number.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Keys that are remembered; when there are more, those that are full again are forgotten, and then all.
+const MAX_KEYS: usize = 50_000;
+
+/// Token buckets of one kind: a minute's worth may come at once, then they refill evenly.
+pub(super) struct Throttle<K> {
+    buckets: Mutex<HashMap<K, Bucket>>,
+}
+
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl<K> Default for Throttle<K> {
+    fn default() -> Self {
+        Self {
+            buckets: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Hash + Eq> Throttle<K> {
+    /// Takes a token; else how many seconds until there is one.
+    pub(super) fn take(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
+        self.with_bucket(key, per_minute, now, |bucket, rate| {
+            if bucket.tokens >= 1.0 {
+                bucket.tokens -= 1.0;
+                return Ok(());
+            }
+            Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
+        })
+    }
+
+    /// Whether there is a token, without taking it; else how many seconds until there is one.
+    pub(super) fn check(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
+        self.with_bucket(key, per_minute, now, |bucket, rate| {
+            if bucket.tokens >= 1.0 {
+                Ok(())
+            } else {
+                Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
+            }
+        })
+    }
+
+    fn with_bucket<T>(
+        &self,
+        key: K,
+        per_minute: u32,
+        now: Instant,
+        work: impl FnOnce(&mut Bucket, f64) -> T,
+    ) -> T {
+        let (full, rate) = (f64::from(per_minute), f64::from(per_minute) / 60.0);
+        let refill = |bucket: &mut Bucket| {
+            let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+            bucket.tokens = (bucket.tokens + passed * rate).min(full);
+            bucket.at = now;
+        };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_KEYS && !buckets.contains_key(&key) {
+            buckets.retain(|_, bucket| {
+                refill(bucket);
+                bucket.tokens < full
+            });
+            if buckets.len() >= MAX_KEYS {
+                buckets.clear();
+            }
+        }
+        let bucket = buckets.entry(key).or_insert(Bucket {
+            tokens: full,
+            at: now,
+        });
+        refill(bucket);
+        work(bucket, rate)
+    }
+}
+
+/// What counts as one address: a whole IPv6 /64 is one household.
+pub(super) fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_minutes_worth_at_once_then_one_after_another() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        for _ in 0..6 {
+            assert_eq!(throttle.take('a', 6, start), Ok(()));
+        }
+        assert_eq!(throttle.take('a', 6, start), Err(10));
+        assert_eq!(
+            throttle.check('a', 6, start + Duration::from_secs(9)),
+            Err(1)
+        );
+        assert_eq!(
+            throttle.take('b', 6, start),
+            Ok(()),
+            "another key has its own"
+        );
+        assert_eq!(
+            throttle.take('a', 6, start + Duration::from_secs(10)),
+            Ok(())
+        );
+        assert!(
+            throttle
+                .take('a', 6, start + Duration::from_secs(10))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_household_is_one_address() {
+        let same =
+            |a: &str, b: &str| household(a.parse().unwrap()) == household(b.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:1") && same("::ffff:10.0.0.1", "10.0.0.1"));
+        assert!(!same("2001:db8:0:1::1", "2001:db8::1") && !same("10.0.0.1", "10.0.0.2"));
+    }
+}

@@ -1,0 +1,291 @@
+//! Running a command and saying how it went.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use p2p_wire::api::{LogEvent, ProblemType};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, password};
+use crate::admin::{self, Answer, Request};
+use crate::config::{self, Config, ConfigError, DEFAULT_PATH};
+use crate::service::{self, StartError};
+use crate::state::StateError;
+use crate::store::LogQuery;
+
+const FAILED: u8 = 1;
+const NOT_FOUND: u8 = 4;
+const DENIED: u8 = 5;
+const CONFLICT: u8 = 6;
+const DISK: u8 = 11;
+/// `EX_CONFIG`, which systemd units know.
+const BAD_CONFIG: u8 = 78;
+
+/// Runs the command; errors are printed, the code says which kind.
+pub fn run(cli: Cli) -> ExitCode {
+    let path = config_path(cli.config.as_deref());
+    if let Some(Command::Config(command)) = &cli.command {
+        return config_command(command, path.as_deref());
+    }
+    let config = match load(path.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    let state_dir = config.state_dir(cli.state_dir.as_deref());
+    match cli.command {
+        None | Some(Command::Serve) => serve(config, path, &state_dir),
+        Some(command) => match request(command) {
+            Ok((request, target)) => administer(config, &state_dir, request, target.as_deref()),
+            Err(error) => fail(FAILED, &format!("{error:#}")),
+        },
+    }
+}
+
+/// The file that is named, or the usual one where it exists.
+fn config_path(named: Option<&Path>) -> Option<PathBuf> {
+    named
+        .map(Path::to_owned)
+        .or_else(|| Some(PathBuf::from(DEFAULT_PATH)).filter(|path| path.exists()))
+}
+
+fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    path.map_or_else(|| Ok(Config::default()), config::read)
+}
+
+fn bad_config(error: &ConfigError) -> ExitCode {
+    fail(BAD_CONFIG, &error.to_string())
+}
+
+fn config_command(command: &ConfigCommand, path: Option<&Path>) -> ExitCode {
+    match command {
+        ConfigCommand::Defaults => say(&config::sample()),
+        ConfigCommand::Path => match path {
+            Some(path) => say(&format!("{}\n", path.display())),
+            None => {
+                return fail(
+                    NOT_FOUND,
+                    &format!(
+                        "there is no {DEFAULT_PATH}\n  The defaults are in use; `config defaults` prints them."
+                    ),
+                );
+            }
+        },
+        ConfigCommand::Check => match (load(path), path) {
+            (Ok(_), Some(path)) => say(&format!("{}: good\n", path.display())),
+            (Ok(_), None) => say("no configuration file; the defaults are in use\n"),
+            (Err(error), _) => return bad_config(&error),
+        },
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
+    let filter = filter(&config.tracker.log_level);
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let terminal = std::io::stderr().is_terminal();
+    // Under systemd the journal has the time.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(terminal);
+    let registry = tracing_subscriber::registry().with(filter);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        registry.with(lines.without_time()).init();
+    } else {
+        registry.with(lines).init();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILED, &format!("cannot start threads: {error}")),
+    };
+    let reload = Box::new(move || load(path.as_deref()));
+    let apply_level = move |level: &str| {
+        // The subscriber lives as long as the process.
+        let _ = handle.reload(self::filter(level));
+    };
+    match runtime.block_on(service::run(config, state_dir, reload, apply_level)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(start_code(&error), &error.to_string()),
+    }
+}
+
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+fn start_code(error: &StartError) -> u8 {
+    match error {
+        StartError::State(StateError::Locked { .. }) => CONFLICT,
+        StartError::State(StateError::Folder { .. }) => DENIED,
+        StartError::Store { .. } | StartError::Damaged { .. } | StartError::Write(_) => DISK,
+        StartError::Listen(_) => FAILED,
+    }
+}
+
+/// What to ask of the tracker, and where a backup goes.
+fn request(command: Command) -> anyhow::Result<(Request, Option<PathBuf>)> {
+    let request = match command {
+        Command::User(UserCommand::Add {
+            username,
+            admin,
+            password,
+        }) => Request::UserAdd {
+            username,
+            admin,
+            password: password::read(password.password_file.as_deref())?,
+        },
+        Command::User(UserCommand::Passwd { username, password }) => Request::UserPassword {
+            username,
+            password: password::read(password.password_file.as_deref())?,
+        },
+        Command::User(UserCommand::Ls) => Request::UserList,
+        Command::User(UserCommand::Disable { username, undo }) => Request::UserDisable {
+            username,
+            disabled: !undo,
+        },
+        Command::User(UserCommand::Rm { username }) => Request::UserRemove { username },
+        Command::Invite { n } => Request::Invite { count: n },
+        Command::Log(LogArgs {
+            publishes,
+            file,
+            account,
+            follow,
+            n,
+        }) => {
+            let query = LogQuery {
+                file,
+                account,
+                publishes,
+                limit: n,
+                ..LogQuery::default()
+            };
+            Request::Log { query, follow }
+        }
+        Command::Backup { file } => return Ok((Request::Backup, Some(file))),
+        Command::Serve | Command::Config(_) => anyhow::bail!("not an administration command"),
+    };
+    Ok((request, None))
+}
+
+fn administer(
+    config: Config,
+    state_dir: &Path,
+    request: Request,
+    target: Option<&Path>,
+) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILED, &format!("cannot start: {error}")),
+    };
+    if matches!(request, Request::UserList) && std::io::stdout().is_terminal() {
+        say(&format!(
+            "{:<32}  {:<8}  {:<8}  {}\n",
+            "NAME", "ROLE", "STATE", "CREATED"
+        ));
+    }
+    let mut refused = None;
+    let called =
+        runtime.block_on(admin::call(
+            config,
+            state_dir,
+            request,
+            target,
+            |answer| match answer {
+                Answer::Refused { kind, title, hint } => refused = Some((kind, title, hint)),
+                answer => print(&answer),
+            },
+        ));
+    if let Err(error) = called {
+        let code = match &error {
+            admin::AdminError::Socket { .. } => DENIED,
+            admin::AdminError::Start(error) => start_code(error),
+            admin::AdminError::NotRunning(_) => 3,
+            admin::AdminError::Target { error, .. }
+                if error.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
+                CONFLICT
+            }
+            admin::AdminError::Target { .. } => DISK,
+            admin::AdminError::Broken(_) => FAILED,
+        };
+        return fail(code, &error.to_string());
+    }
+    let Some((kind, title, hint)) = refused else {
+        return ExitCode::SUCCESS;
+    };
+    let code = match ProblemType::from_name(&kind) {
+        Some(ProblemType::NotFound) => NOT_FOUND,
+        Some(ProblemType::NameTaken) => CONFLICT,
+        Some(ProblemType::Unavailable) => DISK,
+        _ => FAILED,
+    };
+    fail(
+        code,
+        &hint.map_or(title.clone(), |hint| format!("{title}\n  {hint}")),
+    )
+}
+
+fn print(answer: &Answer) {
+    match answer {
+        Answer::User(user) => {
+            let role = if user.admin { "admin" } else { "member" };
+            let state = if user.disabled { "disabled" } else { "active" };
+            if std::io::stdout().is_terminal() {
+                say(&format!(
+                    "{:<32}  {role:<8}  {state:<8}  {}\n",
+                    user.username, user.created
+                ));
+            } else {
+                say(&format!(
+                    "{}\t{role}\t{state}\t{}\n",
+                    user.username, user.created
+                ));
+            }
+        }
+        Answer::Code(code) => say(&format!("{code}\n")),
+        Answer::Line(line) => say(&log_line(line)),
+        Answer::Done | Answer::Database(_) | Answer::Refused { .. } => {}
+    }
+}
+
+fn log_line(line: &LogEvent) -> String {
+    let text: String = line
+        .text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if std::io::stdout().is_terminal() {
+        return format!("{}  {text}\n", line.time);
+    }
+    let hash = line
+        .info_hash
+        .map(|hash| hash.to_string())
+        .unwrap_or_default();
+    format!("{}\t{}\t{hash}\t{text}\n", line.time, line.event)
+}
+
+/// To standard output; a reader that went away ends the program quietly.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
+        std::process::exit(0);
+    }
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    eprintln!("p2p-tracker: {text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,73 @@
+//! Bodies: of the right type, no larger than they may be, read only after the caller is known.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use p2p_wire::api::ProblemType;
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+
+/// Bytes of a JSON body that carries no .torrent.
+pub(crate) const SMALL: usize = 64 * 1_024;
+
+/// Reads a JSON body of at most `limit` bytes.
+pub(crate) async fn json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<T, Refusal> {
+    let bytes = read(headers, body, "application/json", limit).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        if error.is_data() {
+            Refusal::invalid(format!("the body does not fit: {error}"))
+        } else {
+            Refusal::new(
+                ProblemType::BadRequest,
+                format!("the body is not JSON: {error}"),
+            )
+        }
+    })
+}
+
+/// Reads a body of this content type of at most `limit` bytes.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    content_type: &str,
+    limit: usize,
+) -> Result<Bytes, Refusal> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(content_type) {
+        return Err(
+            Refusal::new(ProblemType::WrongType, "the body has another content type")
+                .hint(format!("Send it with `Content-Type: {content_type}`.")),
+        );
+    }
+    let too_large = || {
+        Refusal::new(
+            ProblemType::TooLarge,
+            format!("the body is larger than {limit} bytes"),
+        )
+    };
+    // What says beforehand that it is too large is not read at all.
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|len| len > limit as u64) {
+        return Err(too_large());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Refusal::new(
+            ProblemType::BadRequest,
+            "the body ended early",
+        )),
+    }
+}

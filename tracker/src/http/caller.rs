@@ -1,0 +1,249 @@
+//! Who calls: the address behind trusted proxies, the URL they used, the session of their token.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, header};
+use p2p_wire::api::ProblemType;
+
+use super::App;
+use crate::accounts::Login;
+use crate::config::Config;
+use crate::refusal::Refusal;
+use crate::store::AccountRow;
+use crate::tracker::Tracker;
+
+/// The two ends of a connection; the server puts it into every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Its address.
+    pub(crate) ip: IpAddr,
+    https: bool,
+    /// Scheme and host to reach the tracker by.
+    base_url: String,
+}
+
+/// A request with a session.
+pub(crate) struct Caller {
+    pub(crate) login: Login,
+    pub(crate) client: Client,
+}
+
+impl Client {
+    pub(crate) fn new(headers: &HeaderMap, extensions: &Extensions, config: &Config) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let ends = extensions.get::<Ends>().copied().unwrap_or(Ends {
+            remote: nowhere,
+            local: nowhere,
+        });
+        let trusted = |ip: IpAddr| {
+            config
+                .http
+                .trusted_proxies
+                .iter()
+                .any(|network| network.contains(ip))
+        };
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (mut ip, mut https) = (ends.remote.ip().to_canonical(), false);
+        if trusted(ip) {
+            https = header("x-forwarded-proto")
+                .is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"));
+            // The last address that is no proxy of ours: what stands before it is what the caller wrote.
+            let all: Vec<&str> = headers
+                .get_all("x-forwarded-for")
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .collect();
+            for text in all.join(",").rsplit(',') {
+                let Ok(address) = text.trim().parse::<IpAddr>() else {
+                    break;
+                };
+                ip = address.to_canonical();
+                if !trusted(ip) {
+                    break;
+                }
+            }
+        }
+        let base_url = config
+            .tracker
+            .public_url
+            .as_deref()
+            .map(|url| url.trim_end_matches('/').to_owned());
+        let base_url = base_url.unwrap_or_else(|| {
+            let host = header(header::HOST.as_str())
+                .filter(|host| is_host(host))
+                .map(str::to_owned);
+            let host = host.unwrap_or_else(|| {
+                SocketAddr::new(ends.local.ip().to_canonical(), ends.local.port()).to_string()
+            });
+            format!("{}://{host}", if https { "https" } else { "http" })
+        });
+        Self {
+            ip,
+            https,
+            base_url,
+        }
+    }
+
+    /// Refuses passwords that came in the clear over a network that is not private.
+    pub(crate) fn check_password_transport(&self) -> Result<(), Refusal> {
+        if self.https || is_private(self.ip) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ProblemType::Forbidden,
+            "passwords are not taken over plain http from a public address",
+        )
+        .hint("Use the tracker's https URL, or a private network."))
+    }
+
+    /// The announce URL of an account.
+    pub(crate) fn announce_url(&self, tracker: &Tracker, account: &AccountRow) -> String {
+        format!(
+            "{}/announce/{}/announce",
+            self.base_url,
+            tracker.accounts.passkey(account)
+        )
+    }
+}
+
+impl FromRequestParts<App> for Client {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, tracker: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self::new(
+            &parts.headers,
+            &parts.extensions,
+            &tracker.config(),
+        ))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, tracker: &App) -> Result<Self, Refusal> {
+        let Ok(client) = Client::from_request_parts(parts, tracker).await;
+        let header = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let token = header
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else {
+            return Err(
+                Refusal::new(ProblemType::LoginRequired, "this needs a login")
+                    .hint("Log in (p2pctl login)."),
+            );
+        };
+        Ok(Self {
+            login: tracker.accounts.session(token.trim())?,
+            client,
+        })
+    }
+}
+
+/// Whether a `Host` header is a host and maybe a port, and nothing that would end up elsewhere in a URL.
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 255
+        && host
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b".-:[]".contains(&c))
+}
+
+/// Loopback, private, link-local, and the shared range that overlay networks use.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(remote: &str, headers: &[(&'static str, &str)], proxies: &[&str]) -> Client {
+        let mut config = Config::default();
+        config.http.trusted_proxies = proxies.iter().map(|text| text.parse().unwrap()).collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let mut extensions = Extensions::new();
+        let local = "[::ffff:192.0.2.1]:6969".parse().unwrap();
+        extensions.insert(Ends {
+            remote: format!("{remote}:1").parse().unwrap(),
+            local,
+        });
+        Client::new(&map, &extensions, &config)
+    }
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_proxies_alone() {
+        let headers = [
+            ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
+            ("x-forwarded-for", "10.0.0.2"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let proxied = client("10.0.0.1", &headers, &["10.0.0.0/8"]);
+        assert_eq!(
+            proxied.ip.to_string(),
+            "203.0.113.9",
+            "not what the caller wrote before it"
+        );
+        assert!(proxied.check_password_transport().is_ok());
+        let direct = client("203.0.113.7", &headers, &["10.0.0.0/8"]);
+        assert_eq!(direct.ip.to_string(), "203.0.113.7");
+        assert!(direct.check_password_transport().is_err());
+    }
+
+    #[test]
+    fn passwords_are_taken_over_private_networks() {
+        for private in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.9",
+            "100.64.3.4",
+            "[::1]",
+            "[fd00::1]",
+            "[::ffff:10.0.0.1]",
+        ] {
+            assert!(
+                client(private, &[], &[]).check_password_transport().is_ok(),
+                "{private}"
+            );
+        }
+        for public in ["8.8.8.8", "[2001:db8::1]", "100.128.0.1"] {
+            assert!(
+                client(public, &[], &[]).check_password_transport().is_err(),
+                "{public}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_base_url_is_the_host_that_was_used() {
+        assert_eq!(
+            client("10.0.0.1", &[("host", "nas.local:6969")], &[]).base_url,
+            "http://nas.local:6969"
+        );
+        assert_eq!(
+            client("10.0.0.1", &[("host", "a/b?")], &[]).base_url,
+            "http://192.0.2.1:6969"
+        );
+    }
+}

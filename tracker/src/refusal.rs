@@ -1,0 +1,85 @@
+//! What a user is told when a request cannot be done: one sentence and what to do.
+
+use std::fmt;
+
+use p2p_wire::api::ProblemType;
+
+use crate::store::StoreError;
+
+/// A refused request. The API sends it as a problem, the administration commands print it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its stable name.
+    pub kind: ProblemType,
+    /// What and why.
+    pub title: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Seconds to wait before the next try.
+    pub retry_after: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(kind: ProblemType, title: impl Into<String>) -> Self {
+        Self {
+            kind,
+            title: title.into(),
+            hint: None,
+            retry_after: None,
+        }
+    }
+
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds how long to wait, in seconds.
+    pub fn retry_after(mut self, secs: u32) -> Self {
+        self.retry_after = Some(secs);
+        self
+    }
+
+    /// A field whose value is not allowed.
+    pub fn invalid(title: impl Into<String>) -> Self {
+        Self::new(ProblemType::Invalid, title)
+    }
+
+    /// Nothing of that name, or nothing that the caller may see.
+    pub fn not_found(title: impl Into<String>) -> Self {
+        Self::new(ProblemType::NotFound, title)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => {
+                Self::new(ProblemType::Unavailable, format!("the tracker cannot write to its disk: {why}"))
+                    .hint("Nothing was changed. Its administrator must free space or mend the disk; try again then.")
+                    .retry_after(30)
+            }
+            StoreError::Busy => Self::new(ProblemType::Unavailable, "the tracker has too much to write")
+                .hint("Nothing was changed; try again shortly.")
+                .retry_after(2),
+            StoreError::Stopped => Self::new(ProblemType::Unavailable, "the tracker is stopping")
+                .hint("Try again when it is back.")
+                .retry_after(5),
+            StoreError::Refused(refusal) => *refusal,
+            StoreError::Damaged(_) | StoreError::Database(_) => {
+                Self::new(ProblemType::Internal, "the tracker's database failed")
+                    .hint("Its administrator finds the reason in the tracker's log.")
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Running a tracker: from a configuration to sockets, until a signal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigError};
+use crate::http::Listeners;
+use crate::state::{StateDir, StateError, address_file, admin_socket, write_atomically};
+use crate::store::StoreError;
+use crate::tracker::{EXPIRE_EVERY, FLUSH_EVERY, Tracker};
+use crate::{admin, http};
+
+/// Why a tracker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The database is damaged.
+    #[error(
+        "the database {path} is damaged: {what}\n  Nothing was changed. Restore a backup: move {path} and the files beside it that begin with \
+         its name away,\n  put a copy made by `p2p-tracker backup` in its place, and start again."
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The database cannot be opened for another reason.
+    #[error("cannot open the database {path}: {error}\n  Check the disk, and who owns the file.")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: StoreError,
+    },
+    /// A socket or a file in the state folder.
+    #[error("{0}\n  Another program may use that address; choose one with [http] listen.")]
+    Listen(io::Error),
+    /// Something in the state folder.
+    #[error("cannot write to the state folder: {0}")]
+    Write(io::Error),
+}
+
+/// Reads the configuration again, on SIGHUP.
+pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
+
+/// Opens the tracker whose state folder is locked.
+pub async fn open(config: Config, state: &StateDir) -> Result<Arc<Tracker>, StartError> {
+    let path = config.database(state.path());
+    Tracker::open(config, &path)
+        .await
+        .map_err(|error| match error {
+            StoreError::Damaged(what) => StartError::Damaged { path, what },
+            error => StartError::Store { path, error },
+        })
+}
+
+/// Serves until SIGTERM or SIGINT; returns when all is written and closed. `apply_level` takes a new log level.
+pub async fn run(
+    config: Config,
+    state_dir: &Path,
+    reload: Reload,
+    apply_level: impl Fn(&str) + Send,
+) -> Result<(), StartError> {
+    let mut signals = Signals::new().map_err(StartError::Write)?;
+    let state = StateDir::lock(state_dir, "serve")?;
+    raise_descriptors();
+    let listeners = Listeners::bind(&config.http.listen)
+        .await
+        .map_err(StartError::Listen)?;
+    let addresses = listeners.addresses().map_err(StartError::Listen)?;
+    let tracker = open(config, &state).await?;
+    let (stop, stopped) = watch::channel(false);
+    let admin = admin::serve(
+        Arc::clone(&tracker),
+        &admin_socket(state.path()),
+        stopped.clone(),
+    )
+    .map_err(StartError::Write)?;
+    let serving = tokio::spawn(http::serve(
+        Arc::clone(&tracker),
+        listeners,
+        stopped.clone(),
+    ));
+    let admin = tokio::spawn(admin);
+    let housekeeping = tokio::spawn(housekeep(Arc::clone(&tracker), stopped));
+
+    let text: String = addresses
+        .iter()
+        .map(|address| format!("{address}\n"))
+        .collect();
+    write_atomically(&address_file(state.path()), &text).map_err(StartError::Write)?;
+    let listed = text.trim_end().replace('\n', ", ");
+    let mode = format!("{:?}", tracker.config().tracker.mode).to_lowercase();
+    tracing::info!(
+        "listening on {listed}, mode {mode}, state in {}",
+        state.path().display()
+    );
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status(&format!("listening on {listed}, mode {mode}")),
+    ]);
+
+    while signals.next().await == Wake::Reload {
+        reconfigure(&tracker, &reload, &apply_level);
+    }
+    tracing::info!("stopping");
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    // Nobody is told an address that does not answer any more.
+    let _ = std::fs::remove_file(address_file(state.path()));
+    let _ = stop.send(true);
+    let _ = serving.await;
+    let _ = admin.await;
+    let _ = housekeeping.await;
+    tracker.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn reconfigure(tracker: &Tracker, reload: &Reload, apply_level: &impl Fn(&str)) {
+    match reload() {
+        Ok(new) => {
+            let old = tracker.config();
+            let fixed = [
+                (old.http.listen != new.http.listen, "http.listen"),
+                (old.store != new.store, "store.url"),
+                (
+                    old.tracker.state_dir != new.tracker.state_dir,
+                    "tracker.state_dir",
+                ),
+                (
+                    old.limits.connections != new.limits.connections,
+                    "limits.connections",
+                ),
+                (
+                    old.accounts.max_nodes != new.accounts.max_nodes,
+                    "accounts.max_nodes (in part)",
+                ),
+            ];
+            for (_, key) in fixed.iter().filter(|(changed, _)| *changed) {
+                tracing::warn!("{key} changed in the configuration; it is taken at the next start");
+            }
+            apply_level(&new.tracker.log_level);
+            tracker.reconfigure(new);
+            tracing::info!("configuration read again");
+        }
+        Err(error) => tracing::error!("the configuration was not taken: {error}"),
+    }
+}
+
+/// Expires peers and writes what is kept lazily, until the end.
+async fn housekeep(tracker: Arc<Tracker>, mut stop: watch::Receiver<bool>) {
+    let mut passed = 0u64;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(EXPIRE_EVERY)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        passed += EXPIRE_EVERY;
+        tracker.expire();
+        if passed.is_multiple_of(FLUSH_EVERY)
+            && let Err(error) = tracker.flush().await
+        {
+            tracing::warn!("what is kept lazily was not written: {error}");
+        }
+        if passed.is_multiple_of(3_600)
+            && let Err(error) = tracker.prune_log().await
+        {
+            tracing::warn!("the log was not shortened: {error}");
+        }
+    }
+}
+
+/// The soft limit on descriptors is for programs that use `select`; ours goes to the hard limit.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // A lower limit only means that fewer connections are accepted at once.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}
+
+#[derive(PartialEq, Eq)]
+enum Wake {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.term.recv() => Wake::Stop,
+            _ = self.int.recv() => Wake::Stop,
+            _ = self.hup.recv() => Wake::Reload,
+        }
+    }
+}

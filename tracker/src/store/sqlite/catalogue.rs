@@ -1,0 +1,429 @@
+//! Entries, their versions and the content behind them.
+
+use p2p_wire::InfoHash;
+use p2p_wire::api::{DEFAULT_SHARE, ProblemType, Visibility};
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::Changes;
+use crate::ids::{AccountId, NodeId};
+use crate::refusal::Refusal;
+use crate::store::{Change, FileQuery, FileRow, ListingRow, NewFile, Order, StoreError};
+
+const SELECT: &str = "SELECT f.id, f.info_hash, e.account, a.username, e.share, e.entry, f.version, f.newest, \
+    m.size, m.pieces, m.piece_len, m.files, f.tags, f.visibility, f.published \
+    FROM files f JOIN entries e ON e.id = f.entry JOIN accounts a ON a.id = e.account JOIN metainfo m USING (info_hash)";
+
+/// What is published of every content.
+pub(super) fn load(db: &Connection, changes: &mut Changes) -> Result<(), StoreError> {
+    let mut select = db.prepare(&format!("{SELECT} ORDER BY f.info_hash, f.id DESC"))?;
+    let mut same: Vec<FileRow> = Vec::new();
+    for row in select.query_map([], file_row)? {
+        let row = row?;
+        if same
+            .first()
+            .is_some_and(|first| first.info_hash != row.info_hash)
+        {
+            push_listing(changes, &same);
+            same.clear();
+        }
+        same.push(row);
+    }
+    push_listing(changes, &same);
+    Ok(())
+}
+
+fn push_listing(changes: &mut Changes, same: &[FileRow]) {
+    if let Some(first) = same.first() {
+        changes.push(Change::Listing(first.info_hash, Some(listing_of(same))));
+    }
+}
+
+pub(super) fn publish(
+    db: &Connection,
+    changes: &mut Changes,
+    new: &NewFile,
+) -> Result<(FileRow, bool), StoreError> {
+    enter_share(db, new)?;
+    db.prepare_cached(
+        "INSERT INTO entries (account, share, entry) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?
+    .execute((new.account.0, &new.share, &new.entry))?;
+    let entry: i64 = db
+        .prepare_cached("SELECT id FROM entries WHERE account = ?1 AND share = ?2 AND entry = ?3")?
+        .query_row((new.account.0, &new.share, &new.entry), |row| row.get(0))?;
+    let (file, created) = match same_content(db, new, entry)? {
+        Some(file) => (file, false),
+        None => (insert(db, new, entry)?, true),
+    };
+    db.prepare_cached(
+        "INSERT INTO file_nodes (file, node) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )?
+    .execute((file, new.node.0))?;
+    changed(db, changes, new.info_hash)?;
+    let row = db
+        .prepare_cached(&format!("{SELECT} WHERE f.id = ?1"))?
+        .query_row([file], file_row)?;
+    Ok((row, created))
+}
+
+/// Notes that the machine has the share, unless others have it and it did not ask to join them.
+fn enter_share(db: &Connection, new: &NewFile) -> Result<(), StoreError> {
+    if new.share == DEFAULT_SHARE {
+        return Ok(()); // what was published alone; every machine has it
+    }
+    let mut select = db.prepare_cached(
+        "SELECT n.id, n.name FROM share_nodes s JOIN nodes n ON n.id = s.node WHERE s.account = ?1 AND s.share = ?2",
+    )?;
+    let rows = select.query_map((new.account.0, &new.share), |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let holders: Vec<(u32, String)> = rows.collect::<Result<_, _>>()?;
+    if holders.iter().any(|(id, _)| *id == new.node.0) {
+        return Ok(());
+    }
+    if let Some((_, name)) = holders.first()
+        && !new.join
+    {
+        let refusal = Refusal::new(
+            ProblemType::ShareTaken,
+            format!(
+                "your machine `{name}` has a share named `{}` already",
+                new.share
+            ),
+        );
+        return Err(refusal
+            .hint("Share it under another name (--name), or join the two (--join).")
+            .into());
+    }
+    db.execute(
+        "INSERT INTO share_nodes VALUES (?1, ?2, ?3)",
+        (new.account.0, &new.share, new.node.0),
+    )?;
+    Ok(())
+}
+
+/// The version that has this content already, if this is no change.
+///
+/// An older version counts too: of two machines that joined a share one may still have it, and says so at each start. It is a change back
+/// to the older content only when this machine published the newest version.
+fn same_content(db: &Connection, new: &NewFile, entry: i64) -> Result<Option<i64>, StoreError> {
+    let found: Option<(i64, bool)> = db
+        .prepare_cached(
+            "SELECT id, newest FROM files WHERE entry = ?1 AND info_hash = ?2 ORDER BY version DESC LIMIT 1",
+        )?
+        .query_row((entry, &new.info_hash.0[..]), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((file, newest)) = found else {
+        return Ok(None);
+    };
+    let published_newest = db
+        .prepare_cached(
+            "SELECT 1 FROM file_nodes n JOIN files f ON f.id = n.file WHERE f.entry = ?1 AND f.newest AND n.node = ?2",
+        )?
+        .exists((entry, new.node.0))?;
+    Ok((newest || !published_newest).then_some(file))
+}
+
+fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError> {
+    db.prepare_cached(
+        "INSERT INTO metainfo VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+    )?
+    .execute((
+        &new.info_hash.0[..],
+        &new.info[..],
+        i64::try_from(new.size).unwrap_or(i64::MAX),
+        new.pieces,
+        new.piece_len,
+        new.files,
+    ))?;
+    db.execute("UPDATE files SET newest = 0 WHERE entry = ?1", [entry])?;
+    let version: u32 = db
+        .prepare_cached("UPDATE entries SET last_version = last_version + 1 WHERE id = ?1 RETURNING last_version")?
+        .query_row([entry], |row| row.get(0))?;
+    db.prepare_cached(
+        "INSERT INTO files (entry, version, newest, info_hash, visibility, tags, published) VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)",
+    )?
+    .execute((
+        entry,
+        version,
+        &new.info_hash.0[..],
+        visibility_number(new.visibility),
+        tags_text(&new.tags),
+        new.now,
+    ))?;
+    let file = db.last_insert_rowid();
+    db.prepare_cached("INSERT INTO files_text (rowid, name, paths) VALUES (?1, ?2, ?3)")?
+        .execute((file, format!("{}/{}", new.share, new.entry), &new.paths))?;
+    Ok(file)
+}
+
+pub(super) fn unpublish(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+    node: NodeId,
+    info_hash: InfoHash,
+) -> Result<Vec<FileRow>, StoreError> {
+    let mut gone = Vec::new();
+    for file in own_entries(db, account, info_hash)? {
+        let mine = db.execute(
+            "DELETE FROM file_nodes WHERE file = ?1 AND node = ?2",
+            (file.id, node.0),
+        )?;
+        let others = db
+            .prepare_cached("SELECT 1 FROM file_nodes WHERE file = ?1")?
+            .exists([file.id])?;
+        // Asked from a machine that does not publish it, the owner means the entry itself.
+        if mine == 0 || !others {
+            delete(db, file.id)?;
+            gone.push(file);
+        }
+    }
+    db.execute(
+        "DELETE FROM share_nodes WHERE account = ?1 AND node = ?2 AND share NOT IN (
+             SELECT e.share FROM file_nodes n JOIN files f ON f.id = n.file JOIN entries e ON e.id = f.entry
+             WHERE n.node = ?2 AND e.account = ?1)",
+        (account.0, node.0),
+    )?;
+    drop_content(db, info_hash)?;
+    changed(db, changes, info_hash)?;
+    Ok(gone)
+}
+
+pub(super) fn remove_account(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+) -> Result<(), StoreError> {
+    let mut select = db.prepare(&format!("{SELECT} WHERE e.account = ?1"))?;
+    let files = select
+        .query_map([account.0], file_row)?
+        .collect::<Result<Vec<_>, _>>()?;
+    for file in files {
+        delete(db, file.id)?;
+        drop_content(db, file.info_hash)?;
+        changed(db, changes, file.info_hash)?;
+    }
+    Ok(())
+}
+
+pub(super) fn patch(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+    info_hash: InfoHash,
+    tags: Option<Vec<String>>,
+    visibility: Option<Visibility>,
+) -> Result<Vec<FileRow>, StoreError> {
+    for file in own_entries(db, account, info_hash)? {
+        let tags = tags.as_ref().unwrap_or(&file.tags);
+        let visibility = visibility.unwrap_or(file.visibility);
+        db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
+            .execute((file.id, tags_text(tags), visibility_number(visibility)))?;
+    }
+    changed(db, changes, info_hash)?;
+    own_entries(db, account, info_hash)
+}
+
+pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, StoreError> {
+    let mut sql = format!("{SELECT} WHERE (f.visibility = 0 OR e.account = ?)");
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.account.0)];
+    if !query.versions {
+        sql.push_str(" AND f.newest");
+    }
+    if let Some(owner) = &query.owner {
+        sql.push_str(" AND a.username = ?");
+        values.push(Box::new(owner.clone()));
+    }
+    if let Some(share) = &query.share {
+        sql.push_str(" AND e.share = ?");
+        values.push(Box::new(share.clone()));
+    }
+    // The trigram index knows words of three letters and more; shorter ones are looked for in the name.
+    let (long, short): (Vec<&String>, _) = query
+        .words
+        .iter()
+        .partition(|word| word.chars().count() >= 3);
+    if !long.is_empty() {
+        let quoted: Vec<String> = long
+            .iter()
+            .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+            .collect();
+        sql.push_str(" AND f.id IN (SELECT rowid FROM files_text WHERE files_text MATCH ?)");
+        values.push(Box::new(quoted.join(" AND ")));
+    }
+    for word in short {
+        sql.push_str(" AND instr(lower(e.share || '/' || e.entry), lower(?)) > 0");
+        values.push(Box::new(word.clone()));
+    }
+    push_order(&mut sql, &mut values, &query.order);
+    sql.push_str(" LIMIT ?");
+    values.push(Box::new(query.limit));
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), file_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn push_order(sql: &mut String, values: &mut Vec<Box<dyn ToSql>>, order: &Order) {
+    match order {
+        Order::New(after) => {
+            if let Some(id) = after {
+                sql.push_str(" AND f.id < ?");
+                values.push(Box::new(*id));
+            }
+            sql.push_str(" ORDER BY f.id DESC");
+        }
+        Order::Name(after) => {
+            if let Some((owner, share, entry, id)) = after.clone() {
+                sql.push_str(" AND (a.username, e.share, e.entry, f.id) > (?, ?, ?, ?)");
+                values.extend([
+                    Box::new(owner) as Box<dyn ToSql>,
+                    Box::new(share),
+                    Box::new(entry),
+                    Box::new(id),
+                ]);
+            }
+            sql.push_str(" ORDER BY a.username, e.share, e.entry, f.id");
+        }
+        Order::Size(after) => {
+            if let Some((size, id)) = *after {
+                sql.push_str(" AND (m.size, f.id) < (?, ?)");
+                let size = i64::try_from(size).unwrap_or(i64::MAX);
+                values.extend([Box::new(size) as Box<dyn ToSql>, Box::new(id)]);
+            }
+            sql.push_str(" ORDER BY m.size DESC, f.id DESC");
+        }
+    }
+}
+
+pub(super) fn entries_of(db: &Connection, info_hash: InfoHash) -> Result<Vec<FileRow>, StoreError> {
+    let mut select = db.prepare_cached(&format!(
+        "{SELECT} WHERE f.info_hash = ?1 ORDER BY f.id DESC"
+    ))?;
+    let rows = select.query_map([&info_hash.0[..]], file_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn named(
+    db: &Connection,
+    owner: &str,
+    share: &str,
+    entry: &str,
+    version: Option<u32>,
+) -> Result<Option<FileRow>, StoreError> {
+    let mut select = db.prepare_cached(&format!(
+        "{SELECT} WHERE a.username = ?1 AND e.share = ?2 AND e.entry = ?3 AND (f.version = ?4 OR (?4 IS NULL AND f.newest))"
+    ))?;
+    Ok(select
+        .query_row((owner, share, entry, version), file_row)
+        .optional()?)
+}
+
+pub(super) fn info(db: &Connection, info_hash: InfoHash) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut select = db.prepare_cached("SELECT info FROM metainfo WHERE info_hash = ?1")?;
+    Ok(select
+        .query_row([&info_hash.0[..]], |row| row.get(0))
+        .optional()?)
+}
+
+fn own_entries(
+    db: &Connection,
+    account: AccountId,
+    info_hash: InfoHash,
+) -> Result<Vec<FileRow>, StoreError> {
+    Ok(entries_of(db, info_hash)?
+        .into_iter()
+        .filter(|file| file.account == account)
+        .collect())
+}
+
+/// Removes a version; the one before it becomes the newest.
+fn delete(db: &Connection, file: i64) -> Result<(), StoreError> {
+    db.execute("DELETE FROM files_text WHERE rowid = ?1", [file])?;
+    let entry: i64 = db.query_row(
+        "DELETE FROM files WHERE id = ?1 RETURNING entry",
+        [file],
+        |row| row.get(0),
+    )?;
+    db.execute(
+        "UPDATE files SET newest = 1 WHERE entry = ?1 AND version = (SELECT max(version) FROM files WHERE entry = ?1)",
+        [entry],
+    )?;
+    Ok(())
+}
+
+/// Removes the content when nobody publishes it any more.
+fn drop_content(db: &Connection, info_hash: InfoHash) -> Result<(), StoreError> {
+    let hash = &info_hash.0[..];
+    if !db
+        .prepare_cached("SELECT 1 FROM files WHERE info_hash = ?1")?
+        .exists([hash])?
+    {
+        db.execute("DELETE FROM metainfo WHERE info_hash = ?1", [hash])?;
+        db.execute("DELETE FROM held WHERE info_hash = ?1", [hash])?;
+    }
+    Ok(())
+}
+
+/// Reports what is published of a content now.
+fn changed(db: &Connection, changes: &mut Changes, info_hash: InfoHash) -> Result<(), StoreError> {
+    let files = entries_of(db, info_hash)?;
+    let listing = (!files.is_empty()).then(|| listing_of(&files));
+    changes.push(Change::Listing(info_hash, listing));
+    Ok(())
+}
+
+/// `files` are all of one content, newest first, at least one.
+fn listing_of(files: &[FileRow]) -> ListingRow {
+    // The name goes into logs that others read: one that all may see, where there is one.
+    let named = files
+        .iter()
+        .find(|file| file.visibility == Visibility::Members)
+        .or(files.first());
+    ListingRow {
+        pieces: files.first().map_or(0, |file| file.pieces),
+        name: named.map(FileRow::name).unwrap_or_default(),
+        entries: files
+            .iter()
+            .map(|file| (file.account, file.visibility))
+            .collect(),
+    }
+}
+
+fn tags_text(tags: &[String]) -> String {
+    serde_json::to_string(tags).expect("a list of strings is JSON")
+}
+
+fn visibility_number(visibility: Visibility) -> u8 {
+    match visibility {
+        Visibility::Members => 0,
+        Visibility::Unlisted => 1,
+        Visibility::Own => 2,
+    }
+}
+
+fn file_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    let tags: String = row.get(12)?;
+    Ok(FileRow {
+        id: row.get(0)?,
+        info_hash: InfoHash(row.get(1)?),
+        account: AccountId(row.get(2)?),
+        owner: row.get(3)?,
+        share: row.get(4)?,
+        entry: row.get(5)?,
+        version: row.get(6)?,
+        newest: row.get(7)?,
+        size: row.get::<_, i64>(8)?.unsigned_abs(),
+        pieces: row.get(9)?,
+        piece_len: row.get(10)?,
+        files: row.get(11)?,
+        tags: serde_json::from_str(&tags).unwrap_or_default(),
+        visibility: match row.get(13)? {
+            0u8 => Visibility::Members,
+            1 => Visibility::Unlisted,
+            _ => Visibility::Own,
+        },
+        published: row.get(14)?,
+    })
+}

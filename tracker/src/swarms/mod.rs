@@ -1,0 +1,247 @@
+//! Who is in which swarm. Never written to disk: peers come back within an announce interval, machines that report points sooner.
+//!
+//! [`Swarm`] is PURE: rows, sampling, expiry, with `now` in seconds and randomness as arguments. [`Swarms`] is the table of all swarms in
+//! shards, each behind a lock that is held for one swarm's touch of one request: no waiting, no second lock.
+//!
+//! IPv4 and IPv6 peers are one swarm. The machine that announces and the same machine that reports points are one peer: same account,
+//! same address and port.
+
+mod swarm;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use p2p_wire::InfoHash;
+
+use crate::ids::{AccountId, NodeId};
+use crate::points::Silent;
+
+pub use swarm::{Announce, Change, Counts, Ident, Removed, Row, Swarm};
+
+const SHARDS: usize = 64;
+
+/// How many places in swarms there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// Of one account.
+    pub account: u32,
+    /// In all.
+    pub all: u32,
+}
+
+/// Why an announce was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The account has too many places.
+    Account,
+    /// The tracker has.
+    Tracker,
+}
+
+/// What an announce led to.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// What it changed.
+    pub change: Change,
+    /// The machine that this peer is, if it reports points.
+    pub node: Option<NodeId>,
+    /// The swarm after it.
+    pub counts: Counts,
+    /// Peers to try.
+    pub peers: Vec<Row>,
+}
+
+/// All swarms.
+pub struct Swarms {
+    shards: Vec<Mutex<HashMap<InfoHash, Swarm>>>,
+    places: AtomicU32,
+    places_of: Mutex<HashMap<AccountId, u32>>,
+}
+
+impl Default for Swarms {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            places: AtomicU32::new(0),
+            places_of: Mutex::default(),
+        }
+    }
+}
+
+impl Swarms {
+    /// Takes an announce and picks up to `want` peers; `random` picks where from.
+    pub fn announce(
+        &self,
+        hash: InfoHash,
+        announce: &Announce,
+        want: u32,
+        random: u64,
+        caps: Caps,
+    ) -> Result<Announced, Full> {
+        let full = self.full(announce.account, caps);
+        let mut shard = self.shard(&hash);
+        if announce.stopped && !shard.contains_key(&hash) {
+            return Ok(Announced {
+                change: Change::None,
+                node: None,
+                counts: Counts::default(),
+                peers: Vec::new(),
+            });
+        }
+        let swarm = shard.entry(hash).or_default();
+        if let Some(full) = full
+            && !announce.stopped
+            && !swarm.knows(announce)
+        {
+            return Err(full);
+        }
+        let before = swarm.len();
+        let (change, node) = swarm.announce(announce);
+        let grown = swarm.len() as i32 - before as i32;
+        let peers = if announce.stopped {
+            Vec::new()
+        } else {
+            swarm.sample(announce, want, random)
+        };
+        let counts = swarm.counts();
+        if swarm.is_empty() {
+            shard.remove(&hash);
+        }
+        drop(shard);
+        self.count(announce.account, grown);
+        Ok(Announced {
+            change,
+            node,
+            counts,
+            peers,
+        })
+    }
+
+    /// Takes what a machine reports: it is a peer at `row`'s address. Answers what changed and the peers that report no points.
+    pub fn report(
+        &self,
+        hash: InfoHash,
+        row: &Announce,
+        node: NodeId,
+        caps: Caps,
+    ) -> Result<(Change, Silent), Full> {
+        let full = self.full(row.account, caps);
+        let mut shard = self.shard(&hash);
+        let swarm = shard.entry(hash).or_default();
+        if let Some(full) = full
+            && !swarm.knows_address(row)
+        {
+            return Err(full);
+        }
+        let before = swarm.len();
+        let change = swarm.report(row, node);
+        let grown = swarm.len() as i32 - before as i32;
+        let silent = swarm.silent();
+        drop(shard);
+        self.count(row.account, grown);
+        Ok((change, silent))
+    }
+
+    /// Keeps the place of a machine that reports until `expires`, where it still has one.
+    pub fn touch(&self, hash: InfoHash, node: NodeId, expires: u32) {
+        if let Some(swarm) = self.shard(&hash).get_mut(&hash) {
+            swarm.touch(node, expires);
+        }
+    }
+
+    /// Takes a machine out of a swarm; true if it was there.
+    pub fn leave(&self, hash: InfoHash, node: NodeId) -> bool {
+        let mut shard = self.shard(&hash);
+        let Some(swarm) = shard.get_mut(&hash) else {
+            return false;
+        };
+        let left = swarm.leave(node);
+        if swarm.is_empty() {
+            shard.remove(&hash);
+        }
+        drop(shard);
+        if let Some(removed) = left {
+            self.count(removed.account, -1);
+        }
+        left.is_some()
+    }
+
+    /// Seeds, leeches, completions.
+    pub fn counts(&self, hash: &InfoHash) -> Counts {
+        self.shard(hash)
+            .get(hash)
+            .map(Swarm::counts)
+            .unwrap_or_default()
+    }
+
+    /// Peers that report no points.
+    pub fn silent(&self, hash: &InfoHash) -> Silent {
+        self.shard(hash)
+            .get(hash)
+            .map(Swarm::silent)
+            .unwrap_or_default()
+    }
+
+    /// Up to `want` peers, for one who is not in the swarm yet.
+    pub fn peers(&self, hash: &InfoHash, want: u32, random: u64) -> Vec<Row> {
+        self.shard(hash)
+            .get(hash)
+            .map(|swarm| swarm.peers(want, random))
+            .unwrap_or_default()
+    }
+
+    /// Takes away what expired; one swarm at a time is locked.
+    pub fn expire(&self, now: u32) -> Vec<(InfoHash, Vec<Removed>)> {
+        let mut out = Vec::new();
+        for shard in &self.shards {
+            let hashes: Vec<InfoHash> = lock(shard).keys().copied().collect();
+            for hash in hashes {
+                let mut shard = lock(shard);
+                let Some(swarm) = shard.get_mut(&hash) else {
+                    continue;
+                };
+                let removed = swarm.expire(now);
+                if swarm.is_empty() {
+                    shard.remove(&hash);
+                }
+                drop(shard);
+                removed.iter().for_each(|row| self.count(row.account, -1));
+                if !removed.is_empty() {
+                    out.push((hash, removed));
+                }
+            }
+        }
+        out
+    }
+
+    fn shard(&self, hash: &InfoHash) -> MutexGuard<'_, HashMap<InfoHash, Swarm>> {
+        lock(&self.shards[hash.0[0] as usize % SHARDS])
+    }
+
+    fn full(&self, account: AccountId, caps: Caps) -> Option<Full> {
+        if self.places.load(Ordering::Relaxed) >= caps.all {
+            return Some(Full::Tracker);
+        }
+        let of_account = lock(&self.places_of).get(&account).copied().unwrap_or(0);
+        (account != AccountId::NOBODY && of_account >= caps.account).then_some(Full::Account)
+    }
+
+    fn count(&self, account: AccountId, by: i32) {
+        if by == 0 {
+            return;
+        }
+        self.places.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
+        let mut places_of = lock(&self.places_of);
+        let places = places_of.entry(account).or_default();
+        *places = places.saturating_add_signed(by);
+        if *places == 0 {
+            places_of.remove(&account);
+        }
+    }
+}
+
+/// A poisoned lock is taken all the same: the swarms are advice, and a panic elsewhere must not stop announces.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,1 @@
+//! Starting, stopping, crashing, and the commands for administrators.

@@ -1,0 +1,1 @@
+//! Wrong calls, each with the exact answer.
