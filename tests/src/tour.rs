@@ -135,7 +135,7 @@ On every machine:
   packaging/install.sh --user
   systemctl --user enable --now p2pd
   p2pctl tracker add home http://TRACKER:6969
-  p2pctl register --invite CODE                # asks for a name and a password
+  p2pctl register                              # asks for the code, a name and a password
 
 Where the file is:                             Where it is wanted:
   p2pctl share ~/Public                          p2pctl fetch NAME/Public/big.iso

@@ -59,15 +59,18 @@ ok "the user p2pd starts"
 
 password=/tmp/password
 root sh -c "umask 077; echo 'correct horse battery staple' >$password; chown ann $password"
-invite() { root p2p-tracker invite | tail -n 1; }
+# Puts a new invitation into the file $1, owned by $2.
+invite() { root sh -c "umask 077; p2p-tracker invite | tail -n 1 >$1; chown $2 $1"; }
 ann p2pctl tracker add home http://127.0.0.1:6969
-ann p2pctl register --username ann --invite "$(invite)" --password-file $password
+invite /tmp/invite ann
+ann p2pctl register --username ann --invite-file /tmp/invite --password-file $password
 ann sh -c 'mkdir ~/Public && p2pctl share ~/Public'
 ann sh -c 'head -c 30000000 /dev/urandom >/tmp/one.bin && cp /tmp/one.bin ~/Public/'
 until_ok "one.bin in the catalogue" has one.bin ann p2pctl search one.bin
 root sh -c "cp $password $password.root"
 root p2pctl --system tracker add home http://127.0.0.1:6969
-root p2pctl --system register --username nas --invite "$(invite)" --password-file $password.root
+invite /tmp/invite.root root
+root p2pctl --system register --username nas --invite-file /tmp/invite.root --password-file $password.root
 root p2pctl --system fetch --timeout 60s ann/Public/one.bin
 until_ok "the file" same /srv/p2p/one.bin /home/ann/Public/one.bin
 ok "a file dropped into the user's share is fetched by the system daemon"
