@@ -1,1 +1,144 @@
-fn main() {}
+//! p2pd: the arguments, then the daemon.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use p2pd::config::{self, Config, Given, Mode, Places};
+use p2pd::log::Log;
+use p2pd::{detach, service};
+use serde::Deserialize as _;
+
+/// Bad configuration, as service managers know it (EX_CONFIG).
+const BAD_CONFIG: u8 = 78;
+
+/// Shares, seeds and fetches files.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Run as your own daemon (the default)
+    #[arg(long, global = true, conflicts_with = "system")]
+    user: bool,
+    /// Run as the machine's daemon
+    #[arg(long, global = true)]
+    system: bool,
+    /// Go to the background once it answers; log to p2pd.log in the state folder
+    #[arg(long)]
+    daemonize: bool,
+    /// Folder that keeps what p2pd must remember
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<PathBuf>,
+    /// Control socket
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    /// What --daemonize starts
+    #[arg(long, hide = true)]
+    detached: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration file
+    Check,
+    /// Print every key with its documentation and default
+    Defaults,
+    /// Print where the configuration file is
+    Path,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let detached = cli.detached;
+    let failed = |code: u8, text: String| {
+        eprintln!("p2pd: {text}");
+        if detached {
+            detach::report_failure(&text);
+        }
+        ExitCode::from(code)
+    };
+    let places = match places(&cli) {
+        Ok(places) => places,
+        Err(error) => return failed(BAD_CONFIG, format!("{error:#}")),
+    };
+    if let Some(Command::Config(ConfigCommand::Defaults)) = cli.command {
+        print!("{}", config::sample(places.mode));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(Command::Config(ConfigCommand::Path)) = cli.command {
+        println!("{}", places.config.display());
+        return ExitCode::SUCCESS;
+    }
+    let file = match config::read(&places) {
+        Ok(file) => file,
+        Err(error) => return failed(BAD_CONFIG, error.to_string()),
+    };
+    if let Some(Command::Config(ConfigCommand::Check)) = cli.command {
+        println!("{} is right", places.config.display());
+        return ExitCode::SUCCESS;
+    }
+    let ran = if cli.daemonize {
+        detach::start(&places).map_err(anyhow::Error::msg)
+    } else {
+        run(places, file, detached)
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(1, format!("{error:#}")),
+    }
+}
+
+/// Where everything is; paths of the command line are made whole, because the daemon leaves the folder it was started from.
+fn places(cli: &Cli) -> anyhow::Result<Places> {
+    let whole = |path: &Option<PathBuf>| {
+        let path = path.as_ref().map(std::path::absolute);
+        path.transpose().context("a path cannot be made absolute")
+    };
+    let given = Given {
+        config: whole(&cli.config)?,
+        state: whole(&cli.state_dir)?,
+        socket: whole(&cli.socket)?,
+    };
+    let mode = if cli.system { Mode::System } else { Mode::User };
+    let uid = nix::unistd::getuid().as_raw();
+    Ok(Places::find(
+        mode,
+        given,
+        |name| std::env::var_os(name),
+        uid,
+    )?)
+}
+
+fn run(places: Places, file: toml::Table, detached: bool) -> anyhow::Result<()> {
+    if detached {
+        detach::leave().context("cannot leave the terminal")?;
+    }
+    let daemon = Config::deserialize(file.clone())?.daemon;
+    let log = Log::install(daemon.log_level, daemon.log_format);
+    let log = log.map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ready = || {
+        if detached {
+            detach::report_ready();
+        }
+    };
+    let ran = runtime.block_on(service::run(places, file, log, detached, ready));
+    // A blocking call, such as looking up a name, must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok(ran?)
+}

@@ -1,20 +1,41 @@
 //! The engine: every item that p2pd holds, dormant or awake.
-mod events;
+//!
+//! [`Engine`] is a handle; the [`registry`] task behind it owns a row for each item, and a [`torrent`] task owns each item that is awake.
+//! One owner for each mutable thing: everything else sends commands.
 
+mod add;
+mod changes;
+mod events;
+pub mod history;
+mod ops;
+mod registry;
+mod torrent;
+mod view;
+
+use std::fs::Metadata;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use p2p_wire::control::{Item, ItemFile, ItemPeer, ItemPieces, Limits};
+use p2p_wire::control::{ErrorKind, Item, ItemFile, ItemPeer, ItemPieces, Limits};
 use p2p_wire::magnet::Magnet;
 use p2p_wire::metainfo::Metainfo;
 use p2p_wire::{Bitfield, InfoHash, PeerId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use self::events::Events;
+pub use self::history::history;
+use self::ops::Op;
+use self::registry::{Command, Inputs, Registry, no_such};
+use self::torrent::{Ask, Report};
 use crate::Fault;
+use crate::net::{self, Bucket, Listeners, Slots};
+use crate::resume::Store;
 use crate::state::State;
+use crate::storage::Disk;
 
 /// Settings of the engine; what the configuration file says, resolved.
 #[derive(Clone, Debug)]
@@ -44,8 +65,35 @@ pub struct Config {
 /// A handle on the engine; cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    _tx: mpsc::Sender<()>,
+    commands: mpsc::Sender<Command>,
+    ctx: Arc<Ctx>,
+    _listeners: Arc<Listeners>,
 }
+
+/// What the registry and all torrents share.
+struct Ctx {
+    config: Config,
+    port: u16,
+    peer_id: PeerId,
+    disk: Disk,
+    store: Store,
+    events: Events,
+    slots: Slots,
+    /// Dials under way.
+    dials: Semaphore,
+    /// Limits of the daemon.
+    down: Arc<Bucket>,
+    up: Arc<Bucket>,
+    /// Block bytes since the start.
+    downloaded: AtomicU64,
+    uploaded: AtomicU64,
+    reports: mpsc::Sender<Report>,
+    /// Back to the registry; weak, so that it ends with the last handle.
+    commands: mpsc::WeakSender<Command>,
+}
+
+/// Dials under way at once, over all items.
+const DIALS: usize = 64;
 
 /// An item to hold.
 #[derive(Debug)]
@@ -99,6 +147,19 @@ pub struct FileStamp {
     pub mtime_ns: i128,
     /// Nanoseconds since 1970.
     pub ctime_ns: i128,
+}
+
+impl FileStamp {
+    /// The stamp of an open or found file.
+    pub fn of(meta: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            inode: meta.ino(),
+            size: meta.size(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
 }
 
 /// The engine at a glance.
@@ -195,120 +256,284 @@ pub struct Links {
 impl Engine {
     /// Opens the listening sockets, reads the resume records and starts the engine's tasks on the current runtime. Items are served
     /// when this returns. `Err` when no address can be listened on.
-    pub async fn start(_config: Config, _state: State, _links: Links) -> Result<Self, Fault> {
-        todo!()
+    pub async fn start(config: Config, state: State, links: Links) -> Result<Self, Fault> {
+        let failed = |why: String| {
+            let fix = "see the log; `p2pctl config` shows the settings";
+            Fault::new(ErrorKind::Failed, "the engine cannot start", why, fix)
+        };
+        let preferred = kept_port(&state);
+        let slots = Slots::new(config.max_peers);
+        let (arrived_tx, arrived) = mpsc::channel(64);
+        let listeners = net::listen(&config.listen, preferred, &slots, &arrived_tx)
+            .map_err(|error| failed(format!("cannot listen for peers: {error}")))?;
+        let port = listeners.port;
+        if preferred != Some(port) {
+            keep_port(&state, port);
+        }
+        let disk = Disk::start(config.disk_threads).map_err(|error| failed(error.to_string()))?;
+        let store = Store::new(state);
+        let loaded = store.load().await;
+        let loaded = loaded.map_err(|error| failed(error.to_string()))?;
+        let (commands_tx, commands) = mpsc::channel(256);
+        let (reports_tx, reports) = mpsc::channel(256);
+        let ctx = Arc::new(Ctx {
+            down: Bucket::new(config.limits.down),
+            up: Bucket::new(config.limits.up),
+            config,
+            port,
+            peer_id: new_peer_id(),
+            disk,
+            store,
+            events: links.events,
+            slots,
+            dials: Semaphore::new(DIALS),
+            downloaded: AtomicU64::new(0),
+            uploaded: AtomicU64::new(0),
+            reports: reports_tx,
+            commands: commands_tx.downgrade(),
+        });
+        let mut registry = Registry::new(ctx.clone());
+        for row in loaded {
+            registry.insert(row.info_hash, Box::new(row.record));
+        }
+        tokio::spawn(registry.run(Inputs {
+            commands,
+            reports,
+            arrived,
+            peers: links.peers,
+            announce: links.announce,
+        }));
+        Ok(Self {
+            commands: commands_tx,
+            ctx,
+            _listeners: Arc::new(listeners),
+        })
     }
+
     /// The port that peers connect to.
     pub fn port(&self) -> u16 {
-        todo!()
+        self.ctx.port
     }
+
     /// Our peer id, new at every start.
     pub fn peer_id(&self) -> PeerId {
-        todo!()
+        self.ctx.peer_id
     }
+
     /// Holds a new item. False if it was there already (then its trackers and peers are joined).
-    pub async fn add(&self, _new: NewItem) -> Result<bool, Fault> {
-        todo!()
+    pub async fn add(&self, new: NewItem) -> Result<bool, Fault> {
+        let item = new.info_hash();
+        let answer = self.call(|reply| Command::Add(Box::new(new), reply)).await;
+        answer.unwrap_or_else(|| Err(stopped(item)))
     }
+
     /// Forgets an item; deletes what was fetched if asked to, never what a share holds.
-    pub async fn remove(&self, _item: InfoHash, _delete_data: bool) -> Result<Item, Fault> {
-        todo!()
+    pub async fn remove(&self, item: InfoHash, delete_data: bool) -> Result<Item, Fault> {
+        self.op(item, |reply| Op::Remove(delete_data, reply)).await
     }
+
     /// Stops an item until it is resumed, over restarts.
-    pub async fn pause(&self, _item: InfoHash) -> Result<Item, Fault> {
-        todo!()
+    pub async fn pause(&self, item: InfoHash) -> Result<Item, Fault> {
+        self.op(item, Op::Pause).await
     }
+
     /// Goes on with an item that was paused or in error.
-    pub async fn resume(&self, _item: InfoHash) -> Result<Item, Fault> {
-        todo!()
+    pub async fn resume(&self, item: InfoHash) -> Result<Item, Fault> {
+        self.op(item, Op::Resume).await
     }
-    /// Reads all its data again; pieces that are not good are fetched again.
-    pub async fn verify(&self, _item: InfoHash) -> Result<Item, Fault> {
-        todo!()
+
+    /// Reads all its data again; pieces that are not good are fetched again. Answers when the reading has begun.
+    pub async fn verify(&self, item: InfoHash) -> Result<Item, Fault> {
+        self.op(item, Op::Verify).await
     }
+
     /// Announces as soon as allowed.
-    pub async fn announce(&self, _item: InfoHash) -> Result<Item, Fault> {
-        todo!()
+    pub async fn announce(&self, item: InfoHash) -> Result<Item, Fault> {
+        let answer = self.call(|reply| Command::Announce(item, reply)).await;
+        answer.unwrap_or_else(|| Err(stopped(item)))
     }
+
     /// Changes a setting of an item, over restarts.
-    pub async fn set(&self, _item: InfoHash, _setting: ItemSetting) -> Result<Item, Fault> {
-        todo!()
+    pub async fn set(&self, item: InfoHash, setting: ItemSetting) -> Result<Item, Fault> {
+        let answer = self.call(|reply| Command::Set(item, setting, reply)).await;
+        answer.unwrap_or_else(|| Err(stopped(item)))
     }
+
     /// Moves an item's data into an existing folder.
-    pub async fn move_to(&self, _item: InfoHash, _dir: PathBuf) -> Result<Item, Fault> {
-        todo!()
+    pub async fn move_to(&self, item: InfoHash, dir: PathBuf) -> Result<Item, Fault> {
+        self.op(item, |reply| Op::MoveTo(dir, reply)).await
     }
+
     /// The files of a shared item were renamed: same content, new path.
     pub async fn relocate(
         &self,
-        _item: InfoHash,
-        _path: PathBuf,
-        _stamps: Vec<FileStamp>,
+        item: InfoHash,
+        path: PathBuf,
+        stamps: Vec<FileStamp>,
     ) -> Result<(), Fault> {
-        todo!()
+        let op = |reply| Command::Op(item, Op::Relocate(path, stamps, reply));
+        self.call(op).await.unwrap_or_else(|| Err(stopped(item)))
     }
+
     /// One item.
-    pub async fn item(&self, _item: InfoHash) -> Option<Item> {
-        todo!()
+    pub async fn item(&self, item: InfoHash) -> Option<Item> {
+        self.call(|reply| Command::Ask(item, Ask::Item(reply)))
+            .await
     }
+
     /// All items, in no order.
     pub async fn items(&self) -> Vec<Item> {
-        todo!()
+        self.call(Command::Items).await.unwrap_or_default()
     }
+
     /// An item as it changes, at most ten times a second; the channel closes when the item is removed.
-    pub async fn watch(&self, _item: InfoHash) -> Option<watch::Receiver<Item>> {
-        todo!()
+    pub async fn watch(&self, item: InfoHash) -> Option<watch::Receiver<Item>> {
+        let watching = self.call(|reply| Command::Watch(item, reply)).await;
+        watching.flatten()
     }
+
     /// An item's metainfo, once it is known, with the item's announce URLs.
-    pub async fn metainfo(&self, _item: InfoHash) -> Option<Metainfo> {
-        todo!()
+    pub async fn metainfo(&self, item: InfoHash) -> Option<Metainfo> {
+        match self.ctx.store.metainfo(item).await {
+            Ok(metainfo) => metainfo,
+            Err(error) => {
+                tracing::warn!("the metainfo of {item} cannot be read: {error}");
+                None
+            }
+        }
     }
+
     /// Its files.
-    pub async fn files(&self, _item: InfoHash) -> Option<Vec<ItemFile>> {
-        todo!()
+    pub async fn files(&self, item: InfoHash) -> Option<Vec<ItemFile>> {
+        self.call(|reply| Command::Ask(item, Ask::Files(reply)))
+            .await
     }
+
     /// Its connected peers.
-    pub async fn peers(&self, _item: InfoHash) -> Option<Vec<ItemPeer>> {
-        todo!()
+    pub async fn peers(&self, item: InfoHash) -> Option<Vec<ItemPeer>> {
+        self.call(|reply| Command::Ask(item, Ask::Peers(reply)))
+            .await
     }
+
     /// Its pieces, holders counted among the connected peers and us.
-    pub async fn pieces(&self, _item: InfoHash) -> Option<ItemPieces> {
-        todo!()
+    pub async fn pieces(&self, item: InfoHash) -> Option<ItemPieces> {
+        self.call(|reply| Command::Ask(item, Ask::Pieces(reply)))
+            .await
     }
+
     /// Totals.
     pub async fn totals(&self) -> Totals {
-        todo!()
+        self.call(Command::Totals).await.unwrap_or_default()
     }
-    /// Rate limits of the whole daemon.
-    pub async fn set_limits(&self, _limits: Limits) {
-        todo!()
+
+    /// Rate limits of the whole daemon; `None` changes nothing, 0 lifts a limit.
+    pub async fn set_limits(&self, limits: Limits) {
+        for (bucket, limit) in [(&self.ctx.down, limits.down), (&self.ctx.up, limits.up)] {
+            if limit.is_some() {
+                bucket.set(limit);
+            }
+        }
     }
+
+    /// The rate limits in force; `None` is no limit.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            down: self.ctx.down.rate(),
+            up: self.ctx.up.rate(),
+        }
+    }
+
     /// Further peers to dial.
-    pub async fn add_peers(&self, _item: InfoHash, _peers: Vec<SocketAddr>) {
-        todo!()
+    pub async fn add_peers(&self, item: InfoHash, peers: Vec<SocketAddr>) {
+        self.tell(Command::Peers(item, peers)).await;
     }
+
     /// What is held of an item now.
-    pub async fn holding(&self, _item: InfoHash) -> Option<Holding> {
-        todo!()
+    pub async fn holding(&self, item: InfoHash) -> Option<Holding> {
+        self.call(|reply| Command::Ask(item, Ask::Holding(reply)))
+            .await
     }
+
     /// All items that are served or fetched: to report them all after a tracker restart.
     pub async fn held_items(&self) -> Vec<InfoHash> {
-        todo!()
+        self.call(Command::Held).await.unwrap_or_default()
     }
-    /// What changed since the last call, in order. One caller: the piece points reporter.
+
+    /// What changed since the last call, in order. One caller: the piece points reporter. A piece that [`Engine::holding`] told of already
+    /// may come again as an addition.
     pub async fn take_changes(&self) -> Vec<Change> {
-        todo!()
+        self.call(Command::Changes).await.unwrap_or_default()
     }
+
     /// What the tracker knows of a swarm, from piece points: a prior for rarest first, `copies` and `missing`.
-    pub async fn set_points(&self, _item: InfoHash, _points: p2p_wire::points::Swarm) {
-        todo!()
+    pub async fn set_points(&self, item: InfoHash, points: p2p_wire::points::Swarm) {
+        self.tell(Command::Points(item, points)).await;
     }
+
     /// Why an announce failed, or that all is well again: shown as the item's reason while it has no peers.
-    pub async fn set_tracker_state(&self, _item: InfoHash, _error: Option<String>) {
-        todo!()
+    pub async fn set_tracker_state(&self, item: InfoHash, error: Option<String>) {
+        self.tell(Command::Tracker(item, error)).await;
     }
+
     /// Announces `stopped`, writes every record, ends the tasks. At most 3 s.
     pub async fn stop(&self) {
-        todo!()
+        let stop = self.call(Command::Stop);
+        if tokio::time::timeout(Duration::from_secs(3), stop)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the engine did not come to rest in 3 s; what was not synced is verified at the next start"
+            );
+        }
+    }
+
+    async fn op(
+        &self,
+        item: InfoHash,
+        op: impl FnOnce(oneshot::Sender<Result<Item, Fault>>) -> Op,
+    ) -> Result<Item, Fault> {
+        let answer = self.call(|reply| Command::Op(item, op(reply))).await;
+        answer.unwrap_or_else(|| Err(stopped(item)))
+    }
+
+    /// Asks the registry; `None` when there is no such item, or the engine has stopped.
+    async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn tell(&self, command: Command) {
+        // After the stop nobody is interested.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+fn stopped(item: InfoHash) -> Fault {
+    Fault {
+        why: "p2pd is stopping, or the item has just gone".into(),
+        ..no_such(item)
+    }
+}
+
+/// `-PP0100-` and twelve random bytes (BEP 20).
+fn new_peer_id() -> PeerId {
+    let mut id = *b"-PP0100-............";
+    id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
+    PeerId(id)
+}
+
+/// File in the state folder with the port, so that it is the same after a restart.
+const PORT_FILE: &str = "port";
+
+fn kept_port(state: &State) -> Option<u16> {
+    let kept = std::fs::read_to_string(state.dir().join(PORT_FILE)).ok()?;
+    kept.trim().parse().ok().filter(|port| *port != 0)
+}
+
+fn keep_port(state: &State, port: u16) {
+    if let Err(error) = std::fs::write(state.dir().join(PORT_FILE), format!("{port}\n")) {
+        tracing::warn!("the port {port} cannot be kept: {error}");
     }
 }

@@ -4,8 +4,9 @@
 //! closure committed is on disk when `call` returns. Each table belongs to one module, which alone reads and writes it.
 //! A lock on `p2pd.lock` makes the folder this process's own; it is released when the process ends, however it ends.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -69,7 +70,9 @@ impl State {
             let path = path.to_owned();
             move |source| StateError::Io { path, source }
         };
-        fs::create_dir_all(dir).map_err(at(dir))?;
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
         let path = dir.join("state.db");
         let conn = match open_database(&path) {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `registry` | which trackers there are, and the login at each |
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
+//! | `download` | a .torrent from a URL that the user named |
 //! | `queue` | what must still reach a catalogue, over restarts |
 //! | `schedule`, `announcer` | when an item announces where (PURE); the task that does it |
 //! | `points`, `reporter` | what each tracker knows of what is held (PURE); the task that reports it |
 mod announcer;
 mod backoff;
 mod client;
+mod download;
 mod http;
 mod points;
 mod queue;

@@ -1,0 +1,329 @@
+//! One client: its greeting, its requests side by side, its answers in whatever order they come to be.
+//!
+//! Every direction is bounded: a line in length, requests in number, answers by a channel that a task writes from. When that is full
+//! requests wait; a client that takes nothing for [`WRITE_TIMEOUT`] is dropped. When the connection ends so does all that waits for it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use interprocess::local_socket::tokio::Stream;
+use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
+use super::caller::Role;
+use super::dispatch::{self, Request};
+use super::progress::Progress;
+use super::{Service, watch};
+use crate::Fault;
+
+/// Until the first line is there.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take nothing of what it is sent.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests of one client that may be under way.
+const MAX_REQUESTS: usize = 64;
+/// Lines that wait to be written.
+const QUEUE: usize = 32;
+
+/// Serves a client until it goes, or breaks the protocol.
+pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
+    let (read, write) = tokio::io::split(stream);
+    let (lines, queue) = mpsc::channel(QUEUE);
+    let writer = tokio::spawn(write_lines(write, queue));
+    let mut connection = Connection {
+        reader: BufReader::new(read),
+        line: Vec::new(),
+        lines,
+        role,
+        service,
+        running: JoinSet::new(),
+        cancels: HashMap::new(),
+        subscription: None,
+    };
+    tokio::pin!(writer);
+    tokio::select! {
+        // The client does not read, or is gone.
+        _ = &mut writer => return,
+        ended = connection.run() => {
+            if let Err(error) = ended {
+                tracing::debug!("control connection: {error}");
+            }
+        }
+    }
+    // What was answered last is still to be written; dropping the connection ends the queue.
+    drop(connection);
+    let _ = timeout(WRITE_TIMEOUT, writer).await;
+}
+
+struct Connection {
+    reader: BufReader<ReadHalf<Stream>>,
+    /// What is read of the next line.
+    line: Vec<u8>,
+    lines: mpsc::Sender<String>,
+    role: Role,
+    service: Arc<Service>,
+    running: JoinSet<u64>,
+    /// By request under way: ends its waiting.
+    cancels: HashMap<u64, oneshot::Sender<()>>,
+    subscription: Option<AbortHandle>,
+}
+
+/// What the reader came upon.
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+impl Connection {
+    async fn run(&mut self) -> io::Result<()> {
+        match timeout(HELLO_TIMEOUT, self.read_line()).await {
+            Err(_) => {
+                let why = format!("nothing came for {} s", HELLO_TIMEOUT.as_secs());
+                self.refuse("the first line must be `hello`", why).await;
+                return Ok(());
+            }
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(Line::End)) => return Ok(()),
+            Ok(Ok(Line::TooLong)) => return self.too_long().await,
+            Ok(Ok(Line::Whole)) => {}
+        }
+        if !self.greet().await {
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                Some(done) = self.running.join_next() => {
+                    if let Ok(id) = done {
+                        self.cancels.remove(&id);
+                    }
+                }
+                line = read_line(&mut self.reader, &mut self.line) => match line? {
+                    Line::Whole => self.take_line().await,
+                    Line::TooLong => return self.too_long().await,
+                    Line::End => return Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn read_line(&mut self) -> io::Result<Line> {
+        read_line(&mut self.reader, &mut self.line).await
+    }
+
+    /// Answers the first line. False if the connection ends with that.
+    async fn greet(&mut self) -> bool {
+        let line = std::mem::take(&mut self.line);
+        let call = match parse(&line) {
+            Ok(call) if call.method == "hello" => call,
+            Ok(call) => {
+                let why = format!("it was `{}`", call.method);
+                self.refuse("the first line must be `hello`", why).await;
+                return false;
+            }
+            Err(outcome) => {
+                self.send(None, outcome).await;
+                return false;
+            }
+        };
+        let greeting = answer::params::<Hello>(call.params).and_then(|hello| {
+            let [low, high] = hello.proto;
+            if (low..=high).contains(&PROTO) {
+                answer::value(Ok(self.service.welcome(self.role.as_str())))
+            } else {
+                Err(answer::fault(Fault::new(
+                    ErrorKind::Incompatible,
+                    "p2pd and its client do not understand each other",
+                    format!(
+                        "p2pd speaks version {PROTO} of the control protocol, {} speaks {low} to {high}",
+                        hello.client
+                    ),
+                    "Install both from one release, then:  p2pctl daemon restart",
+                )))
+            }
+        });
+        let greeted = greeting.is_ok();
+        self.send(call.id, greeting).await;
+        greeted
+    }
+
+    async fn take_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        let call = match parse(&line) {
+            Ok(call) => call,
+            Err(outcome) => return self.send(None, outcome).await,
+        };
+        match (call.method.as_str(), call.id) {
+            ("cancel", id) => {
+                let outcome = answer::params::<Cancel>(call.params).map(|cancel| {
+                    if let Some(cancel) = self.cancels.remove(&cancel.id) {
+                        // It may just have ended.
+                        let _ = cancel.send(());
+                    }
+                    Value::Null
+                });
+                if id.is_some() {
+                    self.send(id, outcome).await;
+                }
+            }
+            ("events.subscribe", Some(id)) => self.subscribe(id, call.params).await,
+            (_, Some(id)) => self.start(id, call).await,
+            (method, None) => tracing::debug!("notification {method} is not known"),
+        }
+    }
+
+    /// Runs a request beside the others.
+    async fn start(&mut self, id: u64, call: Call) {
+        let refused = if self.cancels.contains_key(&id) {
+            Some("a request with this id is under way")
+        } else if self.cancels.len() >= MAX_REQUESTS {
+            Some("too many requests are under way")
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            let error = answer::protocol_error(INVALID_REQUEST, why, format!("id {id}"));
+            return self.send(Some(id), Err(error)).await;
+        }
+        let (cancel, cancelled) = oneshot::channel();
+        self.cancels.insert(id, cancel);
+        let (lines, service) = (self.lines.clone(), Arc::clone(&self.service));
+        let request = Request {
+            role: self.role,
+            progress: Progress::new(id, lines.clone()),
+        };
+        self.running.spawn(async move {
+            let outcome = tokio::select! {
+                outcome = dispatch::call(&service, &call.method, call.params, request) => outcome,
+                Ok(()) = cancelled => Err(answer::fault(Fault::new(
+                    ErrorKind::StillRunning,
+                    format!("stopped waiting for {}", call.method),
+                    "The client asked for that",
+                    "What was begun goes on in p2pd:  p2pctl status",
+                ))),
+            };
+            let _ = lines.send(line_of(Some(id), outcome)).await;
+            id
+        });
+    }
+
+    /// The answer goes first, then the events; a second subscription takes the place of the first.
+    async fn subscribe(&mut self, id: u64, params: Value) {
+        let subscribe = match answer::params::<Subscribe>(params) {
+            Ok(subscribe) => subscribe,
+            Err(error) => return self.send(Some(id), Err(error)).await,
+        };
+        let daemon = match &*self.service {
+            Service::Running(daemon) => daemon,
+            Service::Unhealthy(unhealthy) => {
+                let error = answer::fault(unhealthy.fault("events.subscribe"));
+                return self.send(Some(id), Err(error)).await;
+            }
+        };
+        if let Some(before) = self.subscription.take() {
+            before.abort();
+        }
+        let events = watch::events(daemon.events.clone(), subscribe, self.lines.clone());
+        self.send(Some(id), Ok(Value::Null)).await;
+        let task = self.running.spawn(async move {
+            events.await;
+            id
+        });
+        self.subscription = Some(task);
+    }
+
+    async fn refuse(&self, message: &str, why: String) {
+        let error = answer::protocol_error(INVALID_REQUEST, message, why);
+        self.send(None, Err(error)).await;
+    }
+
+    async fn too_long(&self) -> io::Result<()> {
+        let why = format!("a line has at most {MAX_LINE} bytes");
+        self.refuse("the line is too long", why).await;
+        Ok(())
+    }
+
+    async fn send(&self, id: Option<u64>, outcome: Outcome) {
+        // Fails only when the writer ended, and then the connection ends too.
+        let _ = self.lines.send(line_of(id, outcome)).await;
+    }
+}
+
+/// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.
+async fn read_line(
+    reader: &mut BufReader<ReadHalf<Stream>>,
+    line: &mut Vec<u8>,
+) -> io::Result<Line> {
+    let room = (MAX_LINE + 1).saturating_sub(line.len()) as u64;
+    reader.take(room).read_until(b'\n', line).await?;
+    match line.last() {
+        Some(b'\n') => {
+            line.pop();
+            Ok(Line::Whole)
+        }
+        _ if line.len() > MAX_LINE => Ok(Line::TooLong),
+        _ => Ok(Line::End),
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Call, Outcome> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| {
+        let why = error.to_string();
+        Err(answer::protocol_error(
+            PARSE_ERROR,
+            "the line is no JSON",
+            why,
+        ))
+    })?;
+    let invalid = |why: String| {
+        let what = "the line is no JSON-RPC 2.0 request";
+        Err(answer::protocol_error(INVALID_REQUEST, what, why))
+    };
+    let call: Call = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+    if call.jsonrpc != "2.0" {
+        return Err(invalid(format!("`jsonrpc` is `{}`", call.jsonrpc)));
+    }
+    Ok(call)
+}
+
+fn line_of(id: Option<u64>, outcome: Outcome) -> String {
+    let line = answer::line(id, outcome);
+    if line.len() <= MAX_LINE {
+        return line;
+    }
+    let fault = Fault::new(
+        ErrorKind::Failed,
+        "the answer is too long",
+        format!(
+            "It takes {} bytes; a line has at most {MAX_LINE}",
+            line.len()
+        ),
+        "Ask for less at a time",
+    );
+    answer::line(id, Err(answer::fault(fault)))
+}
+
+async fn write_lines(mut half: WriteHalf<Stream>, mut queue: mpsc::Receiver<String>) {
+    while let Some(line) = queue.recv().await {
+        match timeout(WRITE_TIMEOUT, half.write_all(line.as_bytes())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                tracing::info!("a client of the control socket does not read and is dropped");
+                return;
+            }
+        }
+    }
+    let _ = half.shutdown().await;
+}

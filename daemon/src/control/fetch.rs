@@ -1,0 +1,363 @@
+//! `fetch.add`: from what the user named to an item of the engine.
+//!
+//! A target is looked for here first, then in the catalogue: the nearest thing that has all its metadata is used.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use p2p_wire::api::{Fetch, FetchPeer};
+use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item};
+use p2p_wire::magnet::Magnet;
+use p2p_wire::metainfo::{MAX_METAINFO_LEN, Metainfo};
+use p2p_wire::{InfoHash, api};
+
+use super::caller::Role;
+use super::{Daemon, announce_urls, items, paths};
+use crate::Fault;
+use crate::engine::{Content, NewItem, Place};
+
+/// Peers that may be named at most.
+const MAX_PEERS: usize = 50;
+/// Until a name is an address.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a target turned out to be.
+struct Found {
+    content: Content,
+    /// Announce URLs in tiers.
+    trackers: Vec<Vec<String>>,
+    /// Peers that the tracker gave.
+    peers: Vec<FetchPeer>,
+}
+
+impl Found {
+    fn info_hash(&self) -> InfoHash {
+        match &self.content {
+            Content::Metainfo(metainfo) => metainfo.info.info_hash(),
+            Content::Magnet(magnet) => magnet.info_hash,
+        }
+    }
+}
+
+/// `fetch.add`.
+pub(super) async fn add(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    add: FetchAdd,
+) -> Result<FetchAdded, Fault> {
+    let place = place(daemon, role, &add)?;
+    let mut peers = lookup_all(&add.peers).await?;
+    if let Some(item) = here(daemon, &add).await? {
+        if !peers.is_empty() {
+            daemon.engine.add_peers(item.info_hash, peers).await;
+        }
+        return Ok(FetchAdded { item, added: false });
+    }
+    let found = find(daemon, &add).await?;
+    let info_hash = found.info_hash();
+    let only_peers = match &add.from {
+        Some(from) => resolve_from(daemon, &add, &found, from).await?,
+        None => Vec::new(),
+    };
+    for peer in &found.peers {
+        // What the tracker gives is an address already; a name in its place is left to the announce.
+        peers.extend(peer.addr.parse::<SocketAddr>().ok());
+    }
+    if found.trackers.is_empty() && peers.is_empty() && only_peers.is_empty() {
+        return Err(Fault::new(
+            ErrorKind::NotFound,
+            format!("cannot fetch {info_hash}: nobody to ask"),
+            "It names no tracker that can be used, and no peer is known",
+            "Name a peer with --peer HOST:PORT, or add its tracker:  p2pctl tracker add NAME URL",
+        ));
+    }
+    let new = NewItem {
+        content: found.content,
+        place,
+        trackers: found.trackers,
+        share: None,
+        only: add.only,
+        sequential: add.sequential,
+        peers,
+        only_peers,
+    };
+    let added = daemon.engine.add(new).await?;
+    let item = daemon.engine.item(info_hash).await.ok_or_else(|| {
+        Fault::new(
+            ErrorKind::Failed,
+            format!("{info_hash} was removed at once"),
+            "Something removed it while it was being added",
+            "Try again",
+        )
+    })?;
+    Ok(FetchAdded { item, added })
+}
+
+fn place(daemon: &Daemon, role: Role, add: &FetchAdd) -> Result<Place, Fault> {
+    match (&add.data, &add.dir) {
+        (Some(_), Some(_)) => Err(Fault::new(
+            ErrorKind::Usage,
+            "--data and -o exclude each other",
+            "Data that is there is completed where it is",
+            "Give one of them",
+        )),
+        (Some(data), None) => {
+            role.may_name_paths("--data")?;
+            let path = paths::absolute(data)?;
+            Ok(Place::Existing(path))
+        }
+        (None, Some(dir)) => {
+            role.may_name_paths("a folder")?;
+            Ok(Place::Download(paths::absolute(dir)?))
+        }
+        (None, None) => Ok(Place::Download(download_dir(daemon)?)),
+    }
+}
+
+/// The configured folder, made if it is not there.
+fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
+    let dir = daemon.settings.download_dir();
+    std::fs::create_dir_all(&dir).map_err(|error| {
+        Fault::new(
+            ErrorKind::Permission,
+            format!("cannot make the download folder {}", dir.display()),
+            error.to_string(),
+            "Choose another:  p2pctl config set daemon.download_dir PATH",
+        )
+    })?;
+    Ok(dir)
+}
+
+/// The item, if the target is one that is here already.
+async fn here(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Option<Item>, Fault> {
+    let hash = match (&add.target, &add.torrent) {
+        (Some(target), None) if target.starts_with("magnet:") => Some(magnet(target)?.info_hash),
+        (Some(target), None) if is_url(target) || target.contains('/') => None,
+        (Some(target), None) => return items::pick(daemon.engine.items().await, target),
+        (None, Some(torrent)) => Some(metainfo(torrent)?.info.info_hash()),
+        _ => {
+            return Err(Fault::new(
+                ErrorKind::Usage,
+                "fetch what?",
+                "Either a target or a .torrent must be given, not both",
+                "",
+            ));
+        }
+    };
+    match hash {
+        Some(hash) => Ok(daemon.engine.item(hash).await),
+        None => Ok(None),
+    }
+}
+
+async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
+    if let Some(torrent) = &add.torrent {
+        return foreign(daemon, metainfo(torrent)?).await;
+    }
+    let target = add.target.as_deref().unwrap_or_default();
+    if target.starts_with("magnet:") {
+        return of_magnet(daemon, add, magnet(target)?).await;
+    }
+    if is_url(target) {
+        let bytes = daemon.trackers.download(target, MAX_METAINFO_LEN).await?;
+        return foreign(daemon, read_metainfo(&bytes)?).await;
+    }
+    let tracker = add.tracker.as_deref();
+    let known = match daemon.trackers.find(tracker, target).await {
+        Ok(entry) => daemon.trackers.fetch(tracker, entry.info_hash).await,
+        Err(fault) => Err(fault),
+    };
+    match (known, target.parse::<InfoHash>()) {
+        (Ok(fetch), _) => of_catalogue(fetch),
+        // A hash and a peer are enough: the metadata comes from the peer.
+        (Err(_), Ok(info_hash)) if !add.peers.is_empty() || add.from.is_some() => Ok(Found {
+            content: Content::Magnet(Magnet {
+                info_hash,
+                name: None,
+                trackers: Vec::new(),
+                peers: Vec::new(),
+            }),
+            trackers: Vec::new(),
+            peers: Vec::new(),
+        }),
+        (Err(fault), _) => Err(fault),
+    }
+}
+
+fn of_catalogue(fetch: Fetch) -> Result<Found, Fault> {
+    let metainfo = metainfo(&fetch.metainfo)?;
+    if metainfo.info.info_hash() != fetch.file.info_hash {
+        return Err(Fault::new(
+            ErrorKind::BadData,
+            format!("cannot fetch {}", fetch.file.info_hash),
+            "The tracker gave the metainfo of another torrent",
+            "Tell who runs the tracker",
+        ));
+    }
+    Ok(Found {
+        trackers: metainfo.announce.clone(),
+        content: Content::Metainfo(Box::new(metainfo)),
+        peers: fetch.peers,
+    })
+}
+
+/// A .torrent from elsewhere keeps its trackers, as far as they may be asked.
+async fn foreign(daemon: &Arc<Daemon>, metainfo: Metainfo) -> Result<Found, Fault> {
+    let trackers = announce_urls::usable(daemon, &metainfo.announce).await;
+    Ok(Found {
+        content: Content::Metainfo(Box::new(metainfo)),
+        trackers,
+        peers: Vec::new(),
+    })
+}
+
+/// A magnet link without a tracker is the catalogue's, as `p2pctl link` writes them.
+async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Result<Found, Fault> {
+    let named = [magnet.trackers.clone()];
+    let trackers = announce_urls::usable(daemon, &named).await;
+    let mut peers = Vec::new();
+    for peer in magnet.peers.iter().take(MAX_PEERS) {
+        // A peer in a link that cannot be found is no reason not to try the others.
+        let found = lookup(peer).await.unwrap_or_default();
+        peers.extend(found.into_iter().map(|addr| FetchPeer {
+            addr: addr.to_string(),
+            node: None,
+            seed: false,
+        }));
+    }
+    if trackers.is_empty() && peers.is_empty() && add.peers.is_empty() {
+        let tracker = add.tracker.as_deref();
+        let fetch = daemon.trackers.fetch(tracker, magnet.info_hash).await?;
+        return of_catalogue(fetch);
+    }
+    Ok(Found {
+        content: Content::Magnet(magnet),
+        trackers,
+        peers,
+    })
+}
+
+/// The addresses of `--from`: `host:port`, or a node by its name among the peers that the tracker knows.
+async fn resolve_from(
+    daemon: &Arc<Daemon>,
+    add: &FetchAdd,
+    found: &Found,
+    from: &str,
+) -> Result<Vec<SocketAddr>, Fault> {
+    if from
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        return lookup(from).await;
+    }
+    let asked;
+    let peers = if found.peers.is_empty() {
+        let tracker = add.tracker.as_deref();
+        asked = daemon
+            .trackers
+            .fetch(tracker, found.info_hash())
+            .await?
+            .peers;
+        &asked
+    } else {
+        &found.peers
+    };
+    let is_it = |peer: &&api::FetchPeer| {
+        let node = peer.node.as_deref().unwrap_or_default();
+        node == from || node.rsplit('/').next() == Some(from)
+    };
+    let mut addrs = Vec::new();
+    for peer in peers.iter().filter(is_it) {
+        addrs.extend(lookup(&peer.addr).await?);
+    }
+    if addrs.is_empty() {
+        let nodes: Vec<_> = peers.iter().filter_map(|peer| peer.node.clone()).collect();
+        let why = match nodes.as_slice() {
+            [] => "No node is known to be in its swarm now".to_owned(),
+            nodes => format!("In its swarm are {}", nodes.join(", ")),
+        };
+        return Err(Fault::new(
+            ErrorKind::NotFound,
+            format!("cannot fetch from `{from}`"),
+            why,
+            "Name one of those, or HOST:PORT:  p2pctl online   shows the nodes",
+        ));
+    }
+    Ok(addrs)
+}
+
+async fn lookup_all(peers: &[String]) -> Result<Vec<SocketAddr>, Fault> {
+    if peers.len() > MAX_PEERS {
+        return Err(Fault::new(
+            ErrorKind::Usage,
+            "too many peers",
+            format!("at most {MAX_PEERS} can be named"),
+            "Leave some out; the others are found through them",
+        ));
+    }
+    let mut addrs = Vec::new();
+    for peer in peers {
+        addrs.extend(lookup(peer).await?);
+    }
+    Ok(addrs)
+}
+
+/// The addresses of `host:port`.
+async fn lookup(peer: &str) -> Result<Vec<SocketAddr>, Fault> {
+    let fault = |why: String| {
+        Fault::new(
+            ErrorKind::Usage,
+            format!("`{peer}` is no peer that can be asked"),
+            why,
+            "A peer is HOST:PORT, such as 192.0.2.7:6881 or [2001:db8::7]:6881",
+        )
+    };
+    let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(peer)).await;
+    match found {
+        Err(_) => Err(fault("its name was not found in time".into())),
+        Ok(Err(error)) => Err(fault(error.to_string())),
+        Ok(Ok(addrs)) => Ok(addrs.collect()),
+    }
+}
+
+fn is_url(target: &str) -> bool {
+    target.starts_with("http://") || target.starts_with("https://")
+}
+
+fn magnet(text: &str) -> Result<Magnet, Fault> {
+    text.parse()
+        .map_err(|error: p2p_wire::magnet::MagnetError| {
+            Fault::new(
+                ErrorKind::Usage,
+                "that is no magnet link that can be used",
+                error.to_string(),
+                "One looks like magnet:?xt=urn:btih:HASH",
+            )
+        })
+}
+
+fn metainfo(base64: &str) -> Result<Metainfo, Fault> {
+    let bytes = BASE64.decode(base64.as_bytes()).map_err(|error| {
+        Fault::new(
+            ErrorKind::Usage,
+            "the .torrent cannot be read",
+            format!("it is not base64: {error}"),
+            "",
+        )
+    })?;
+    read_metainfo(&bytes)
+}
+
+fn read_metainfo(bytes: &[u8]) -> Result<Metainfo, Fault> {
+    Metainfo::from_bytes(bytes).map_err(|error| {
+        Fault::new(
+            ErrorKind::BadData,
+            "that is no .torrent that can be used",
+            error.to_string(),
+            "Check the file:  p2pctl inspect FILE.torrent",
+        )
+    })
+}

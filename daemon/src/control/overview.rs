@@ -1,0 +1,117 @@
+//! The daemon as a whole: `status`, `daemon.stop`.
+
+use std::sync::Arc;
+
+use p2p_wire::control::{Item, Share, State, Status, Tracker};
+use p2p_wire::units::Size;
+use tokio::sync::Notify;
+
+use super::caller::Role;
+use super::{Daemon, SERVER, paths, settings};
+use crate::Fault;
+
+/// `status`.
+pub(super) async fn status(daemon: &Arc<Daemon>) -> Status {
+    let items = daemon.engine.items().await;
+    let totals = daemon.engine.totals().await;
+    let shares = daemon.shares.list().await;
+    let trackers = daemon.trackers.list().await;
+    let config = daemon.settings.now();
+    let count = |state: State| items.iter().filter(|item| item.state == state).count() as u32;
+    let warnings = warnings(daemon, &items, &shares, &trackers);
+    Status {
+        server: SERVER.to_owned(),
+        pid: std::process::id(),
+        mode: daemon.mode.as_str().to_owned(),
+        uptime_s: daemon.started.elapsed().as_secs(),
+        port: daemon.engine.port(),
+        items: items.len() as u32,
+        seeding: count(State::Seeding),
+        fetching: count(State::Fetching) + count(State::Metadata),
+        paused: count(State::Paused),
+        errors: count(State::Error),
+        peers: totals.peers,
+        down_rate: totals.down_rate,
+        up_rate: totals.up_rate,
+        downloaded: totals.downloaded,
+        uploaded: totals.uploaded,
+        shares,
+        trackers,
+        download_dir: paths::text(&daemon.settings.download_dir()),
+        limits: settings::limits_of(&config),
+        warnings,
+    }
+}
+
+/// What needs attention, each a sentence.
+fn warnings(
+    daemon: &Daemon,
+    items: &[Item],
+    shares: &[Share],
+    trackers: &[Tracker],
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let because = |reason: &Option<String>| match reason {
+        Some(reason) => format!(": {reason}"),
+        None => String::new(),
+    };
+    for tracker in trackers {
+        match tracker.state.as_str() {
+            "login needed" => warnings.push(format!(
+                "tracker {} wants a login: p2pctl login {}",
+                tracker.name, tracker.name
+            )),
+            "unreachable" => warnings.push(format!(
+                "tracker {} cannot be reached{}",
+                tracker.name,
+                because(&tracker.reason)
+            )),
+            _ => {}
+        }
+    }
+    for share in shares {
+        if matches!(share.state.as_str(), "unavailable" | "error" | "polling") {
+            let (name, state) = (&share.name, &share.state);
+            warnings.push(format!("share {name} is {state}{}", because(&share.reason)));
+        }
+    }
+    let failed = items.iter().filter(|item| item.state == State::Error);
+    for item in failed.take(10) {
+        warnings.push(format!(
+            "{} stands still{}",
+            item.name,
+            because(&item.reason)
+        ));
+    }
+    warnings.extend(disk_low(daemon));
+    for key in daemon.settings.overridden() {
+        warnings.push(format!(
+            "{key}: what was set by command wins over the file: p2pctl config unset {key} takes it back"
+        ));
+    }
+    warnings
+}
+
+/// The download folder, or the nearest folder above it that is there, has less room than `storage.min_free`.
+fn disk_low(daemon: &Daemon) -> Option<String> {
+    let dir = daemon.settings.download_dir();
+    let there = dir.ancestors().find(|path| path.exists())?;
+    let disk = nix::sys::statvfs::statvfs(there).ok()?;
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    let min = daemon.settings.now().storage.min_free;
+    (free < min.0).then(|| {
+        let free = free >> 20;
+        format!(
+            "{} has {free} MiB free, less than storage.min_free ({}): nothing is fetched into it",
+            dir.display(),
+            Size(min.0)
+        )
+    })
+}
+
+/// `daemon.stop`: answers first, then the daemon ends.
+pub(super) fn stop(stop: &Notify, role: Role) -> Result<(), Fault> {
+    role.admin("stop p2pd")?;
+    stop.notify_one();
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The socket file: where it is made, who may open it, and whose it is.
+//!
+//! Only who holds the lock on the state folder removes a socket file, and only one that nobody listens at: so a daemon can neither take
+//! another's place nor be kept out by what a crash left behind.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::path::{Path, PathBuf};
+
+use interprocess::local_socket::tokio::Listener;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
+use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
+use nix::unistd::Group;
+
+use crate::config::Mode;
+
+/// Group whose members may use the system's daemon.
+pub(super) const GROUP: &str = "p2p";
+
+/// Why the socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// A program listens there.
+    #[error("control socket {} is in use by another program", .0.display())]
+    InUse(PathBuf),
+    /// There is a file of another kind.
+    #[error("{} is there and is no socket; give another path with --socket", .0.display())]
+    NotASocket(PathBuf),
+    /// It was left behind, but without the state folder's lock it may not be removed.
+    #[error("control socket {} was left by another daemon", .0.display())]
+    LeftBehind(PathBuf),
+    /// The folder or the socket cannot be made.
+    #[error("control socket {}: {source}", .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Listens at `path`: mode 0600 for a user's daemon, 0660 and group `p2p` for the system's. Folders that are missing are made, 0700 for
+/// a user's. `may_remove`: the caller holds the lock on the state folder.
+pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listener, SocketError> {
+    let io = |source| SocketError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(dir) = path.parent() {
+        let (dir_mode, recursive) = match mode {
+            Mode::User => (0o700, true),
+            Mode::System => (0o755, true),
+        };
+        let mut builder = DirBuilder::new();
+        builder.recursive(recursive).mode(dir_mode);
+        builder.create(dir).map_err(io)?;
+    }
+    clear(path, may_remove)?;
+    let permissions = match mode {
+        Mode::User => 0o600,
+        Mode::System => 0o660,
+    };
+    let name = path.to_fs_name::<GenericFilePath>().map_err(io)?;
+    let listener = ListenerOptions::new()
+        .name(name)
+        .mode(permissions)
+        .create_tokio()
+        .map_err(io)?;
+    if mode == Mode::System {
+        match Group::from_name(GROUP) {
+            Ok(Some(group)) => {
+                let changed = nix::unistd::chown(path, None, Some(group.gid));
+                changed.map_err(|errno| io(errno.into()))?;
+            }
+            Ok(None) => tracing::warn!(
+                "there is no group {GROUP}: only the user p2pd runs as and root can reach it"
+            ),
+            Err(errno) => return Err(io(errno.into())),
+        }
+    }
+    Ok(listener)
+}
+
+/// Makes way at `path`: what is left there is removed, what is in use is not.
+fn clear(path: &Path, may_remove: bool) -> Result<(), SocketError> {
+    let io = |source| SocketError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+        Ok(meta) if !meta.file_type().is_socket() => {
+            return Err(SocketError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if !may_remove {
+                return Err(SocketError::LeftBehind(path.to_owned()));
+            }
+            fs::remove_file(path).map_err(io)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A full backlog is somebody listening, too.
+        _ => Err(SocketError::InUse(path.to_owned())),
+    }
+}

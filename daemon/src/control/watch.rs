@@ -1,0 +1,187 @@
+//! What clients follow: events and the log.
+
+use std::sync::Arc;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::{Event, Gap, LogLine, LogTail, Subscribe};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::progress::Progress;
+use super::{Daemon, answer, items};
+use crate::Fault;
+use crate::engine::Events;
+
+/// Lines of the log when nobody says how many.
+const LINES: u32 = 100;
+/// Lines of the log in one notification at most.
+const BATCH: usize = 100;
+
+/// Sends events to a client until it goes. It is subscribed when this returns; the future sends.
+///
+/// Waits when the client is slow; what the log of events drops meanwhile is told as a gap.
+pub(super) fn events(
+    events: Events,
+    subscribe: Subscribe,
+    lines: mpsc::Sender<String>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let since = subscribe.since.unwrap_or_else(|| events.last_seq());
+    let (kept, mut live) = events.subscribe(since);
+    async move {
+        let mut stream = EventStream {
+            topics: subscribe.topics,
+            last: since,
+            lines,
+        };
+        for event in kept {
+            if stream.send(event).await.is_err() {
+                return;
+            }
+        }
+        loop {
+            match live.recv().await {
+                Ok(event) => {
+                    if stream.send(event).await.is_err() {
+                        return;
+                    }
+                }
+                // The next event's number tells what was lost.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+struct EventStream {
+    topics: Vec<String>,
+    /// Number of the last event that came by.
+    last: u64,
+    lines: mpsc::Sender<String>,
+}
+
+impl EventStream {
+    async fn send(&mut self, event: Event) -> Result<(), mpsc::error::SendError<String>> {
+        let expected = self.last.saturating_add(1);
+        if event.seq > expected {
+            let gap = Gap {
+                from: expected,
+                to: event.seq - 1,
+            };
+            let line = answer::notification("gap", gap);
+            self.lines.send(line).await?;
+        }
+        self.last = event.seq;
+        if self.wants(&event.topic) {
+            let line = answer::notification("event", event);
+            self.lines.send(line).await?;
+        }
+        Ok(())
+    }
+
+    /// A prefix means whole words: `item` is `item.finished` too, but not `items`.
+    fn wants(&self, topic: &str) -> bool {
+        let is = |wanted: &String| {
+            let rest = topic.strip_prefix(wanted.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.topics.is_empty() || self.topics.iter().any(is)
+    }
+}
+
+/// `log.tail`: the last lines; with `follow` goes on with further ones as progress, a list each, and never returns.
+pub(super) async fn log(
+    daemon: &Arc<Daemon>,
+    tail: LogTail,
+    mut progress: Progress,
+) -> Result<Vec<LogLine>, Fault> {
+    let item = match &tail.item {
+        Some(name) => Some(items::find(daemon, name).await?.info_hash),
+        None => None,
+    };
+    let about = |line: &LogLine| item.is_none_or(|item: InfoHash| line.info_hash == Some(item));
+    let (kept, mut live) = daemon.log.subscribe();
+    let lines = tail.lines.unwrap_or(LINES) as usize;
+    let kept: Vec<LogLine> = kept.into_iter().filter(about).collect();
+    let kept = kept[kept.len().saturating_sub(lines)..].to_vec();
+    if !tail.follow {
+        return Ok(kept);
+    }
+    progress.send(kept).await;
+    let mut batch = Vec::new();
+    loop {
+        match live.recv().await {
+            Ok(line) if about(&line) => batch.push(line),
+            Ok(_) | Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return Ok(Vec::new()),
+        }
+        progress.ready().await;
+        while batch.len() < BATCH
+            && let Ok(line) = live.try_recv()
+        {
+            if about(&line) {
+                batch.push(line);
+            }
+        }
+        progress.send(std::mem::take(&mut batch)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    async fn next(lines: &mut mpsc::Receiver<String>) -> (String, Value) {
+        let line = lines.recv().await.unwrap();
+        let value: Value = serde_json::from_str(&line).unwrap();
+        (
+            value["method"].as_str().unwrap().to_owned(),
+            value["params"].clone(),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_too_slow_is_told_what_it_lost() {
+        let log = Events::default();
+        let (lines, mut read) = mpsc::channel(1);
+        let task = tokio::spawn(events(log.clone(), Subscribe::default(), lines));
+        tokio::task::yield_now().await;
+        for n in 0..1_000 {
+            log.emit("item.added", None, None, format!("{n}"));
+        }
+        let (mut seen, mut lost) = (0, 0);
+        while seen + lost < 1_000 {
+            match next(&mut read).await {
+                (method, event) if method == "event" => {
+                    seen += 1;
+                    assert_eq!(event["seq"], seen + lost);
+                }
+                (_, gap) => {
+                    assert_eq!(gap["from"], seen + lost + 1);
+                    lost = gap["to"].as_u64().unwrap() - seen;
+                }
+            }
+        }
+        assert!(seen > 0 && lost > 0, "{seen} seen, {lost} lost");
+        drop(read);
+        log.emit("item.added", None, None, String::new());
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_topics_asked_for_come_and_the_past_is_replayed() {
+        let log = Events::default();
+        log.emit("item.added", None, None, "first".into());
+        log.emit("items", None, None, "other".into());
+        log.emit("item", None, None, "third".into());
+        let subscribe = Subscribe {
+            topics: vec!["item".into()],
+            since: Some(0),
+        };
+        let (lines, mut read) = mpsc::channel(8);
+        tokio::spawn(events(log, subscribe, lines));
+        assert_eq!(next(&mut read).await.1["text"], "first");
+        assert_eq!(next(&mut read).await.1["text"], "third");
+    }
+}

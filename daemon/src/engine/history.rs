@@ -1,0 +1,120 @@
+//! The kept history of transfers: one row for each session of exchange with one peer.
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::{HistoryList, Transfer};
+
+use super::view::time_text;
+use crate::state::{State, StateError};
+
+/// Rows in one answer at most.
+const MAX_ROWS: u32 = 10_000;
+
+/// What was exchanged with one peer over one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Which item.
+    pub info_hash: InfoHash,
+    /// Its name.
+    pub name: String,
+    /// `address:port`.
+    pub peer: String,
+    /// Its program.
+    pub client: String,
+    /// Block bytes received.
+    pub downloaded: u64,
+    /// Block bytes sent.
+    pub uploaded: u64,
+    /// Seconds since 1970.
+    pub started: u64,
+    /// Seconds since 1970.
+    pub ended: u64,
+}
+
+/// The newest transfers first. `filter.item` is a full info-hash, or else nothing is found.
+pub async fn history(state: &State, filter: HistoryList) -> Result<Vec<Transfer>, StateError> {
+    let item: Option<Option<InfoHash>> = filter.item.map(|text| text.parse().ok());
+    if item == Some(None) {
+        return Ok(Vec::new());
+    }
+    let item = item.flatten().map(|item| item.0.to_vec());
+    let limit = filter.limit.unwrap_or(100).min(MAX_ROWS);
+    let rows = state.call(move |tx| {
+        let mut query = tx.prepare(
+            "SELECT info_hash, name, peer, client, downloaded, uploaded, started, ended FROM transfers
+             WHERE ?1 IS NULL OR info_hash = ?1 ORDER BY id DESC LIMIT ?2",
+        )?;
+        let rows = query.query_map((item, limit), |row| {
+            Ok(Transfer {
+                info_hash: InfoHash(row.get(0)?),
+                name: row.get(1)?,
+                peer: row.get(2)?,
+                client: row.get(3)?,
+                downloaded: row.get::<_, i64>(4)?.max(0) as u64,
+                uploaded: row.get::<_, i64>(5)?.max(0) as u64,
+                started: time_text(row.get::<_, i64>(6)?.max(0) as u64),
+                ended: time_text(row.get::<_, i64>(7)?.max(0) as u64),
+            })
+        })?;
+        rows.collect()
+    });
+    rows.await
+}
+
+/// Writes sessions, in one transaction with whatever else `tx` holds.
+pub(crate) fn insert(tx: &rusqlite::Transaction<'_>, sessions: &[Session]) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO transfers (info_hash, name, peer, client, downloaded, uploaded, started, ended)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for session in sessions {
+        insert.execute((
+            &session.info_hash.0[..],
+            &session.name,
+            &session.peer,
+            &session.client,
+            session.downloaded as i64,
+            session.uploaded as i64,
+            session.started as i64,
+            session.ended as i64,
+        ))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn transfers_come_back_newest_first_and_by_item() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let sessions: Vec<Session> = (0..3)
+            .map(|n| Session {
+                info_hash: InfoHash([n % 2; 20]),
+                name: format!("item {n}"),
+                peer: "127.0.0.1:1".into(),
+                client: "p2p".into(),
+                downloaded: u64::from(n),
+                uploaded: 5,
+                started: 0,
+                ended: 60,
+            })
+            .collect();
+        state.call(move |tx| insert(tx, &sessions)).await.unwrap();
+        let names = |rows: Vec<Transfer>| rows.into_iter().map(|t| t.name).collect::<Vec<_>>();
+        let all = history(&state, HistoryList::default()).await.unwrap();
+        assert_eq!(all[0].ended, "1970-01-01T00:01:00Z");
+        assert_eq!(names(all), ["item 2", "item 1", "item 0"]);
+        let filter = HistoryList {
+            item: Some(InfoHash([0; 20]).to_string()),
+            limit: Some(1),
+        };
+        assert_eq!(names(history(&state, filter).await.unwrap()), ["item 2"]);
+        let none = HistoryList {
+            item: Some("big".into()),
+            limit: None,
+        };
+        assert!(history(&state, none).await.unwrap().is_empty());
+    }
+}

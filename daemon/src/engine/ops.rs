@@ -1,0 +1,337 @@
+//! What changes an item: done to its record, between two lives of its task.
+
+use std::path::PathBuf;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::{ErrorKind, Item};
+use tokio::sync::oneshot;
+
+use super::registry::{Command, Registry, Slot, no_such};
+use super::torrent::Command as ToTorrent;
+use super::{Change, Ctx, FileStamp, view};
+use crate::Fault;
+use crate::resume::{Check, Record, Site, written};
+use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
+
+type Reply = oneshot::Sender<Result<Item, Fault>>;
+
+/// A change of one item.
+pub(super) enum Op {
+    Pause(Reply),
+    Resume(Reply),
+    Verify(Reply),
+    Remove(bool, Reply),
+    MoveTo(PathBuf, Reply),
+    Relocate(PathBuf, Vec<FileStamp>, oneshot::Sender<Result<(), Fault>>),
+}
+
+impl Op {
+    /// Answers that it cannot be done.
+    pub(super) fn refuse(self, fault: Fault) {
+        match self {
+            Self::Pause(reply) | Self::Resume(reply) | Self::Verify(reply) => {
+                drop(reply.send(Err(fault)));
+            }
+            Self::Remove(_, reply) | Self::MoveTo(_, reply) => drop(reply.send(Err(fault))),
+            Self::Relocate(_, _, reply) => drop(reply.send(Err(fault))),
+        }
+    }
+}
+
+impl Registry {
+    /// Queues a change; an awake item sleeps for it.
+    pub(super) fn op(&mut self, item: InfoHash, op: Op) {
+        let Some(row) = self.rows.get_mut(&item) else {
+            op.refuse(no_such(item));
+            return;
+        };
+        row.queue.push_back(op);
+        match &row.slot {
+            Slot::Awake(task, _) => {
+                let task = task.clone();
+                // Waits where the channel is full; the torrent takes it in its turn.
+                tokio::spawn(async move { task.send(ToTorrent::Stop).await });
+            }
+            Slot::Dormant(_) => self.settle(item),
+            Slot::Busy => {}
+        }
+    }
+
+    /// Does a change to a dormant item.
+    pub(super) fn execute(&mut self, item: InfoHash, op: Op) {
+        let Some(row) = self.rows.get_mut(&item) else {
+            op.refuse(no_such(item));
+            return;
+        };
+        let Slot::Dormant(record) = &mut row.slot else {
+            row.queue.push_front(op);
+            return;
+        };
+        match op {
+            Op::Pause(reply) => {
+                if !record.paused {
+                    record.paused = true;
+                    self.ctx.store.put(item, record);
+                    self.tell(item, "item.paused", "paused", Change::Gone(item));
+                }
+                self.reply(item, reply);
+            }
+            Op::Resume(reply) => {
+                if record.paused || row.fault.is_some() {
+                    record.paused = false;
+                    row.fault = None;
+                    self.ctx.store.put(item, record);
+                    self.tell(item, "item.resumed", "resumed", Change::Reset(item));
+                }
+                self.reply(item, reply);
+            }
+            Op::Verify(reply) => {
+                if record.layout.is_none() {
+                    let fault = Fault::new(
+                        ErrorKind::Conflict,
+                        format!("cannot verify {}", record.name),
+                        "its metadata is not known yet",
+                        "wait until a peer has sent it",
+                    );
+                    drop(reply.send(Err(fault)));
+                    return;
+                }
+                record.check = Check::All;
+                row.fault = None;
+                self.ctx.store.put(item, record);
+                self.changes.push(Change::Reset(item));
+                self.reply(item, reply);
+            }
+            Op::Relocate(path, stamps, reply) => {
+                record.site = Site::Foreign(path);
+                record.stamps = stamps.into_iter().map(Some).collect();
+                record.clean = true;
+                record.check = Check::No;
+                row.fault = None;
+                self.ctx.store.put(item, record);
+                let _ = reply.send(Ok(()));
+            }
+            Op::Remove(delete, reply) => self.remove(item, delete, reply),
+            Op::MoveTo(dir, reply) => self.move_to(item, dir, reply),
+        }
+    }
+
+    fn tell(&mut self, item: InfoHash, topic: &str, what: &str, change: Change) {
+        self.changes.push(change);
+        if let Some(Slot::Dormant(record)) = self.rows.get(&item).map(|row| &row.slot) {
+            let name = Some(record.name.as_str());
+            let text = format!("{} {what}", record.name);
+            self.ctx.events.emit(topic, Some(item), name, text);
+        }
+    }
+
+    fn reply(&self, item: InfoHash, reply: Reply) {
+        let shown = self.rows.get(&item).and_then(|row| match &row.slot {
+            Slot::Dormant(record) => Some(view::item(item, record, &row.live())),
+            _ => None,
+        });
+        let _ = reply.send(shown.ok_or_else(|| no_such(item)));
+    }
+
+    /// Takes a dormant item's record out for work beside the registry.
+    fn take_out(&mut self, item: InfoHash) -> Option<(Box<Record>, Item)> {
+        let row = self.rows.get_mut(&item)?;
+        match std::mem::replace(&mut row.slot, Slot::Busy) {
+            Slot::Dormant(record) => {
+                let shown = view::item(item, &record, &row.live());
+                Some((record, shown))
+            }
+            other => {
+                row.slot = other;
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, item: InfoHash, delete: bool, reply: Reply) {
+        let Some((record, shown)) = self.take_out(item) else {
+            let _ = reply.send(Err(no_such(item)));
+            return;
+        };
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let deleted = match delete {
+                true => delete_data(&ctx, item, &record).await,
+                false => Ok(()),
+            };
+            let forgotten = match deleted {
+                Ok(()) => ctx.store.remove(item).await.map_err(|error| {
+                    let what = format!("cannot remove {}", record.name);
+                    Fault::new(ErrorKind::Failed, what, error.to_string(), "try again")
+                }),
+                Err(error) => Err(disk_fault(
+                    &format!("cannot delete {}", record.name),
+                    &error,
+                )),
+            };
+            let answer = match forgotten {
+                Ok(()) => {
+                    let _ = written::forget(ctx.store.dir(), item);
+                    let text = format!("{} removed", record.name);
+                    let name = Some(record.name.as_str());
+                    ctx.events.emit("item.removed", Some(item), name, text);
+                    give_back(&ctx, item, None).await;
+                    Ok(shown)
+                }
+                Err(fault) => {
+                    give_back(&ctx, item, Some(record)).await;
+                    Err(fault)
+                }
+            };
+            let _ = reply.send(answer);
+        });
+    }
+
+    fn move_to(&mut self, item: InfoHash, dir: PathBuf, reply: Reply) {
+        let Some((mut record, _)) = self.take_out(item) else {
+            let _ = reply.send(Err(no_such(item)));
+            return;
+        };
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let what = format!("cannot move {} to {}", record.name, dir.display());
+            let moved = if record.share.is_some() {
+                let fix = "move the file or folder itself; the share follows it";
+                Err(Fault::new(
+                    ErrorKind::Conflict,
+                    what,
+                    "it belongs to a share",
+                    fix,
+                ))
+            } else {
+                let moved = move_data(&ctx, item, &record, dir).await;
+                moved.map_err(|error| disk_fault(&what, &error))
+            };
+            let answer = moved.map(|(site, stamps)| {
+                record.site = site;
+                if let Some(stamps) = stamps {
+                    record.stamps = stamps;
+                }
+                ctx.store.put(item, &record);
+                let path = view::path(&record);
+                let text = format!("{} moved to {}", record.name, path.display());
+                let name = Some(record.name.as_str());
+                ctx.events.emit("item.moved", Some(item), name, text);
+                view::item(item, &record, &view::Live::default())
+            });
+            ctx.store.flush().await;
+            give_back(&ctx, item, Some(record)).await;
+            let _ = reply.send(answer);
+        });
+    }
+}
+
+async fn give_back(ctx: &Ctx, item: InfoHash, record: Option<Box<Record>>) {
+    if let Some(commands) = ctx.commands.upgrade() {
+        let _ = commands.send(Command::Back(item, record)).await;
+    }
+}
+
+/// Deletes what p2pd fetched of an item; what it found is left alone.
+async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), StorageError> {
+    let stage = view::stage(record, item);
+    let (site, only) = (record.site.clone(), record.only.clone());
+    let top = match site {
+        Site::Foreign(_) => return Ok(()),
+        Site::Staged(_) => None,
+        Site::Fetched { ref path, .. } => Some(path.clone()),
+    };
+    let metainfo = ctx.store.metainfo(item).await.ok().flatten();
+    let disk = ctx.disk.clone();
+    let job = move || match (top, metainfo) {
+        (Some(top), Some(metainfo)) => {
+            let info = std::sync::Arc::new(metainfo.info);
+            let wanted = view::wanted_files(&info, &only);
+            let tree = disk.tree(TreeSpec {
+                info: &info,
+                site: &site,
+                stage: &stage,
+                wanted: &wanted,
+                writable: false,
+                stamps: Vec::new(),
+            });
+            storage::delete(&tree, Some(&top), &stage)
+        }
+        _ => storage::delete_stage(&stage),
+    };
+    ctx.disk.run(Lane::Sync, job).await
+}
+
+type Moved = (Site, Option<Vec<Option<FileStamp>>>);
+
+async fn move_data(
+    ctx: &Ctx,
+    item: InfoHash,
+    record: &Record,
+    dir: PathBuf,
+) -> Result<Moved, StorageError> {
+    let site = record.site.clone();
+    if let Site::Staged(from) = site {
+        let stage = stage_of(&from, item);
+        let job = move || {
+            if !dir.is_dir() {
+                return Err(storage::not_a_folder(&dir));
+            }
+            if stage.exists() {
+                let below = stage_of(&dir, item);
+                let parent = below.parent().unwrap_or(&dir).to_owned();
+                storage::make_folder(&parent)?;
+                storage::move_into(&stage, &parent)?;
+            }
+            Ok((Site::Staged(dir), None))
+        };
+        return ctx.disk.run(Lane::Check, job).await;
+    }
+    let only = record.only.clone();
+    let metainfo = ctx.store.metainfo(item).await.ok().flatten();
+    let disk = ctx.disk.clone();
+    let job = move || {
+        let (path, moved): (_, fn(PathBuf, PathBuf) -> Site) = match &site {
+            Site::Fetched { path, .. } => {
+                (path.clone(), |path, aside| Site::Fetched { path, aside })
+            }
+            Site::Foreign(path) | Site::Staged(path) => {
+                (path.clone(), |path, _| Site::Foreign(path))
+            }
+        };
+        let to = storage::move_into(&path, &dir)?;
+        let aside = match &site {
+            Site::Fetched { aside, .. } => aside.clone(),
+            _ => PathBuf::new(),
+        };
+        let site = moved(to, aside.clone());
+        let stamps = metainfo.map(|metainfo| {
+            let info = std::sync::Arc::new(metainfo.info);
+            let wanted = view::wanted_files(&info, &only);
+            let tree = disk.tree(TreeSpec {
+                info: &info,
+                site: &site,
+                stage: &aside,
+                wanted: &wanted,
+                writable: false,
+                stamps: Vec::new(),
+            });
+            tree.stamps()
+        });
+        Ok((site, stamps))
+    };
+    ctx.disk.run(Lane::Check, job).await
+}
+
+/// A disk error for the user.
+pub(super) fn disk_fault(what: &str, error: &StorageError) -> Fault {
+    let (kind, fix) = match error {
+        StorageError::Full(_) => (ErrorKind::Disk, "make space and try again"),
+        StorageError::Io { why, .. } if why.contains("Permission denied") => (
+            ErrorKind::Permission,
+            "give p2pd's user the right to write there",
+        ),
+        _ => (ErrorKind::Disk, "look at the path and try again"),
+    };
+    Fault::new(kind, what, error.to_string(), fix)
+}

@@ -1,0 +1,744 @@
+//! The registry: one row for each item, dormant or awake, and the one task that owns them.
+//!
+//! A dormant item is its row: a [`Record`] and a few words beside it. An awake one has handed its record to a torrent task and gets it back
+//! when that ends. What changes an item (pause, verify, move, remove) is done to the record between two lives of its task, so that no
+//! command has to be understood twice. The registry never waits for a torrent or for the disk: such work runs beside it and reports.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use p2p_wire::control::{ErrorKind, Item};
+use p2p_wire::{InfoHash, points};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::changes::Changes;
+use super::ops::Op;
+use super::torrent::{
+    Ask, Command as ToTorrent, Exit, Halt, Report, Waking, answer_dormant, apply, torrent_task,
+};
+use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
+use crate::Fault;
+use crate::net::Connection;
+use crate::resume::{Check, Record};
+use crate::storage::{Lane, StorageError, free_space};
+
+/// Between two looks whether a full disk has space again.
+const RETRY_FULL: Duration = Duration::from_secs(10);
+
+/// The least that an item may have in flight, however many share.
+const LEAST_IN_FLIGHT: u64 = 1024 * 1024;
+
+/// From handles to the registry. The channel holds 256; when it is full, callers wait.
+pub(super) enum Command {
+    Add(Box<NewItem>, oneshot::Sender<Result<bool, Fault>>),
+    Insert(InfoHash, Box<Record>, Vec<SocketAddr>),
+    Op(InfoHash, Op),
+    Announce(InfoHash, oneshot::Sender<Result<Item, Fault>>),
+    Set(InfoHash, ItemSetting, oneshot::Sender<Result<Item, Fault>>),
+    Ask(InfoHash, Ask),
+    Watch(InfoHash, oneshot::Sender<Option<watch::Receiver<Item>>>),
+    Items(oneshot::Sender<Vec<Item>>),
+    Totals(oneshot::Sender<Totals>),
+    Peers(InfoHash, Vec<SocketAddr>),
+    Held(oneshot::Sender<Vec<InfoHash>>),
+    Changes(oneshot::Sender<Vec<Change>>),
+    Points(InfoHash, points::Swarm),
+    Tracker(InfoHash, Option<String>),
+    Stop(oneshot::Sender<()>),
+    /// Work beside the registry is done: the record comes back, or the item is gone.
+    Back(InfoHash, Option<Box<Record>>),
+    /// Whether a full disk has space again.
+    Space(InfoHash, bool),
+}
+
+/// One item.
+pub(super) struct Row {
+    pub(super) slot: Slot,
+    counters: Arc<Counters>,
+    announced: bool,
+    /// What is to be done to the record, in order.
+    pub(super) queue: VecDeque<Op>,
+    pub(super) fault: Option<Box<Stopped>>,
+    tracker_error: Option<Box<str>>,
+    points: Option<Box<points::Swarm>>,
+    watchers: Option<watch::Sender<Item>>,
+}
+
+/// Where an item's record is.
+pub(super) enum Slot {
+    Dormant(Box<Record>),
+    /// With its torrent task. The flag: it counts as fetching.
+    Awake(mpsc::Sender<ToTorrent>, bool),
+    /// With work that runs beside the registry.
+    Busy,
+}
+
+/// Why an item stands still.
+pub(super) struct Stopped {
+    text: String,
+    /// When to look whether a full disk has space again.
+    retry: Option<Instant>,
+}
+
+/// The rows and what they need.
+pub(super) struct Registry {
+    pub(super) ctx: Arc<Ctx>,
+    pub(super) rows: HashMap<InfoHash, Row>,
+    pub(super) changes: Changes,
+    /// Announces that do not fit into the announcer's channel yet: one or two for each item at most.
+    announces: VecDeque<AnnounceCommand>,
+    /// Items being added: their row comes when they are recorded.
+    adding: HashSet<InfoHash>,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+/// What the registry hears.
+pub(super) struct Inputs {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) arrived: mpsc::Receiver<Connection>,
+    pub(super) peers: mpsc::Receiver<(InfoHash, Vec<SocketAddr>)>,
+    pub(super) announce: mpsc::Sender<AnnounceCommand>,
+}
+
+impl Registry {
+    pub(super) fn new(ctx: Arc<Ctx>) -> Self {
+        Self {
+            ctx,
+            rows: HashMap::new(),
+            changes: Changes::default(),
+            announces: VecDeque::new(),
+            adding: HashSet::new(),
+            stopping: None,
+        }
+    }
+
+    /// Takes up an item whose record is on the disk.
+    pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>) {
+        let row = Row {
+            slot: Slot::Dormant(record),
+            counters: Arc::default(),
+            announced: false,
+            queue: VecDeque::new(),
+            fault: None,
+            tracker_error: None,
+            points: None,
+            watchers: None,
+        };
+        self.rows.insert(item, row);
+        self.changes.push(Change::Reset(item));
+        self.settle(item);
+    }
+
+    /// Runs until stopped or until nobody can command any more.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        loop {
+            let retry = self.next_retry();
+            tokio::select! {
+                command = inputs.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                Some(report) = inputs.reports.recv() => self.report(report),
+                Some(connection) = inputs.arrived.recv() => self.arrive(connection),
+                Some((item, addrs)) = inputs.peers.recv() => self.found(item, addrs),
+                permit = inputs.announce.reserve(), if !self.announces.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(command) = self.announces.pop_front() {
+                            permit.send(command);
+                        }
+                    }
+                    // Nobody announces.
+                    Err(_) => self.announces.clear(),
+                },
+                () = super::torrent::until(retry) => self.retry(),
+            }
+            if self.stopping.is_some() && self.is_asleep() {
+                while let Some(command) = self.announces.pop_front() {
+                    let sent = inputs.announce.send(command);
+                    if tokio::time::timeout(Duration::from_millis(200), sent)
+                        .await
+                        .is_err()
+                    {
+                        break;
+                    }
+                }
+                self.ctx.store.flush().await;
+                if let Some(reply) = self.stopping.take() {
+                    let _ = reply.send(());
+                }
+                break;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        // An answer that nobody waits for is thrown away.
+        match command {
+            Command::Add(new, reply) => self.add(*new, reply),
+            Command::Insert(item, record, peers) => self.added(item, record, peers),
+            Command::Op(item, op) => self.op(item, op),
+            Command::Announce(item, reply) => {
+                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                    self.announces.push_back(AnnounceCommand::Now(item));
+                }
+                self.answer_item(item, reply);
+            }
+            Command::Set(item, setting, reply) => self.set(item, setting, reply),
+            Command::Ask(item, ask) => self.ask(item, ask),
+            Command::Watch(item, reply) => drop(reply.send(self.watch(item))),
+            Command::Items(reply) => self.items(reply),
+            Command::Totals(reply) => self.totals(reply),
+            Command::Peers(item, addrs) => self.found(item, addrs),
+            Command::Held(reply) => {
+                let held = self.rows.iter().filter(|(_, row)| row.announced);
+                drop(reply.send(held.map(|(item, _)| *item).collect()));
+            }
+            Command::Changes(reply) => drop(reply.send(self.changes.take())),
+            Command::Points(item, points) => {
+                if let Some(row) = self.rows.get_mut(&item) {
+                    if let Slot::Awake(task, _) = &row.slot {
+                        let _ = task.try_send(ToTorrent::Points(points.clone()));
+                    }
+                    row.points = Some(Box::new(points));
+                }
+            }
+            Command::Tracker(item, error) => {
+                if let Some(row) = self.rows.get_mut(&item) {
+                    if let Slot::Awake(task, _) = &row.slot {
+                        let _ = task.try_send(ToTorrent::Tracker(error.clone()));
+                    }
+                    row.tracker_error = error.map(String::into_boxed_str);
+                }
+            }
+            Command::Stop(reply) => self.stop(reply),
+            Command::Back(item, Some(record)) => {
+                if let Some(row) = self.rows.get_mut(&item) {
+                    row.slot = Slot::Dormant(record);
+                }
+                self.settle(item);
+            }
+            Command::Back(item, None) => {
+                self.adding.remove(&item);
+                self.forget(item);
+            }
+            Command::Space(item, there) => self.space(item, there),
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Changed(change) => self.changes.push(change),
+            Report::Completed(item) => {
+                self.changes.push(Change::Complete(item));
+                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                    self.announces.push_back(AnnounceCommand::Completed(item));
+                }
+                if let Some(Row {
+                    slot: Slot::Awake(_, fetching),
+                    ..
+                }) = self.rows.get_mut(&item)
+                {
+                    *fetching = false;
+                }
+                self.share_in_flight();
+            }
+            Report::Trackers(item, tiers) => self.join(item, tiers),
+            Report::Exit(item, exit) => self.exit(item, *exit),
+        }
+    }
+
+    /// A torrent task ended.
+    fn exit(&mut self, item: InfoHash, exit: Exit) {
+        let Exit {
+            mut record,
+            why,
+            leftover,
+        } = exit;
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
+        let stopped = match why {
+            Halt::Asked | Halt::Idle => None,
+            Halt::Storage(StorageError::Changed(path)) if record.is_complete() => {
+                let text = format!("{} changed on disk", path.display());
+                let name = Some(record.name.as_str());
+                (self.ctx.events).emit("item.changed", Some(item), name, text.clone());
+                self.changes.push(Change::Reset(item));
+                if record.share.is_some() {
+                    // The share publishes it anew when it has settled.
+                    Some(Stopped { text, retry: None })
+                } else {
+                    record.check = Check::Suspect;
+                    self.ctx.store.put(item, &record);
+                    None
+                }
+            }
+            Halt::Storage(StorageError::Stopped) => None,
+            Halt::Storage(error) => Some(Stopped {
+                text: error.to_string(),
+                retry: matches!(error, StorageError::Full(_)).then(|| Instant::now() + RETRY_FULL),
+            }),
+            Halt::Fault(text) => Some(Stopped { text, retry: None }),
+        };
+        if let Some(stopped) = stopped {
+            let name = Some(record.name.as_str());
+            (self.ctx.events).emit("item.error", Some(item), name, stopped.text.clone());
+            row.fault = Some(Box::new(stopped));
+        }
+        row.slot = Slot::Dormant(record);
+        self.settle(item);
+        for command in leftover {
+            self.again(item, command);
+        }
+        self.share_in_flight();
+    }
+
+    /// A command that a torrent task did not get to.
+    fn again(&mut self, item: InfoHash, command: ToTorrent) {
+        match command {
+            ToTorrent::Connect(connection) => self.arrive(connection),
+            ToTorrent::Peers(addrs) => self.found(item, addrs),
+            ToTorrent::Ask(ask) => self.ask(item, ask),
+            ToTorrent::Set(setting) => self.apply(item, setting),
+            // The row knows the rest.
+            _ => {}
+        }
+    }
+
+    /// Does what is queued for a dormant item, then lets it take part or not.
+    pub(super) fn settle(&mut self, item: InfoHash) {
+        while let Some(row) = self.rows.get_mut(&item)
+            && matches!(row.slot, Slot::Dormant(_))
+            && let Some(op) = row.queue.pop_front()
+        {
+            self.execute(item, op);
+        }
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
+        let Slot::Dormant(record) = &row.slot else {
+            return;
+        };
+        if self.stopping.is_some() {
+            return;
+        }
+        let takes_part = !record.paused && row.fault.is_none();
+        if takes_part && !row.announced {
+            let left = if record.is_complete() {
+                0
+            } else {
+                record.wanted_len
+            };
+            row.counters.left.store(left, Ordering::Relaxed);
+            self.announces.push_back(AnnounceCommand::Start {
+                info_hash: item,
+                tiers: record.trackers.clone(),
+                counters: row.counters.clone(),
+            });
+            row.announced = true;
+        } else if !takes_part && row.announced {
+            self.announces.push_back(AnnounceCommand::Stop(item));
+            row.announced = false;
+            self.changes.push(Change::Gone(item));
+        }
+        let wakes = takes_part && !record.is_complete();
+        self.show(item);
+        if wakes {
+            self.wake(item);
+        }
+    }
+
+    /// Starts the torrent task of a dormant item.
+    pub(super) fn wake(&mut self, item: InfoHash) -> Option<mpsc::Sender<ToTorrent>> {
+        let row = self.rows.get_mut(&item)?;
+        match &row.slot {
+            Slot::Awake(task, _) => return Some(task.clone()),
+            Slot::Busy => return None,
+            Slot::Dormant(_) => {}
+        }
+        let (task, commands) = mpsc::channel(256);
+        let Slot::Dormant(record) = std::mem::replace(&mut row.slot, Slot::Busy) else {
+            return None;
+        };
+        row.slot = Slot::Awake(task.clone(), !record.is_complete());
+        let first = [
+            Some(ToTorrent::Tracker(
+                row.tracker_error.as_deref().map(str::to_owned),
+            )),
+            (row.points.as_deref()).map(|points| ToTorrent::Points(points.clone())),
+            row.watchers.clone().map(ToTorrent::Watch),
+        ];
+        for command in first.into_iter().flatten() {
+            // The channel is new and empty.
+            let _ = task.try_send(command);
+        }
+        tokio::spawn(torrent_task(Waking {
+            ctx: self.ctx.clone(),
+            item,
+            record,
+            commands,
+            counters: row.counters.clone(),
+            in_flight: self.ctx.config.in_flight,
+        }));
+        self.share_in_flight();
+        Some(task)
+    }
+
+    /// Divides what may be in flight among the items that fetch.
+    fn share_in_flight(&self) {
+        let fetching = self.rows.values().filter_map(|row| match &row.slot {
+            Slot::Awake(task, true) => Some(task),
+            _ => None,
+        });
+        let count = fetching.clone().count() as u64;
+        let share = self.ctx.config.in_flight / count.max(1);
+        for task in fetching {
+            let _ = task.try_send(ToTorrent::InFlight(share.max(LEAST_IN_FLIGHT)));
+        }
+    }
+
+    /// A handshake came in.
+    fn arrive(&mut self, connection: Connection) {
+        let item = connection.handshake.info_hash;
+        let Some(row) = self.rows.get(&item).filter(|_| self.stopping.is_none()) else {
+            return;
+        };
+        if row.announced
+            && let Some(task) = self.wake(item)
+        {
+            // Full: the connection closes, the peer comes again.
+            let _ = task.try_send(ToTorrent::Connect(connection));
+        }
+    }
+
+    /// Addresses worth dialling, for a leech. A seed waits to be dialled.
+    fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
+        if let Some(Row {
+            slot: Slot::Awake(task, true),
+            ..
+        }) = self.rows.get(&item)
+        {
+            let _ = task.try_send(ToTorrent::Peers(addrs));
+        }
+    }
+
+    fn set(
+        &mut self,
+        item: InfoHash,
+        setting: ItemSetting,
+        reply: oneshot::Sender<Result<Item, Fault>>,
+    ) {
+        self.apply(item, setting);
+        self.answer_item(item, reply);
+    }
+
+    fn apply(&mut self, item: InfoHash, setting: ItemSetting) {
+        match self.rows.get_mut(&item).map(|row| &mut row.slot) {
+            Some(Slot::Awake(task, _)) => drop(task.try_send(ToTorrent::Set(setting))),
+            Some(Slot::Dormant(record)) => {
+                apply(record, setting);
+                self.ctx.store.put(item, record);
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, item: InfoHash, ask: Ask) {
+        let Some(row) = self.rows.get(&item) else {
+            return;
+        };
+        match &row.slot {
+            Slot::Awake(task, _) => {
+                if let Err(error) = task.try_send(ToTorrent::Ask(ask))
+                    && let mpsc::error::TrySendError::Closed(ToTorrent::Ask(ask)) = error
+                {
+                    // It is on its way to sleep, with the record: asked again when that is back.
+                    let (again, ctx) = (Command::Ask(item, ask), self.ctx.clone());
+                    tokio::spawn(async move {
+                        tokio::task::yield_now().await;
+                        let _ = ctx.commands.upgrade().map(|tx| tx.try_send(again));
+                    });
+                }
+            }
+            Slot::Dormant(record) => {
+                answer_dormant(&self.ctx, item, record, &row.live(), ask);
+            }
+            Slot::Busy => {}
+        }
+    }
+
+    fn answer_item(&mut self, item: InfoHash, reply: oneshot::Sender<Result<Item, Fault>>) {
+        let (tx, rx) = oneshot::channel();
+        self.ask(item, Ask::Item(tx));
+        tokio::spawn(async move {
+            let shown = rx.await.map_err(|_| no_such(item));
+            let _ = reply.send(shown);
+        });
+    }
+
+    fn items(&mut self, reply: oneshot::Sender<Vec<Item>>) {
+        let all: Vec<InfoHash> = self.rows.keys().copied().collect();
+        let mut answers = Vec::with_capacity(all.len());
+        for item in all {
+            let (tx, rx) = oneshot::channel();
+            self.ask(item, Ask::Item(tx));
+            answers.push(rx);
+        }
+        tokio::spawn(async move {
+            let mut items = Vec::with_capacity(answers.len());
+            for answer in answers {
+                items.extend(answer.await);
+            }
+            let _ = reply.send(items);
+        });
+    }
+
+    fn totals(&mut self, reply: oneshot::Sender<Totals>) {
+        let awake: Vec<InfoHash> = (self.rows.iter())
+            .filter(|(_, row)| matches!(row.slot, Slot::Awake(..)))
+            .map(|(item, _)| *item)
+            .collect();
+        let mut answers = Vec::new();
+        for item in awake {
+            let (tx, rx) = oneshot::channel();
+            self.ask(item, Ask::Item(tx));
+            answers.push(rx);
+        }
+        let mut totals = Totals {
+            downloaded: self.ctx.downloaded.load(Ordering::Relaxed),
+            uploaded: self.ctx.uploaded.load(Ordering::Relaxed),
+            ..Totals::default()
+        };
+        tokio::spawn(async move {
+            for answer in answers {
+                if let Ok(item) = answer.await {
+                    totals.peers += item.peers;
+                    totals.down_rate += item.down_rate;
+                    totals.up_rate += item.up_rate;
+                }
+            }
+            let _ = reply.send(totals);
+        });
+    }
+
+    fn watch(&mut self, item: InfoHash) -> Option<watch::Receiver<Item>> {
+        let row = self.rows.get_mut(&item)?;
+        if let Some(watchers) = row.watchers.as_ref().filter(|w| !w.is_closed()) {
+            return Some(watchers.subscribe());
+        }
+        let first = match &row.slot {
+            Slot::Dormant(record) => view::item(item, record, &row.live()),
+            // The torrent shows the truth at once.
+            _ => view::item(item, &super::add::blank(item), &row.live()),
+        };
+        let (watchers, watching) = watch::channel(first);
+        if let Slot::Awake(task, _) = &row.slot {
+            let _ = task.try_send(ToTorrent::Watch(watchers.clone()));
+        }
+        row.watchers = Some(watchers);
+        Some(watching)
+    }
+
+    /// Shows watchers a dormant item.
+    fn show(&mut self, item: InfoHash) {
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
+        if row.watchers.as_ref().is_some_and(watch::Sender::is_closed) {
+            row.watchers = None;
+        }
+        if let (Slot::Dormant(record), Some(watchers)) = (&row.slot, &row.watchers) {
+            watchers.send_replace(view::item(item, record, &row.live()));
+        }
+    }
+
+    fn next_retry(&self) -> Option<Instant> {
+        // Faults are few; items are many, and without a fault a row costs one look.
+        let faults = self.rows.values().filter_map(|row| row.fault.as_ref());
+        faults.filter_map(|fault| fault.retry).min()
+    }
+
+    fn retry(&mut self) {
+        let now = Instant::now();
+        for (item, row) in &mut self.rows {
+            let Some(fault) = &mut row.fault else {
+                continue;
+            };
+            if fault.retry.is_none_or(|at| at > now) {
+                continue;
+            }
+            fault.retry = Some(now + RETRY_FULL);
+            let Slot::Dormant(record) = &row.slot else {
+                continue;
+            };
+            let (ctx, item) = (self.ctx.clone(), *item);
+            let path: PathBuf = view::path(record);
+            let held = record.have.count(record.layout.map_or(0, |l| l.pieces()));
+            let held = u64::from(held) * record.layout.map_or(0, |l| l.piece_len()) as u64;
+            // Room that was taken for files that are not written yet counts twice: better late than in vain.
+            let needed = record.wanted_len.saturating_sub(held);
+            let staged = view::stage(record, item).exists();
+            tokio::spawn(async move {
+                let free = ctx.disk.run(Lane::Sync, move || free_space(&path)).await;
+                let least = ctx.config.min_free + if staged { 0 } else { needed };
+                let there = free.is_ok_and(|free| free > least);
+                if let Some(commands) = ctx.commands.upgrade() {
+                    let _ = commands.send(Command::Space(item, there)).await;
+                }
+            });
+        }
+    }
+
+    fn space(&mut self, item: InfoHash, there: bool) {
+        let Some(row) = self.rows.get_mut(&item).filter(|_| there) else {
+            return;
+        };
+        if row
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.retry.is_some())
+        {
+            row.fault = None;
+            self.changes.push(Change::Reset(item));
+            self.settle(item);
+        }
+    }
+
+    pub(super) fn forget(&mut self, item: InfoHash) {
+        if let Some(row) = self.rows.remove(&item) {
+            if row.announced {
+                self.announces.push_back(AnnounceCommand::Stop(item));
+            }
+            self.changes.push(Change::Gone(item));
+            for op in row.queue {
+                op.refuse(no_such(item));
+            }
+        }
+    }
+
+    fn stop(&mut self, reply: oneshot::Sender<()>) {
+        self.stopping = Some(reply);
+        for (item, row) in &mut self.rows {
+            if let Slot::Awake(task, _) = &row.slot {
+                let task = task.clone();
+                // Waits where the channel is full; the torrent takes it in its turn.
+                tokio::spawn(async move { task.send(ToTorrent::Stop).await });
+            }
+            if row.announced {
+                self.announces.push_back(AnnounceCommand::Stop(*item));
+                row.announced = false;
+            }
+        }
+    }
+
+    fn is_asleep(&self) -> bool {
+        let awake = |row: &Row| matches!(row.slot, Slot::Awake(..));
+        !self.rows.values().any(awake)
+    }
+
+    fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
+        let item = new.info_hash();
+        if let Some(row) = self.rows.get_mut(&item) {
+            match &mut row.slot {
+                Slot::Awake(task, _) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
+                Slot::Dormant(record) => {
+                    if join(&mut record.trackers, new.trackers) {
+                        let tiers = record.trackers.clone();
+                        self.ctx.store.put(item, record);
+                        self.join(item, tiers);
+                    }
+                }
+                Slot::Busy => {}
+            }
+            self.found(item, new.peers);
+            let _ = reply.send(Ok(false));
+            return;
+        }
+        if !self.adding.insert(item) {
+            let _ = reply.send(Ok(false));
+            return;
+        }
+        let peers = new.peers.clone();
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let recorded = super::add::record_new(&ctx, new).await;
+            let (record, answer) = match recorded {
+                Ok(record) => (Some(record), Ok(true)),
+                Err(fault) => (None, Err(fault)),
+            };
+            let Some(commands) = ctx.commands.upgrade() else {
+                return;
+            };
+            let inserted = match record {
+                Some(record) => Command::Insert(item, record, peers),
+                None => Command::Back(item, None),
+            };
+            // Before the answer, so that who has it finds the item.
+            let _ = commands.send(inserted).await;
+            let _ = reply.send(answer);
+        });
+    }
+
+    /// The announcer is told of further trackers by starting again.
+    fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
+        if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
+            self.announces.push_back(AnnounceCommand::Start {
+                info_hash: item,
+                tiers,
+                counters: row.counters.clone(),
+            });
+        }
+    }
+
+    fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
+        self.adding.remove(&item);
+        let name = Some(record.name.as_str());
+        let text = format!("{} added", record.name);
+        self.ctx.events.emit("item.added", Some(item), name, text);
+        if !record.is_complete() {
+            let text = format!("{} starts", record.name);
+            self.ctx.events.emit("item.started", Some(item), name, text);
+        }
+        self.insert(item, record);
+        self.found(item, peers);
+    }
+}
+
+impl Row {
+    pub(super) fn live(&self) -> view::Live<'_> {
+        view::Live {
+            fault: self.fault.as_ref().map(|fault| fault.text.as_str()),
+            tracker_error: self.tracker_error.as_deref(),
+            points: self.points.as_deref(),
+            ..view::Live::default()
+        }
+    }
+}
+
+/// Adds the tiers whose URLs are not all known; says whether there were any.
+pub(super) fn join(known: &mut Vec<Vec<String>>, more: Vec<Vec<String>>) -> bool {
+    let before = known.len();
+    for tier in more {
+        let urls = |url: &String| known.iter().flatten().any(|other| other == url);
+        if !tier.iter().all(urls) {
+            known.push(tier);
+        }
+    }
+    known.len() > before
+}
+
+/// The error for an item that is not here.
+pub(super) fn no_such(item: InfoHash) -> Fault {
+    Fault::new(
+        ErrorKind::NotFound,
+        format!("no item {item}"),
+        "p2pd holds no item with this info-hash",
+        "`p2pctl ls` lists the items",
+    )
+}

@@ -1,0 +1,543 @@
+//! The third stage: taking part in the swarm.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use p2p_wire::control::{Item, ItemPeer, ItemPieces};
+use p2p_wire::metainfo::Info;
+use p2p_wire::peer::{Frame, Message};
+use p2p_wire::{Bitfield, Block};
+use tokio::time::Instant as Timer;
+
+use super::super::history::Session;
+use super::super::{ItemSetting, view};
+use super::disk::Keeping;
+use super::metadata::Replay;
+use super::prepare::Ready;
+use super::uploads::Uploads;
+use super::{Ask, Command, Halt, IDLE, Torrent, WATCH, holding, missing_range, run_lengths, until};
+use crate::net::FromPeer;
+use crate::storage::{Inbox, Tree};
+use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
+
+/// A leech that got nothing for this long looks for what is missing.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// Batches taken at once before actions are worked off.
+const BATCHES: usize = 32;
+
+/// What a torrent has while it takes part in its swarm.
+pub(super) struct Active {
+    pub(super) swarm: Swarm,
+    pub(super) info: Arc<Info>,
+    pub(super) tree: Arc<Tree>,
+    pub(super) wanted_files: Vec<bool>,
+    wanted: Bitfield,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) keeping: Keeping,
+    pub(super) uploads: Uploads,
+    /// Peers whose uploads grew since they were last fed.
+    hungry: HashSet<PeerKey>,
+    /// Bytes missing of what is wanted.
+    pub(super) missing: u64,
+    /// What the record said of bytes when this stage began.
+    before: (u64, u64, u64),
+    idle_since: Option<Timer>,
+    next_view: Option<Timer>,
+    last_block: Timer,
+    told_missing: Vec<(u32, u32)>,
+}
+
+impl Torrent {
+    pub(super) async fn take_part(
+        &mut self,
+        info: Arc<Info>,
+        ready: Ready,
+        replay: Replay,
+    ) -> Result<std::convert::Infallible, Halt> {
+        let mut active = self.activate(info, ready);
+        let now = Instant::now();
+        for (key, new, messages) in replay {
+            if !self.peers.contains(key) {
+                continue;
+            }
+            active.swarm.handle_connected(key, new, now);
+            for message in messages {
+                if !self.message(&mut active, key, message) {
+                    break;
+                }
+            }
+        }
+        let end = self.drive(&mut active).await;
+        for key in self.peers.keys() {
+            self.disconnect(&mut active, key);
+        }
+        self.update_totals(&active);
+        self.settle(&mut active).await;
+        match end {
+            Err(halt) => Err(halt),
+            Ok(never) => match never {},
+        }
+    }
+
+    fn activate(&mut self, info: Arc<Info>, ready: Ready) -> Active {
+        let now = Instant::now();
+        let mut lacking = ready.wanted.clone();
+        ready.have.iter().for_each(|piece| {
+            lacking.clear(piece);
+        });
+        let missing = view::len_of(&info, &lacking);
+        self.counters.left.store(missing, Ordering::Relaxed);
+        let max_peers = (self.record.max_peers).map_or(self.ctx.config.max_peers_item, |most| {
+            (most as usize).min(self.ctx.config.max_peers_item)
+        });
+        let options = Options {
+            info: info.raw().clone(),
+            our_id: self.ctx.peer_id,
+            port: self.ctx.port,
+            wanted: ready.wanted.clone(),
+            sequential: self.record.sequential,
+            in_flight: self.in_flight,
+            upload_slots: self.ctx.config.upload_slots,
+            max_peers,
+            only_peers: self.record.only_peers.clone(),
+            seed: rand::random(),
+        };
+        let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
+        let candidates = std::mem::take(&mut self.candidates);
+        swarm.add_candidates(&self.record.only_peers, now);
+        swarm.add_candidates(&candidates, now);
+        if let Some(points) = &self.points {
+            swarm.set_rarest(&points.rarest);
+        }
+        let mut keeping = keeping;
+        // All may be there already: staged and good, and only not yet at its place.
+        keeping.finishing = missing == 0 && !self.record.is_complete();
+        Active {
+            swarm,
+            tree: ready.tree,
+            wanted_files: ready.wanted_files,
+            wanted: ready.wanted,
+            inbox: Arc::new(Inbox::default()),
+            keeping,
+            uploads: Uploads::new(*info.layout()),
+            info,
+            hungry: HashSet::new(),
+            missing,
+            before: (
+                self.record.downloaded,
+                self.record.uploaded,
+                self.record.wasted,
+            ),
+            idle_since: None,
+            next_view: self.watchers.as_ref().map(|_| Timer::now()),
+            last_block: Timer::now(),
+            told_missing: Vec::new(),
+        }
+    }
+
+    async fn drive(&mut self, active: &mut Active) -> Result<std::convert::Infallible, Halt> {
+        let mut batches = Vec::with_capacity(BATCHES);
+        loop {
+            for connection in std::mem::take(&mut self.early) {
+                let (key, new) = self.peers.connect(connection);
+                active.swarm.handle_connected(key, new, Instant::now());
+            }
+            self.act(active);
+            self.start_work(active);
+            self.rest(active)?;
+            let timer = self.deadline(active);
+            let room = active.keeping.has_room();
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => {
+                    self.command(active, command.unwrap_or(Command::Stop))?;
+                }
+                () = active.inbox.ready() => self.disk_done(active).await?,
+                Some(work) = active.keeping.work.join_next(), if !active.keeping.work.is_empty() => {
+                    let work = work.map_err(|error| Halt::Fault(error.to_string()))?;
+                    self.work_done(active, work).await?;
+                }
+                _ = self.peers.from_peers.recv_many(&mut batches, BATCHES), if room => {
+                    for (key, said) in batches.drain(..) {
+                        self.hear(active, key, said);
+                    }
+                }
+                Some((addr, connected)) = self.peers.dialled.recv() => match connected {
+                    Ok(connection) => self.early.push(connection),
+                    Err(error) => {
+                        tracing::debug!(item = %self.item, "{addr}: {error}");
+                        active.swarm.handle_dial_failed(addr, Instant::now());
+                    }
+                },
+                () = until(timer) => self.tick(active),
+            }
+        }
+    }
+
+    /// Works off what the swarm wants done.
+    fn act(&mut self, active: &mut Active) {
+        while let Some(action) = active.swarm.poll_action() {
+            match action {
+                Action::Send(key, message) => {
+                    if !self.peers.send(key, message) {
+                        self.disconnect(active, key);
+                    }
+                }
+                Action::Upload(key, block) => {
+                    active.uploads.push(key, block);
+                    active.hungry.insert(key);
+                }
+                Action::CancelUpload(key, block) => {
+                    if let Some(link) = self.peers.link(key) {
+                        active.uploads.cancel(key, block, link);
+                    }
+                }
+                Action::Verify(piece) => self.verify(active, piece),
+                Action::Discard(piece) => active.keeping.discard(piece),
+                Action::Dial(addr) => self.peers.dial(addr),
+                Action::Drop(key, why) => {
+                    tracing::debug!(item = %self.item, "peer dropped: {why}");
+                    self.disconnect(active, key);
+                }
+                Action::Complete => {
+                    active.keeping.finishing = !self.record.is_complete();
+                }
+            }
+        }
+        for key in std::mem::take(&mut active.hungry) {
+            self.feed(active, key);
+        }
+    }
+
+    /// Gives a peer what is there for it.
+    pub(super) fn feed(&mut self, active: &mut Active, key: PeerKey) {
+        if let Some(link) = self.peers.link(key) {
+            let disk = &self.ctx.disk;
+            (active.uploads).feed(key, link, disk, &active.tree, &active.inbox);
+        }
+    }
+
+    /// What a peer's task says.
+    fn hear(&mut self, active: &mut Active, key: PeerKey, said: FromPeer) {
+        if !self.peers.contains(key) {
+            return;
+        }
+        match said {
+            FromPeer::Batch(frames) => {
+                for frame in frames {
+                    if !self.frame(active, key, frame) {
+                        break;
+                    }
+                }
+            }
+            FromPeer::Sent(blocks) => {
+                let now = Instant::now();
+                let bytes: u64 = blocks.iter().map(|block| u64::from(block.len)).sum();
+                let client = || client(&active.swarm, key);
+                if let Some(exchanged) = self.peers.exchanged(key, client) {
+                    exchanged.uploaded += bytes;
+                }
+                for block in blocks {
+                    let len = u64::from(block.len);
+                    self.counters.uploaded.fetch_add(len, Ordering::Relaxed);
+                    self.ctx.uploaded.fetch_add(len, Ordering::Relaxed);
+                    active.swarm.handle_uploaded(key, block, now);
+                }
+                self.feed(active, key);
+            }
+            FromPeer::Closed(why) => {
+                tracing::debug!(item = %self.item, "peer gone: {why}");
+                self.disconnect(active, key);
+            }
+        }
+    }
+
+    /// One frame; false when the connection ended.
+    fn frame(&mut self, active: &mut Active, key: PeerKey, frame: Frame) -> bool {
+        match frame.message {
+            Message::Piece(block) => self.block(active, key, block, frame.data),
+            message => self.message(active, key, message),
+        }
+    }
+
+    fn block(
+        &mut self,
+        active: &mut Active,
+        key: PeerKey,
+        block: Block,
+        data: bytes::Bytes,
+    ) -> bool {
+        let len = data.len() as u64;
+        if let Some(exchanged) = self.peers.exchanged(key, || client(&active.swarm, key)) {
+            exchanged.downloaded += len;
+        }
+        self.counters.downloaded.fetch_add(len, Ordering::Relaxed);
+        self.ctx.downloaded.fetch_add(len, Ordering::Relaxed);
+        match active.swarm.handle_block(key, block, Instant::now()) {
+            Ok(BlockFate::Keep) => {
+                let layout = active.info.layout();
+                if let Some(piece) = layout.check_block(block) {
+                    active.last_block = Timer::now();
+                    let blocks = layout.blocks_of(piece);
+                    active.keeping.keep(blocks, block, data);
+                }
+                true
+            }
+            Ok(BlockFate::Waste) => true,
+            Err(violation) => {
+                tracing::debug!(item = %self.item, "a peer is dropped: {violation}");
+                self.disconnect(active, key);
+                false
+            }
+        }
+    }
+
+    fn message(&mut self, active: &mut Active, key: PeerKey, message: Message) -> bool {
+        let heard = (active.swarm).handle_message(key, message, Instant::now());
+        if let Err(violation) = heard {
+            tracing::debug!(item = %self.item, "a peer is dropped: {violation}");
+            self.disconnect(active, key);
+            return false;
+        }
+        true
+    }
+
+    /// Ends a connection and writes it into the history.
+    fn disconnect(&mut self, active: &mut Active, key: PeerKey) {
+        let Some(peer) = self.peers.remove(key) else {
+            return;
+        };
+        let exchanged = peer.exchanged;
+        if exchanged.since > 0 {
+            self.ctx.store.session(Session {
+                info_hash: self.item,
+                name: self.record.name.clone(),
+                peer: peer.addr.to_string(),
+                client: exchanged.client,
+                downloaded: exchanged.downloaded,
+                uploaded: exchanged.uploaded,
+                started: exchanged.since,
+                ended: view::now(),
+            });
+        }
+        active.uploads.forget(key);
+        active.hungry.remove(&key);
+        active.swarm.handle_disconnected(key, Instant::now());
+    }
+
+    fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
+        match command {
+            Command::Peers(addrs) => active.swarm.add_candidates(&addrs, Instant::now()),
+            Command::Points(points) => {
+                active.swarm.set_rarest(&points.rarest);
+                self.points = Some(points);
+            }
+            Command::Set(setting) => {
+                self.set(setting);
+                if let ItemSetting::Sequential(sequential) = setting {
+                    active.swarm.set_sequential(sequential);
+                }
+            }
+            Command::InFlight(bytes) => {
+                self.in_flight = bytes;
+                active.swarm.set_in_flight(bytes);
+            }
+            Command::Watch(watchers) => {
+                watchers.send_replace(self.active_view(active));
+                self.watchers = Some(watchers);
+                active.next_view = Some(Timer::now() + WATCH);
+            }
+            Command::Ask(ask) => self.answer(active, ask),
+            other => self.early_command(other)?,
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, active: &Active, ask: Ask) {
+        match ask {
+            Ask::Item(reply) => {
+                self.update_totals(active);
+                drop(reply.send(self.active_view(active)));
+            }
+            Ask::Files(reply) => {
+                let files = view::files(&active.info, &self.record, active.swarm.have());
+                drop(reply.send(files));
+            }
+            Ask::Peers(reply) => drop(reply.send(peers(&active.swarm))),
+            Ask::Pieces(reply) => drop(reply.send(self.pieces(active))),
+            Ask::Holding(reply) => drop(reply.send(holding(active.swarm.have()))),
+        }
+    }
+
+    fn active_view(&self, active: &Active) -> Item {
+        let stats = active.swarm.stats(Instant::now());
+        let left = active.missing;
+        let live = view::Live {
+            stats,
+            have: Some(active.swarm.have()),
+            done: Some(self.record.wanted_len.saturating_sub(left)),
+            tracker_error: self.tracker_error.as_deref(),
+            points: self.points.as_ref(),
+            missing: (stats.peers > 0 && left > 0).then(|| lacking(active).count() as u32),
+            ..view::Live::default()
+        };
+        let mut item = view::item(self.item, &self.record, &live);
+        let (downloaded, uploaded, wasted) = active.before;
+        item.downloaded = downloaded + stats.downloaded;
+        item.uploaded = uploaded + stats.uploaded;
+        item.wasted = wasted + stats.wasted;
+        if left > 0 && !active.told_missing.is_empty() && item.reason.is_none() {
+            item.reason = Some(missing_text(&active.told_missing));
+        }
+        item
+    }
+
+    fn pieces(&self, active: &Active) -> ItemPieces {
+        let have = active.swarm.have();
+        let connected = active.swarm.availability();
+        let holders: Vec<u32> = (0..have.len())
+            .map(|piece| {
+                let others = connected.get(piece as usize).copied().unwrap_or(0);
+                others + u32::from(have.get(piece))
+            })
+            .collect();
+        let nobody = (0..have.len()).filter(|piece| holders[*piece as usize] == 0);
+        ItemPieces {
+            pieces: have.len(),
+            piece_len: active.info.layout().piece_len(),
+            here: view::ranges(have.iter()),
+            missing: (view::ranges(nobody).into_iter())
+                .map(missing_range)
+                .collect(),
+            holders: run_lengths(holders.into_iter()),
+            unknown: 0,
+            source: "peers".into(),
+        }
+    }
+
+    /// Brings the record's totals up to date.
+    fn update_totals(&mut self, active: &Active) {
+        let stats = active.swarm.stats(Instant::now());
+        let (downloaded, uploaded, wasted) = active.before;
+        self.record.downloaded = downloaded + stats.downloaded;
+        self.record.uploaded = uploaded + stats.uploaded;
+        self.record.wasted = wasted + stats.wasted;
+    }
+
+    /// A timer came.
+    fn tick(&mut self, active: &mut Active) {
+        let now = Instant::now();
+        if active.swarm.poll_timeout().is_some_and(|at| at <= now) {
+            active.swarm.handle_timeout(now);
+        }
+        if active.next_view.is_some_and(|at| at <= Timer::now()) {
+            self.update_totals(active);
+            let view = self.active_view(active);
+            active.next_view = self.watchers.as_ref().and_then(|watchers| {
+                watchers.send_replace(view);
+                (!watchers.is_closed()).then(|| Timer::now() + WATCH)
+            });
+        }
+        if active.last_block.elapsed() >= STUCK && active.missing > 0 {
+            active.last_block = Timer::now();
+            self.look_for_missing(active);
+        }
+    }
+
+    /// Says which pieces nobody is known to hold, once for each set of them.
+    fn look_for_missing(&mut self, active: &mut Active) {
+        let elsewhere = (self.points.as_ref()).is_some_and(|p| p.nobody == 0 && p.least > 0);
+        let stats = active.swarm.stats(Instant::now());
+        let known = stats.peers > 0 || self.points.is_some();
+        let missing = match known && !elsewhere {
+            true => view::ranges(lacking(active)),
+            false => Vec::new(),
+        };
+        if missing != active.told_missing {
+            if !missing.is_empty() {
+                self.emit("item.missing-pieces", missing_text(&missing));
+            }
+            active.told_missing = missing;
+        }
+    }
+
+    /// Sleeps when there is nothing to do.
+    fn rest(&mut self, active: &mut Active) -> Result<(), Halt> {
+        let idle = self.record.is_complete()
+            && active.keeping.is_quiet()
+            && active.swarm.is_idle()
+            && self.early.is_empty();
+        if !idle {
+            active.idle_since = None;
+            return Ok(());
+        }
+        let since = *active.idle_since.get_or_insert_with(Timer::now);
+        if since.elapsed() >= IDLE {
+            return Err(Halt::Idle);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, active: &Active) -> Option<Timer> {
+        let stuck = (active.missing > 0).then(|| active.last_block + STUCK);
+        [
+            active.swarm.poll_timeout().map(Timer::from_std),
+            active.next_view,
+            active.keeping.next_sync(),
+            active.idle_since.map(|since| since + IDLE),
+            stuck,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// Wanted pieces that neither we nor any connected peer has.
+fn lacking(active: &Active) -> impl Iterator<Item = u32> + '_ {
+    let connected = active.swarm.availability();
+    let have = active.swarm.have();
+    let nobody = move |piece: &u32| {
+        !have.get(*piece) && connected.get(*piece as usize).is_none_or(|n| *n == 0)
+    };
+    active.wanted.iter().filter(nobody)
+}
+
+/// The program of a peer.
+fn client(swarm: &Swarm, key: PeerKey) -> String {
+    let peers = swarm.peers(Instant::now());
+    let peer = peers.into_iter().find(|peer| peer.key == key);
+    peer.map(|peer| peer.client).unwrap_or_default()
+}
+
+fn missing_text(ranges: &[(u32, u32)]) -> String {
+    format!(
+        "nobody is known to hold pieces {}",
+        view::ranges_text(ranges)
+    )
+}
+
+fn peers(swarm: &Swarm) -> Vec<ItemPeer> {
+    let peers = swarm.peers(Instant::now()).into_iter();
+    let peer = peers.map(|p| ItemPeer {
+        addr: p.addr.to_string(),
+        client: p.client,
+        direction: if p.outgoing { "out" } else { "in" }.into(),
+        pieces: p.pieces,
+        down_rate: p.down_rate,
+        up_rate: p.up_rate,
+        downloaded: p.downloaded,
+        uploaded: p.uploaded,
+        choking_us: p.choking_us,
+        choked: p.choked,
+        interesting: p.interesting,
+        interested: p.interested,
+        requests: p.requests,
+        window: p.window,
+    });
+    peer.collect()
+}

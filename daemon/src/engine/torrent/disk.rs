@@ -1,0 +1,386 @@
+//! Blocks on their way to the disk, and what is known to have arrived there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use p2p_wire::{BLOCK_LEN, Bitfield, Block, PieceIndex};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::super::{Change, FileStamp, view};
+use super::Report;
+use super::active::Active;
+use super::{Halt, Torrent};
+use crate::resume::written::{self, WrittenLog};
+use crate::resume::{Have, Site};
+use crate::storage::{Done, Lane, MAX_WRITING, StorageError, WriteJob, stage_of};
+use crate::swarm::Verified;
+
+/// Written pieces are synced and recorded after this long,
+const SYNC_AFTER: Duration = Duration::from_secs(1);
+/// or when they are this many bytes.
+const SYNC_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Work of one item that runs beside its task.
+pub(super) enum Work {
+    /// These pieces are on the disk, or not.
+    Synced(Vec<u32>, Result<Vec<Option<FileStamp>>, StorageError>),
+    /// The item is at its place.
+    Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
+    /// The record that says so is on the disk.
+    Recorded,
+}
+
+/// The disk side of an awake item.
+pub(super) struct Keeping {
+    /// Blocks of pieces that are not whole.
+    partial: HashMap<u32, Vec<Option<Bytes>>>,
+    /// Bytes that are being hashed and written.
+    writing: u64,
+    log: Option<Arc<WrittenLog>>,
+    /// Pieces written since the last sync began.
+    dirty: Vec<u32>,
+    dirty_bytes: u64,
+    sync_at: Option<Instant>,
+    syncing: bool,
+    /// Pieces that are on the disk.
+    durable: Bitfield,
+    pub(super) work: JoinSet<Work>,
+    /// Every wanted piece is good; the files wait to be put at their place.
+    pub(super) finishing: bool,
+    placing: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(torrent: &Torrent, have: &Bitfield, written: &[u32]) -> Self {
+        let mut durable = have.clone();
+        written.iter().for_each(|piece| {
+            durable.clear(*piece);
+        });
+        let log = (!torrent.record.is_complete())
+            .then(|| WrittenLog::open(torrent.ctx.store.dir(), torrent.item));
+        let log = log.and_then(|log| {
+            log.inspect_err(|error| tracing::warn!("no log of written pieces: {error}"))
+                .ok()
+        });
+        Self {
+            partial: HashMap::new(),
+            writing: 0,
+            log: log.map(Arc::new),
+            dirty: written.to_vec(),
+            dirty_bytes: 0,
+            sync_at: (!written.is_empty()).then(Instant::now),
+            syncing: false,
+            durable,
+            work: JoinSet::new(),
+            finishing: false,
+            placing: false,
+        }
+    }
+
+    /// Whether more blocks may be taken from the peers.
+    pub(super) fn has_room(&self) -> bool {
+        self.writing < MAX_WRITING
+    }
+
+    /// Nothing is under way and nothing waits to be synced.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.writing == 0 && self.work.is_empty() && self.dirty.is_empty() && !self.finishing
+    }
+
+    pub(super) fn next_sync(&self) -> Option<Instant> {
+        self.sync_at.filter(|_| !self.syncing)
+    }
+
+    /// Keeps a block that the swarm asked for. A block that is not one of ours in place and length is not kept, and the piece fails.
+    pub(super) fn keep(&mut self, active_blocks: u32, block: Block, data: Bytes) {
+        let slots =
+            (self.partial.entry(block.piece)).or_insert_with(|| vec![None; active_blocks as usize]);
+        let slot = slots.get_mut((block.begin / BLOCK_LEN) as usize);
+        if let Some(slot) = slot.filter(|_| block.begin.is_multiple_of(BLOCK_LEN)) {
+            *slot = Some(data);
+        }
+    }
+
+    pub(super) fn discard(&mut self, piece: PieceIndex) {
+        self.partial.remove(&piece.get());
+    }
+}
+
+impl Torrent {
+    /// Has a whole piece hashed and written.
+    pub(super) fn verify(&mut self, active: &mut Active, piece: PieceIndex) {
+        let blocks = active.keeping.partial.remove(&piece.get());
+        let blocks: Option<Vec<Bytes>> = blocks.and_then(|blocks| blocks.into_iter().collect());
+        let len = u64::from(active.info.layout().len_of(piece));
+        let whole = |blocks: &Vec<Bytes>| blocks.iter().map(|b| b.len() as u64).sum::<u64>() == len;
+        let Some(blocks) = blocks.filter(whole) else {
+            let now = std::time::Instant::now();
+            active.swarm.handle_verified(piece, Verified::Lost, now);
+            return;
+        };
+        active.keeping.writing += len;
+        self.ctx.disk.write(WriteJob {
+            tree: active.tree.clone(),
+            log: active.keeping.log.clone(),
+            piece,
+            blocks,
+            inbox: active.inbox.clone(),
+        });
+    }
+
+    /// Takes what the disk threads have done.
+    pub(super) async fn disk_done(&mut self, active: &mut Active) -> Result<(), Halt> {
+        let now = std::time::Instant::now();
+        let mut added = Vec::new();
+        let mut fault = None;
+        let mut fed = false;
+        for done in active.inbox.take() {
+            match done {
+                Done::Written(piece, outcome) => {
+                    let len = u64::from(active.info.layout().len_of(piece));
+                    active.keeping.writing = active.keeping.writing.saturating_sub(len);
+                    let verified = match &outcome {
+                        Ok(true) => Verified::Good,
+                        Ok(false) => Verified::Bad,
+                        Err(_) => Verified::Lost,
+                    };
+                    active.swarm.handle_verified(piece, verified, now);
+                    match outcome {
+                        Ok(true) => {
+                            added.push(piece.get());
+                            active.keeping.dirty.push(piece.get());
+                            active.keeping.dirty_bytes += len;
+                            active.missing -= len.min(active.missing);
+                        }
+                        Ok(false) => {
+                            tracing::info!(item = %self.item, "piece {} failed its hash", piece.get());
+                        }
+                        Err(error) => fault = Some(error),
+                    }
+                }
+                Done::Read(offset, Ok(data)) => {
+                    let len = active.uploads.reading_len(offset, Some(data.len()));
+                    active.uploads.read(offset, len.unwrap_or(0), Some(data));
+                    fed = true;
+                }
+                Done::Read(offset, Err(error)) => {
+                    let len = active.uploads.reading_len(offset, None);
+                    active.uploads.read(offset, len.unwrap_or(0), None);
+                    fault = Some(error);
+                }
+            }
+        }
+        if fed {
+            for key in active.uploads.peers_waiting() {
+                self.feed(active, key);
+            }
+        }
+        if !added.is_empty() {
+            let left = &self.counters.left;
+            left.store(active.missing, std::sync::atomic::Ordering::Relaxed);
+            let after = Instant::now() + SYNC_AFTER;
+            active.keeping.sync_at.get_or_insert(after);
+            if active.keeping.dirty_bytes >= SYNC_BYTES {
+                active.keeping.sync_at = Some(Instant::now());
+            }
+            self.report(Report::Changed(Change::Added(self.item, added)))
+                .await;
+        }
+        match fault {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts to sync what was written, if it is time, or to finish the item, if nothing else is under way.
+    pub(super) fn start_work(&mut self, active: &mut Active) {
+        let keeping = &mut active.keeping;
+        if keeping.sync_at.is_some_and(|at| at <= Instant::now())
+            && !keeping.syncing
+            && !keeping.placing
+            && !keeping.finishing
+        {
+            keeping.syncing = true;
+            keeping.sync_at = None;
+            keeping.dirty_bytes = 0;
+            let pieces = std::mem::take(&mut keeping.dirty);
+            let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+            keeping.work.spawn(async move {
+                let mut files = BTreeSet::new();
+                let layout = *tree.info().layout();
+                for piece in pieces.iter().filter_map(|piece| layout.piece(*piece)) {
+                    let len = u64::from(layout.len_of(piece));
+                    let spans = tree.info().spans(layout.offset(piece), len);
+                    let stored =
+                        |file: &usize| tree.info().files().get(*file).is_some_and(|f| !f.padding);
+                    files.extend(spans.iter().map(|span| span.file).filter(stored));
+                }
+                let sync = move || {
+                    tree.sync(&files)?;
+                    Ok(tree.stamps())
+                };
+                Work::Synced(pieces, disk.run(Lane::Sync, sync).await)
+            });
+        }
+        if keeping.finishing && !keeping.placing && !keeping.syncing && keeping.writing == 0 {
+            active.uploads.held_back = true;
+            if active.uploads.is_quiet() {
+                self.place(active);
+            }
+        }
+    }
+
+    /// Puts the files at their place, synced.
+    fn place(&mut self, active: &mut Active) {
+        active.keeping.placing = true;
+        let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+        let (site, wanted) = (self.record.site.clone(), active.wanted_files.clone());
+        let info = active.info.clone();
+        let item = self.item;
+        active.keeping.work.spawn(async move {
+            let placing = disk.clone();
+            let place = move || {
+                let site = match site {
+                    Site::Staged(dir) => {
+                        let stage = stage_of(&dir, item);
+                        let path = tree.complete(&stage, &dir, &wanted)?;
+                        Site::Fetched { path, aside: stage }
+                    }
+                    placed => {
+                        let stored = |file: &usize| !tree.info().files()[*file].padding;
+                        let wanted = |file: &usize| wanted.get(*file).copied().unwrap_or(true);
+                        let files = (0..tree.info().files().len()).filter(stored).filter(wanted);
+                        tree.sync(&files.collect())?;
+                        placed
+                    }
+                };
+                let stage = match &site {
+                    Site::Fetched { aside, .. } => aside.clone(),
+                    _ => std::path::PathBuf::new(),
+                };
+                let now = placing.tree(crate::storage::TreeSpec {
+                    info: &info,
+                    site: &site,
+                    stage: &stage,
+                    wanted: &wanted,
+                    writable: false,
+                    stamps: Vec::new(),
+                });
+                let stamps = now.stamps();
+                Ok((site, stamps))
+            };
+            Work::Placed(disk.run(Lane::Sync, place).await)
+        });
+    }
+
+    /// Takes the outcome of work that ran beside the task.
+    pub(super) async fn work_done(&mut self, active: &mut Active, work: Work) -> Result<(), Halt> {
+        match work {
+            Work::Synced(pieces, outcome) => {
+                active.keeping.syncing = false;
+                match outcome {
+                    Ok(stamps) => self.record_durable(active, pieces, stamps),
+                    Err(error) => {
+                        // What a failed sync wrote cannot be trusted, though it can be read: it is missing again.
+                        let _ = written::forget(self.ctx.store.dir(), self.item);
+                        active.keeping.log = None;
+                        active.keeping.dirty.clear();
+                        return Err(error.into());
+                    }
+                }
+            }
+            Work::Placed(outcome) => {
+                let (site, stamps) = outcome?;
+                self.record.site = site;
+                self.record.stamps = stamps;
+                self.record.clean = true;
+                self.record.have = Have::from_bitfield(active.swarm.have());
+                self.record.completed = Some(view::now());
+                active.keeping.dirty.clear();
+                active.keeping.sync_at = None;
+                active.tree = self.tree(
+                    &active.info,
+                    &active.wanted_files,
+                    self.record.stamps.clone(),
+                );
+                active.keeping.log = None;
+                self.ctx.store.put(self.item, &self.record);
+                let store = self.ctx.store.clone();
+                active.keeping.work.spawn(async move {
+                    store.flush().await;
+                    Work::Recorded
+                });
+            }
+            Work::Recorded => {
+                active.keeping.finishing = false;
+                active.keeping.placing = false;
+                active.uploads.held_back = false;
+                let _ = written::forget(self.ctx.store.dir(), self.item);
+                for key in active.uploads.peers_waiting() {
+                    self.feed(active, key);
+                }
+                let path = view::path(&self.record);
+                self.emit(
+                    "item.finished",
+                    format!("{} is complete: {}", self.record.name, path.display()),
+                );
+                self.report(Report::Completed(self.item)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn record_durable(
+        &mut self,
+        active: &mut Active,
+        pieces: Vec<u32>,
+        stamps: Vec<Option<FileStamp>>,
+    ) {
+        for piece in pieces {
+            active.keeping.durable.set(piece);
+        }
+        self.record.have = Have::from_bitfield(&active.keeping.durable);
+        self.record.stamps = stamps;
+        self.record.clean = false;
+        self.ctx.store.put(self.item, &self.record);
+    }
+
+    /// Before sleep: waits for what is under way, syncs it and records it.
+    pub(super) async fn settle(&mut self, active: &mut Active) {
+        while !(active.keeping.writing == 0 && active.keeping.work.is_empty()) {
+            let step = tokio::select! {
+                () = active.inbox.ready() => self.disk_done(active).await,
+                Some(Ok(work)) = active.keeping.work.join_next() => {
+                    self.work_done(active, work).await
+                }
+            };
+            if let Err(halt) = step {
+                tracing::debug!(item = %self.item, "while going to sleep: {halt:?}");
+            }
+        }
+        if !self.record.is_complete() {
+            let pieces = std::mem::take(&mut active.keeping.dirty);
+            let tree = active.tree.clone();
+            let sync = move || {
+                let there = tree.stamps();
+                let files = there
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, stamp)| stamp.is_some());
+                tree.sync(&files.map(|(file, _)| file).collect())?;
+                Ok(tree.stamps())
+            };
+            match self.ctx.disk.run(Lane::Sync, sync).await {
+                Ok(stamps) => {
+                    self.record_durable(active, pieces, stamps);
+                    self.record.clean = true;
+                }
+                Err(error) => tracing::warn!(item = %self.item, "cannot be synced: {error}"),
+            }
+        }
+        self.ctx.store.put(self.item, &self.record);
+    }
+}

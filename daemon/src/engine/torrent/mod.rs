@@ -1,0 +1,386 @@
+//! The task of one awake item, from waking to sleeping.
+//!
+//! It owns the item's record while it runs and hands it back when it ends. It goes through up to three stages: fetch the metadata
+//! ([`metadata`]), make the files ready and read what must be read ([`prepare`]), take part in the swarm ([`active`]).
+
+mod active;
+mod disk;
+mod metadata;
+mod peers;
+mod prepare;
+mod uploads;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use p2p_wire::control::{Item, ItemFile, ItemPeer, ItemPieces};
+use p2p_wire::metainfo::Metainfo;
+use p2p_wire::{InfoHash, points};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use self::peers::Peers;
+use super::{Change, Counters, Ctx, Holding, ItemSetting, view};
+use crate::net::{Bucket, Connection};
+use crate::resume::Record;
+use crate::storage::StorageError;
+
+/// A seed without peers sleeps after this long.
+pub(super) const IDLE: Duration = Duration::from_secs(30);
+
+/// Between two views of a watched item.
+pub(super) const WATCH: Duration = Duration::from_millis(100);
+
+/// From the registry to a torrent task. The channel holds 256; when it is full, connections, addresses and questions are dropped.
+pub(super) enum Command {
+    /// A connection whose handshake arrived.
+    Connect(Connection),
+    /// Addresses to try.
+    Peers(Vec<SocketAddr>),
+    /// What the tracker knows of the pieces.
+    Points(points::Swarm),
+    /// What the tracker says.
+    Tracker(Option<String>),
+    /// Further announce URLs.
+    Trackers(Vec<Vec<String>>),
+    /// A setting of the item.
+    Set(ItemSetting),
+    /// Bytes that may be in flight.
+    InFlight(u64),
+    /// Somebody looks.
+    Watch(watch::Sender<Item>),
+    /// A question.
+    Ask(Ask),
+    /// Sleep, and hand the record back.
+    Stop,
+}
+
+/// Questions about one item. An answer nobody waits for is thrown away.
+pub(super) enum Ask {
+    Item(oneshot::Sender<Item>),
+    Files(oneshot::Sender<Vec<ItemFile>>),
+    Peers(oneshot::Sender<Vec<ItemPeer>>),
+    Pieces(oneshot::Sender<ItemPieces>),
+    Holding(oneshot::Sender<Holding>),
+}
+
+/// Why a torrent task ends.
+#[derive(Debug, PartialEq)]
+pub(super) enum Halt {
+    /// It was told to.
+    Asked,
+    /// Nothing to do.
+    Idle,
+    /// The disk.
+    Storage(StorageError),
+    /// Anything else that stops the item: the sentence to show.
+    Fault(String),
+}
+
+impl From<StorageError> for Halt {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// What a torrent task hands back.
+pub(super) struct Exit {
+    pub(super) record: Box<Record>,
+    pub(super) why: Halt,
+    /// Commands that it did not get to.
+    pub(super) leftover: Vec<Command>,
+}
+
+/// From torrent tasks to the registry. The channel holds 256; when it is full the torrent waits, the registry never waits for a torrent.
+pub(super) enum Report {
+    Changed(Change),
+    /// It became complete.
+    Completed(InfoHash),
+    /// It has these announce URLs now.
+    Trackers(InfoHash, Vec<Vec<String>>),
+    Exit(InfoHash, Box<Exit>),
+}
+
+/// One awake item.
+pub(super) struct Torrent {
+    pub(super) ctx: Arc<Ctx>,
+    pub(super) item: InfoHash,
+    pub(super) record: Box<Record>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) in_flight: u64,
+    pub(super) tracker_error: Option<String>,
+    pub(super) points: Option<points::Swarm>,
+    pub(super) watchers: Option<watch::Sender<Item>>,
+    peers: Peers,
+    /// Addresses and connections that came before the swarm could take them.
+    pub(super) candidates: Vec<SocketAddr>,
+    pub(super) early: Vec<Connection>,
+    pub(super) verifying: bool,
+}
+
+/// Connections kept for a swarm that is not ready; further ones are closed.
+const MAX_EARLY: usize = 32;
+
+/// What a torrent starts with.
+pub(super) struct Waking {
+    pub(super) ctx: Arc<Ctx>,
+    pub(super) item: InfoHash,
+    pub(super) record: Box<Record>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) in_flight: u64,
+}
+
+/// Runs an awake item; the last it does is to report its exit.
+pub(super) async fn torrent_task(waking: Waking) {
+    let down = Bucket::new(waking.record.limits.down);
+    let up = Bucket::new(waking.record.limits.up);
+    let mut torrent = Torrent {
+        peers: Peers::new(waking.ctx.clone(), waking.item, down, up),
+        candidates: waking.record.peers.clone(),
+        ctx: waking.ctx,
+        item: waking.item,
+        record: waking.record,
+        commands: waking.commands,
+        counters: waking.counters,
+        in_flight: waking.in_flight,
+        tracker_error: None,
+        points: None,
+        watchers: None,
+        early: Vec::new(),
+        verifying: false,
+    };
+    let why = torrent.run().await;
+    tracing::debug!(item = %torrent.item, "sleeps: {why:?}");
+    let Torrent {
+        ctx,
+        item,
+        record,
+        mut commands,
+        ..
+    } = torrent;
+    commands.close();
+    let mut leftover = Vec::new();
+    while let Some(command) = commands.recv().await {
+        leftover.push(command);
+    }
+    let exit = Exit {
+        record,
+        why,
+        leftover,
+    };
+    // The registry outlives its torrents, except at the very end.
+    let _ = ctx.reports.send(Report::Exit(item, Box::new(exit))).await;
+}
+
+impl Torrent {
+    async fn run(&mut self) -> Halt {
+        match self.stages().await {
+            Ok(never) => match never {},
+            Err(halt) => halt,
+        }
+    }
+
+    async fn stages(&mut self) -> Result<std::convert::Infallible, Halt> {
+        let known = self.ctx.store.metainfo(self.item).await;
+        let known = known.map_err(|error| Halt::Fault(error.to_string()))?;
+        let (metainfo, replay) = match known {
+            Some(metainfo) => (metainfo, Vec::new()),
+            None => self.fetch_metadata().await?,
+        };
+        let info = Arc::new(metainfo.info);
+        self.peers.set_pieces(info.layout().pieces());
+        let ready = self.prepare(&info).await?;
+        self.take_part(info, ready, replay).await
+    }
+
+    /// Does `work`, answering commands meanwhile. `Err` when told to stop; the work is dropped then.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                command = self.commands.recv() => self.early_command(command.unwrap_or(Command::Stop))?,
+            }
+        }
+    }
+
+    /// A command before there is a swarm.
+    fn early_command(&mut self, command: Command) -> Result<(), Halt> {
+        match command {
+            Command::Stop => return Err(Halt::Asked),
+            Command::Connect(connection) if self.early.len() < MAX_EARLY => {
+                self.early.push(connection);
+            }
+            Command::Connect(_) => {}
+            Command::Peers(addrs) => self.add_candidates(addrs),
+            Command::Points(points) => self.points = Some(points),
+            Command::Tracker(error) => self.tracker_error = error,
+            Command::Set(setting) => self.set(setting),
+            Command::Trackers(tiers) => {
+                if super::registry::join(&mut self.record.trackers, tiers) {
+                    let tiers = self.record.trackers.clone();
+                    self.ctx.store.put(self.item, &self.record);
+                    // Full: the trackers count from the next start.
+                    let _ = self
+                        .ctx
+                        .reports
+                        .try_send(Report::Trackers(self.item, tiers));
+                }
+            }
+            Command::InFlight(bytes) => self.in_flight = bytes,
+            Command::Watch(watchers) => {
+                watchers.send_replace(self.view());
+                self.watchers = Some(watchers);
+            }
+            Command::Ask(ask) => {
+                let live = view::Live {
+                    verifying: self.verifying,
+                    tracker_error: self.tracker_error.as_deref(),
+                    points: self.points.as_ref(),
+                    ..view::Live::default()
+                };
+                answer_dormant(&self.ctx, self.item, &self.record, &live, ask);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_candidates(&mut self, addrs: Vec<SocketAddr>) {
+        self.candidates.extend(addrs);
+        self.candidates.truncate(1_000);
+    }
+
+    /// Applies a setting to the record and the buckets, and records it.
+    fn set(&mut self, setting: ItemSetting) {
+        apply(&mut self.record, setting);
+        self.peers.down.set(self.record.limits.down);
+        self.peers.up.set(self.record.limits.up);
+        self.ctx.store.put(self.item, &self.record);
+    }
+
+    fn view(&self) -> Item {
+        let live = view::Live {
+            verifying: self.verifying,
+            tracker_error: self.tracker_error.as_deref(),
+            points: self.points.as_ref(),
+            ..view::Live::default()
+        };
+        view::item(self.item, &self.record, &live)
+    }
+
+    /// Shows watchers what there is to see.
+    fn show(&self) {
+        if let Some(watchers) = &self.watchers {
+            watchers.send_replace(self.view());
+        }
+    }
+
+    fn emit(&self, topic: &str, text: String) {
+        let name = Some(self.record.name.as_str());
+        self.ctx.events.emit(topic, Some(self.item), name, text);
+    }
+
+    async fn report(&self, report: Report) {
+        // The registry outlives its torrents, except at the very end.
+        let _ = self.ctx.reports.send(report).await;
+    }
+}
+
+/// Changes a setting in the record.
+pub(super) fn apply(record: &mut Record, setting: ItemSetting) {
+    let rate = |rate: Option<u64>| rate.filter(|rate| *rate > 0);
+    match setting {
+        ItemSetting::Down(limit) => record.limits.down = rate(limit),
+        ItemSetting::Up(limit) => record.limits.up = rate(limit),
+        ItemSetting::Sequential(sequential) => record.sequential = sequential,
+        ItemSetting::MaxPeers(most) => record.max_peers = u32::try_from(most).ok(),
+    }
+}
+
+/// Answers from the record alone; what needs the metainfo is answered by a task that reads it.
+pub(super) fn answer_dormant(
+    ctx: &Arc<Ctx>,
+    item: InfoHash,
+    record: &Record,
+    live: &view::Live<'_>,
+    ask: Ask,
+) {
+    let pieces = record.layout.map_or(0, |layout| layout.pieces());
+    match ask {
+        Ask::Item(reply) => drop(reply.send(view::item(item, record, live))),
+        Ask::Peers(reply) => drop(reply.send(Vec::new())),
+        Ask::Holding(reply) => {
+            let have = record.have.to_bitfield(pieces);
+            drop(reply.send(holding(&have)));
+        }
+        Ask::Pieces(reply) => {
+            let have = record.have.to_bitfield(pieces);
+            let missing = if live.points.is_some() {
+                Vec::new()
+            } else {
+                let lacking = (0..pieces).filter(|piece| !have.get(*piece));
+                view::ranges(lacking)
+            };
+            drop(reply.send(ItemPieces {
+                pieces,
+                piece_len: record.layout.map_or(0, |layout| layout.piece_len()),
+                here: view::ranges(have.iter()),
+                holders: run_lengths((0..pieces).map(|piece| u32::from(have.get(piece)))),
+                unknown: 0,
+                missing: missing.into_iter().map(missing_range).collect(),
+                source: "peers".into(),
+            }));
+        }
+        Ask::Files(reply) => {
+            let (ctx, record) = (ctx.clone(), record.clone());
+            tokio::spawn(async move {
+                let metainfo = ctx.store.metainfo(item).await.ok().flatten();
+                let files = metainfo.map(|metainfo: Metainfo| {
+                    let have = record.have.to_bitfield(pieces);
+                    view::files(&metainfo.info, &record, &have)
+                });
+                drop(reply.send(files.unwrap_or_default()));
+            });
+        }
+    }
+}
+
+pub(super) fn holding(have: &p2p_wire::Bitfield) -> Holding {
+    if have.is_full() {
+        Holding::Seed(have.len())
+    } else {
+        Holding::Partial(have.clone())
+    }
+}
+
+pub(super) fn missing_range((first, last): (u32, u32)) -> p2p_wire::api::MissingRange {
+    p2p_wire::api::MissingRange {
+        first,
+        last,
+        last_held_by: None,
+        last_held: None,
+    }
+}
+
+/// (how many in a row, which number).
+pub(super) fn run_lengths(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((count, same)) if *same == number => *count += 1,
+            _ => runs.push((1, number)),
+        }
+    }
+    runs
+}
+
+/// Sleeps until `at`; for ever without one.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,216 @@
+//! Blocks on their way to peers: what each peer waits for, what is being read, what was read and may be asked for again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use p2p_wire::{Block, Layout};
+
+use crate::net::Link;
+use crate::storage::{Disk, Inbox, MAX_READING, ReadJob, Tree};
+use crate::swarm::PeerKey;
+
+/// Read at once at most. Pieces up to this length are read whole.
+const RUN: u32 = 1024 * 1024;
+
+/// Bytes kept of what was read.
+const KEPT: usize = 16 * 1024 * 1024;
+
+/// Bytes of blocks that wait in a peer's link at most: what can no longer be cancelled cheaply.
+const AHEAD: usize = 1024 * 1024;
+
+/// Runs that are read ahead for one peer.
+const READ_AHEAD: usize = 3;
+
+/// A run of bytes of the content: offset and length.
+type Run = (u64, u32);
+
+/// The uploads of one torrent.
+pub(super) struct Uploads {
+    layout: Layout,
+    waiting: HashMap<PeerKey, VecDeque<Block>>,
+    reading: HashSet<Run>,
+    reading_bytes: u64,
+    kept: HashMap<Run, (Bytes, u64)>,
+    kept_bytes: usize,
+    clock: u64,
+    spare: Vec<BytesMut>,
+    /// Nothing is read while files move.
+    pub(super) held_back: bool,
+}
+
+impl Uploads {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            waiting: HashMap::new(),
+            reading: HashSet::new(),
+            reading_bytes: 0,
+            kept: HashMap::new(),
+            kept_bytes: 0,
+            clock: 0,
+            spare: Vec::new(),
+            held_back: false,
+        }
+    }
+
+    /// The peer is to get this block. The swarm bounds how many a peer may have waiting.
+    pub(super) fn push(&mut self, key: PeerKey, block: Block) {
+        self.waiting.entry(key).or_default().push_back(block);
+    }
+
+    /// The peer wants that block no more; false if it has left already.
+    pub(super) fn cancel(&mut self, key: PeerKey, block: Block, link: &Link) -> bool {
+        if let Some(waiting) = self.waiting.get_mut(&key)
+            && let Some(at) = waiting.iter().position(|queued| *queued == block)
+        {
+            waiting.remove(at);
+            return true;
+        }
+        link.cancel(block)
+    }
+
+    pub(super) fn forget(&mut self, key: PeerKey) {
+        self.waiting.remove(&key);
+    }
+
+    pub(super) fn peers_waiting(&self) -> Vec<PeerKey> {
+        let some = self.waiting.iter().filter(|(_, blocks)| !blocks.is_empty());
+        some.map(|(key, _)| *key).collect()
+    }
+
+    /// Nothing is being read.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.reading.is_empty()
+    }
+
+    /// Moves blocks whose bytes are there into the peer's link, and has the next ones read.
+    pub(super) fn feed(
+        &mut self,
+        key: PeerKey,
+        link: &Link,
+        disk: &Disk,
+        tree: &Arc<Tree>,
+        inbox: &Arc<Inbox>,
+    ) {
+        let Some(mut waiting) = self.waiting.remove(&key) else {
+            return;
+        };
+        let mut ahead = link.block_bytes();
+        while ahead < AHEAD
+            && let Some(block) = waiting.front()
+            && let Some(data) = self.data(*block)
+        {
+            ahead += data.len();
+            link.block(*block, data);
+            waiting.pop_front();
+        }
+        let mut runs = 0;
+        let mut last = None;
+        for block in &waiting {
+            let run = self.run_of(*block);
+            if last == Some(run) {
+                continue;
+            }
+            last = Some(run);
+            runs += 1;
+            if runs > READ_AHEAD || self.held_back || self.reading_bytes >= MAX_READING {
+                break;
+            }
+            if !self.kept.contains_key(&run) && self.reading.insert(run) {
+                self.reading_bytes += u64::from(run.1);
+                disk.read(ReadJob {
+                    tree: tree.clone(),
+                    offset: run.0,
+                    len: run.1,
+                    buffer: self.spare.pop(),
+                    inbox: inbox.clone(),
+                });
+            }
+        }
+        if !waiting.is_empty() {
+            self.waiting.insert(key, waiting);
+        }
+    }
+
+    /// A run was read, or could not be.
+    pub(super) fn read(&mut self, offset: u64, len: u32, data: Option<Bytes>) {
+        let run = (offset, len);
+        if self.reading.remove(&run) {
+            self.reading_bytes -= u64::from(len);
+        }
+        let Some(data) = data else { return };
+        while self.kept_bytes + data.len() > KEPT
+            && let Some(oldest) = self.kept.iter().min_by_key(|(_, (_, used))| *used)
+        {
+            let oldest = *oldest.0;
+            if let Some((data, _)) = self.kept.remove(&oldest) {
+                self.kept_bytes -= data.len();
+                // A buffer that no socket holds any more is used again.
+                if let Ok(buffer) = data.try_into_mut()
+                    && self.spare.len() < READ_AHEAD * 2
+                {
+                    self.spare.push(buffer);
+                }
+            }
+        }
+        self.kept_bytes += data.len();
+        self.clock += 1;
+        if let Some((before, _)) = self.kept.insert(run, (data, self.clock)) {
+            self.kept_bytes -= before.len();
+        }
+    }
+
+    /// The length of the run under way that begins at `offset`.
+    pub(super) fn reading_len(&self, offset: u64, read: Option<usize>) -> Option<u32> {
+        let fits = |run: &&Run| run.0 == offset && read.is_none_or(|len| run.1 as usize == len);
+        self.reading.iter().find(fits).map(|run| run.1)
+    }
+
+    fn data(&mut self, block: Block) -> Option<Bytes> {
+        let run = self.run_of(block);
+        let from = usize::try_from(self.offset(block).checked_sub(run.0)?).ok()?;
+        self.clock += 1;
+        let (data, used) = self.kept.get_mut(&run)?;
+        *used = self.clock;
+        let to = from.checked_add(block.len as usize)?;
+        (to <= data.len()).then(|| data.slice(from..to))
+    }
+
+    fn offset(&self, block: Block) -> u64 {
+        u64::from(block.piece) * u64::from(self.layout.piece_len()) + u64::from(block.begin)
+    }
+
+    /// The run that holds a block: its piece, or a part of a long piece. A block that no part holds whole is a run of its own.
+    fn run_of(&self, block: Block) -> Run {
+        let own = (self.offset(block), block.len);
+        let Some(piece) = self.layout.check_block(block) else {
+            return own;
+        };
+        let part = block.begin / RUN;
+        if (block.begin + block.len - 1) / RUN != part {
+            return own;
+        }
+        let begin = part * RUN;
+        let len = (self.layout.len_of(piece) - begin).min(RUN);
+        (self.layout.offset(piece) + u64::from(begin), len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_lies_in_its_run() {
+        let layout = Layout::new(10_000_000, 4 * 1024 * 1024).unwrap();
+        let uploads = Uploads::new(layout);
+        for (piece, begin, len) in [(0, 0, 16_384), (1, RUN - 8, 16), (2, 1_611_000, 392)] {
+            let block = Block { piece, begin, len };
+            let (offset, run) = uploads.run_of(block);
+            let at = uploads.offset(block);
+            assert!(offset <= at && at + u64::from(len) <= offset + u64::from(run));
+            assert!(offset + u64::from(run) <= layout.total_len());
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Items as users see them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use p2p_wire::control::{Item, ItemFile, PathText, State};
+use p2p_wire::metainfo::Info;
+use p2p_wire::{Bitfield, InfoHash, points};
+
+use crate::resume::{Check, Record, Site};
+use crate::storage::stage_of;
+use crate::swarm::Stats;
+
+/// What is known beyond the record.
+#[derive(Default)]
+pub(super) struct Live<'a> {
+    /// Numbers of the swarm; zero for a dormant item.
+    pub(super) stats: Stats,
+    /// Pieces held, where that is more than the record says.
+    pub(super) have: Option<&'a Bitfield>,
+    /// Bytes verified of what is wanted.
+    pub(super) done: Option<u64>,
+    /// What stopped the item.
+    pub(super) fault: Option<&'a str>,
+    /// What the tracker says.
+    pub(super) tracker_error: Option<&'a str>,
+    /// What the tracker knows of the swarm.
+    pub(super) points: Option<&'a points::Swarm>,
+    /// Pieces we lack that no connected peer has.
+    pub(super) missing: Option<u32>,
+    /// Its data is being read.
+    pub(super) verifying: bool,
+}
+
+/// An item in one line.
+pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Item {
+    let pieces = record.layout.map_or(0, |layout| layout.pieces());
+    let held = live.have.map_or(record.have.count(pieces), Bitfield::count);
+    let size = record.wanted_len;
+    let complete = record.is_complete();
+    let done = live.done.unwrap_or(match (complete, record.layout) {
+        (true, _) => size,
+        (false, Some(layout)) => {
+            (u64::from(held) * u64::from(layout.piece_len())).min(layout.total_len())
+        }
+        (false, None) => 0,
+    });
+    let state = if live.fault.is_some() {
+        State::Error
+    } else if record.paused {
+        State::Paused
+    } else if record.layout.is_none() {
+        State::Metadata
+    } else if live.verifying || record.check != Check::No {
+        State::Verifying
+    } else if complete {
+        State::Seeding
+    } else {
+        State::Fetching
+    };
+    let running = matches!(state, State::Fetching | State::Metadata);
+    let stuck = running && live.stats.peers == 0;
+    let reason = live.fault.map(str::to_owned).or_else(|| {
+        stuck.then(|| match live.tracker_error {
+            Some(error) => format!("no peers; {error}"),
+            None => "no peers".to_owned(),
+        })
+    });
+    let rate = live.stats.down_rate;
+    let eta_s = (state == State::Fetching && rate > 0).then(|| size.saturating_sub(done) / rate);
+    Item {
+        info_hash,
+        name: record.name.clone(),
+        state,
+        done,
+        size,
+        pieces_done: held,
+        pieces,
+        piece_len: record.layout.map_or(0, |layout| layout.piece_len()),
+        down_rate: rate,
+        up_rate: live.stats.up_rate,
+        downloaded: record.downloaded,
+        uploaded: record.uploaded,
+        wasted: record.wasted,
+        peers: live.stats.peers,
+        seeds: live.stats.seeds,
+        copies: copies(record, live, held, pieces),
+        missing: match (complete, live.points) {
+            (true, _) => None,
+            (false, Some(points)) if points.unknown == 0 => Some(points.nobody),
+            (false, _) => live.missing,
+        },
+        eta_s,
+        path: path_text(&path(record)),
+        share: record.share.clone(),
+        reason,
+        added: time_text(record.added),
+        completed: record.completed.map(time_text),
+        private: record.private,
+    }
+}
+
+fn copies(record: &Record, live: &Live<'_>, held: u32, pieces: u32) -> f64 {
+    if let Some(points) = live.points.filter(|_| pieces > 0) {
+        if points.least > 0 {
+            return points.least.into();
+        }
+        return f64::from(pieces.saturating_sub(points.nobody)) / f64::from(pieces);
+    }
+    if live.stats.peers > 0 {
+        return live.stats.copies;
+    }
+    match (record.is_complete(), pieces) {
+        (true, _) => 1.0,
+        (false, 0) => 0.0,
+        (false, pieces) => f64::from(held) / f64::from(pieces),
+    }
+}
+
+/// Where an item's content is, or will be.
+pub(super) fn path(record: &Record) -> PathBuf {
+    match &record.site {
+        Site::Staged(dir) => dir.join(&record.name),
+        Site::Fetched { path, .. } | Site::Foreign(path) => path.clone(),
+    }
+}
+
+/// The stage of an item that has or had one; for others a path that does not exist.
+pub(super) fn stage(record: &Record, item: InfoHash) -> PathBuf {
+    match &record.site {
+        Site::Staged(dir) => stage_of(dir, item),
+        Site::Fetched { aside, .. } => aside.clone(),
+        Site::Foreign(path) => stage_of(path.parent().unwrap_or(path), item),
+    }
+}
+
+/// Which files are wanted; a glob is matched against the path below the item's folder, the path with it, and the name.
+/// A glob that cannot be read matches nothing.
+pub(super) fn wanted_files(info: &Info, only: &[String]) -> Vec<bool> {
+    let all = only.is_empty();
+    let globs = globs(only).unwrap_or_default();
+    let wanted = |file: &p2p_wire::metainfo::File| {
+        let whole = file.path.join("/");
+        let below = file.path.get(1..).unwrap_or_default().join("/");
+        let name = file.path.last().map_or("", String::as_str);
+        all || [&whole[..], &below, name]
+            .iter()
+            .any(|path| globs.is_match(path))
+    };
+    info.files().iter().map(wanted).collect()
+}
+
+/// The globs of `--only`, or what is wrong with one.
+pub(super) fn globs(only: &[String]) -> Result<GlobSet, globset::Error> {
+    let mut globs = GlobSetBuilder::new();
+    for glob in only {
+        globs.add(Glob::new(glob)?);
+    }
+    globs.build()
+}
+
+/// The pieces that wanted files touch.
+pub(super) fn wanted_pieces(info: &Info, files: &[bool]) -> Bitfield {
+    let layout = info.layout();
+    let piece_len = u64::from(layout.piece_len());
+    let mut wanted = Bitfield::new(layout.pieces());
+    for (file, is_wanted) in info.files().iter().zip(files) {
+        if *is_wanted && !file.padding && file.len > 0 {
+            let last = (file.offset + file.len - 1) / piece_len;
+            for piece in file.offset / piece_len..=last {
+                wanted.set(piece as u32);
+            }
+        }
+    }
+    wanted
+}
+
+/// Bytes in the pieces of `set`.
+pub(super) fn len_of(info: &Info, set: &Bitfield) -> u64 {
+    let layout = info.layout();
+    let len = |piece| layout.piece(piece).map_or(0, |p| layout.len_of(p));
+    set.iter().map(|piece| u64::from(len(piece))).sum()
+}
+
+/// The files of an item, padding left out.
+pub(super) fn files(info: &Info, record: &Record, have: &Bitfield) -> Vec<ItemFile> {
+    let layout = info.layout();
+    let piece_len = u64::from(layout.piece_len());
+    let wanted = wanted_files(info, &record.only);
+    let shown = info.files().iter().zip(wanted);
+    let shown = shown.filter(|(file, _)| !file.padding);
+    let file = shown.map(|(file, wanted)| {
+        let end = file.offset + file.len;
+        let pieces = file.offset / piece_len..end.div_ceil(piece_len);
+        let done = pieces.filter(|p| have.get(*p as u32)).map(|p| {
+            let (from, to) = (p * piece_len, (p + 1) * piece_len);
+            to.min(end).saturating_sub(from.max(file.offset))
+        });
+        ItemFile {
+            path: match info.single_file() {
+                true => file.path.join("/"),
+                false => file.path.get(1..).unwrap_or_default().join("/"),
+            },
+            size: file.len,
+            done: done.sum(),
+            wanted,
+        }
+    });
+    file.collect()
+}
+
+/// Pieces as ranges, first to last inclusive.
+pub(super) fn ranges(pieces: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for piece in pieces {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == piece => *last = piece,
+            _ => ranges.push((piece, piece)),
+        }
+    }
+    ranges
+}
+
+/// `812-840, 900`; at most eight ranges are spelled out.
+pub(super) fn ranges_text(ranges: &[(u32, u32)]) -> String {
+    let text = |(first, last): &(u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    let shown: Vec<String> = ranges.iter().take(8).map(text).collect();
+    let more = ranges.len().saturating_sub(8);
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more ranges", shown.join(", ")),
+    }
+}
+
+/// A path for the control protocol.
+pub(super) fn path_text(path: &Path) -> PathText {
+    match path.to_str() {
+        Some(text) => PathText::Text(text.to_owned()),
+        None => PathText::Raw {
+            bytes: data_encoding::BASE64.encode(path.as_os_str().as_bytes()),
+        },
+    }
+}
+
+/// Seconds since 1970 as RFC 3339.
+pub(super) fn time_text(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_short_to_read() {
+        let pieces = (812..=840).chain([900]);
+        assert_eq!(ranges_text(&ranges(pieces)), "812-840, 900");
+        let many = ranges_text(&ranges((0..40).step_by(2)));
+        assert_eq!(many, "0, 2, 4, 6, 8, 10, 12, 14 and 12 more ranges");
+    }
+
+    #[test]
+    fn an_item_without_peers_says_why_it_stands_still() {
+        let mut record = crate::resume::sample();
+        record.paused = false;
+        let live = Live {
+            tracker_error: Some("tracker unreachable"),
+            ..Live::default()
+        };
+        let shown = item(InfoHash([1; 20]), &record, &live);
+        assert_eq!(shown.state, State::Fetching);
+        assert_eq!(shown.reason.unwrap(), "no peers; tracker unreachable");
+        assert_eq!((shown.done, shown.pieces_done), (16_384, 1));
+    }
+}

@@ -1,0 +1,139 @@
+//! The queue from a torrent task to one peer's I/O task.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use p2p_wire::Block;
+use p2p_wire::peer::Message;
+use tokio::sync::Notify;
+
+/// Messages that a peer which does not read may have waiting, before it is dropped.
+const MAX_MESSAGES: usize = 20_000;
+
+/// Something to send.
+#[derive(Debug)]
+pub(super) enum Out {
+    Message(Message),
+    Block(Block, Bytes),
+}
+
+/// What waits to be sent to one peer. Blocks are bounded by who puts them in, see [`Link::block_bytes`]; messages by [`Link::send`].
+#[derive(Debug, Default)]
+pub struct Link {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    pieces: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    out: VecDeque<Out>,
+    block_bytes: usize,
+    closed: bool,
+}
+
+impl Link {
+    /// Queues a message; false if the peer has so many waiting that it should be dropped.
+    pub fn send(&self, message: Message) -> bool {
+        let mut queue = self.lock();
+        if queue.out.len() >= MAX_MESSAGES {
+            return false;
+        }
+        queue.out.push_back(Out::Message(message));
+        drop(queue);
+        self.wake.notify_one();
+        true
+    }
+
+    /// Queues a block with its bytes.
+    pub fn block(&self, block: Block, data: Bytes) {
+        let mut queue = self.lock();
+        queue.block_bytes += data.len();
+        queue.out.push_back(Out::Block(block, data));
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Takes a block out again; false if it has left already.
+    pub fn cancel(&self, block: Block) -> bool {
+        let mut queue = self.lock();
+        let at = queue
+            .out
+            .iter()
+            .position(|out| matches!(out, Out::Block(queued, _) if *queued == block));
+        let Some(Out::Block(_, data)) = at.and_then(|at| queue.out.remove(at)) else {
+            return false;
+        };
+        queue.block_bytes -= data.len();
+        true
+    }
+
+    /// Bytes of blocks that wait.
+    pub fn block_bytes(&self) -> usize {
+        self.lock().block_bytes
+    }
+
+    /// Closes the connection once what waits now was offered to the socket.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// How many pieces the torrent has, once that is known: bounds the bitfield.
+    pub fn set_pieces(&self, pieces: u32) {
+        self.pieces.store(pieces, Ordering::Relaxed);
+    }
+
+    pub(super) fn pieces(&self) -> Option<u32> {
+        Some(self.pieces.load(Ordering::Relaxed)).filter(|pieces| *pieces > 0)
+    }
+
+    /// All that waits, and whether to close after it.
+    pub(super) fn take(&self) -> (VecDeque<Out>, bool) {
+        let mut queue = self.lock();
+        queue.block_bytes = 0;
+        (mem::take(&mut queue.out), queue.closed)
+    }
+
+    /// Waits for something to be queued since the last [`Link::take`].
+    pub(super) async fn queued(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_block_does_not_leave() {
+        let link = Link::default();
+        let block = |begin| Block {
+            piece: 1,
+            begin,
+            len: 4,
+        };
+        link.block(block(0), Bytes::from_static(b"abcd"));
+        link.block(block(4), Bytes::from_static(b"efgh"));
+        assert_eq!(link.block_bytes(), 8);
+        assert!(link.cancel(block(0)) && !link.cancel(block(0)));
+        assert_eq!(link.block_bytes(), 4);
+        let (out, closed) = link.take();
+        assert_eq!(out.len(), 1);
+        assert!(!closed && !link.cancel(block(4)));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_is_given_up() {
+        let link = Link::default();
+        let sent = (0..).take_while(|n| link.send(Message::Have(*n))).count();
+        assert_eq!(sent, MAX_MESSAGES);
+    }
+}

@@ -1,0 +1,296 @@
+//! What is known to be on disk, kept in the state database.
+//!
+//! [`Store`] owns the table `items`. Invariant: a piece stands in a record only after every file it touches was synced; nothing else
+//! than the torrent task's sync batch puts it there. Records are written by one task, the newest of each item, several in one
+//! transaction; who must know that a record is on disk waits with [`Store::flush`].
+
+mod codec;
+mod record;
+pub mod written;
+
+use std::collections::HashMap;
+use std::mem;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use p2p_wire::InfoHash;
+use p2p_wire::metainfo::Metainfo;
+use tokio::sync::{Notify, watch};
+
+pub use self::codec::Damaged;
+#[cfg(test)]
+pub(crate) use self::record::tests::sample;
+pub use self::record::{Check, Have, Record, Site};
+use crate::engine::history::{self, Session};
+use crate::state::{State, StateError};
+
+/// A handle on the records; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    state: State,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Notify,
+    /// The number of the last batch that is on disk.
+    done: watch::Sender<u64>,
+}
+
+/// What the next transaction writes. Bounded by the number of items: the newest record of each.
+#[derive(Default)]
+struct Pending {
+    batch: u64,
+    records: HashMap<InfoHash, Vec<u8>>,
+    sessions: Vec<Session>,
+}
+
+/// Sessions that are kept while the database does not answer; later ones are dropped.
+const MAX_SESSIONS: usize = 10_000;
+
+/// One row of the table.
+pub struct Loaded {
+    /// Which item.
+    pub info_hash: InfoHash,
+    /// Its record.
+    pub record: Record,
+}
+
+impl Store {
+    /// A store over the state database; starts the task that writes.
+    pub fn new(state: State) -> Self {
+        let shared = Arc::new(Shared {
+            pending: Mutex::default(),
+            wake: Notify::new(),
+            done: watch::Sender::new(0),
+        });
+        let store = Self { state, shared };
+        tokio::spawn(write_task(store.state.clone(), store.shared.clone()));
+        store
+    }
+
+    /// The state folder.
+    pub fn dir(&self) -> &Path {
+        self.state.dir()
+    }
+
+    /// All records, in one pass. A damaged one is moved to the table `items_damaged` with a warning.
+    pub async fn load(&self) -> Result<Vec<Loaded>, StateError> {
+        let rows = self.state.call(|tx| {
+            let mut query = tx.prepare("SELECT info_hash, record FROM items")?;
+            let rows = query.query_map([], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })?;
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        let mut loaded = Vec::new();
+        let mut damaged = Vec::new();
+        for (key, bytes) in rows.await? {
+            let info_hash = <[u8; 20]>::try_from(&key[..]).map(InfoHash);
+            match (info_hash, Record::from_bytes(&bytes)) {
+                (Ok(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
+                (_, record) => {
+                    let why = record.err().unwrap_or(Damaged("its key is no info-hash"));
+                    let shown = data_encoding::HEXLOWER.encode(&key);
+                    tracing::warn!("the record of item {shown} is damaged ({why}) and set aside");
+                    damaged.push(key);
+                }
+            }
+        }
+        if !damaged.is_empty() {
+            self.state.call(move |tx| set_aside(tx, &damaged)).await?;
+        }
+        Ok(loaded)
+    }
+
+    /// Adds an item; it is on disk when this returns.
+    pub async fn insert(
+        &self,
+        item: InfoHash,
+        record: &Record,
+        metainfo: Option<Vec<u8>>,
+    ) -> Result<(), StateError> {
+        let record = record.to_bytes();
+        let job = move |tx: &rusqlite::Transaction<'_>| {
+            let sql = "INSERT OR REPLACE INTO items (info_hash, record, metainfo) VALUES (?, ?, ?)";
+            tx.execute(sql, (&item.0[..], record, metainfo)).map(drop)
+        };
+        self.state.call(job).await
+    }
+
+    /// The metainfo became known.
+    pub async fn set_metainfo(&self, item: InfoHash, metainfo: Vec<u8>) -> Result<(), StateError> {
+        let sql = "UPDATE items SET metainfo = ? WHERE info_hash = ?";
+        let job = move |tx: &rusqlite::Transaction<'_>| {
+            tx.execute(sql, (metainfo, &item.0[..])).map(drop)
+        };
+        self.state.call(job).await
+    }
+
+    /// The metainfo, if it is known and can be read.
+    pub async fn metainfo(&self, item: InfoHash) -> Result<Option<Metainfo>, StateError> {
+        let bytes = self.state.call(move |tx| {
+            let mut query = tx.prepare_cached("SELECT metainfo FROM items WHERE info_hash = ?")?;
+            let mut rows = query.query([&item.0[..]])?;
+            match rows.next()? {
+                Some(row) => row.get::<_, Option<Vec<u8>>>(0),
+                None => Ok(None),
+            }
+        });
+        let Some(bytes) = bytes.await? else {
+            return Ok(None);
+        };
+        match Metainfo::from_bytes(&bytes) {
+            Ok(metainfo) if metainfo.info.info_hash() == item => Ok(Some(metainfo)),
+            Ok(_) => {
+                tracing::warn!("the metainfo kept of item {item} is another's");
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!("the metainfo kept of item {item} is damaged: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes the record soon; a later one of the same item takes its place.
+    pub fn put(&self, item: InfoHash, record: &Record) {
+        self.pending().records.insert(item, record.to_bytes());
+        self.shared.wake.notify_one();
+    }
+
+    /// Writes an exchange with a peer into the history soon.
+    pub fn session(&self, session: Session) {
+        let mut pending = self.pending();
+        if pending.sessions.len() < MAX_SESSIONS {
+            pending.sessions.push(session);
+        }
+        drop(pending);
+        self.shared.wake.notify_one();
+    }
+
+    /// Forgets an item; it is gone from the disk when this returns.
+    pub async fn remove(&self, item: InfoHash) -> Result<(), StateError> {
+        self.pending().records.remove(&item);
+        // What is being written at this moment updates and never inserts, so it cannot bring the item back.
+        let sql = "DELETE FROM items WHERE info_hash = ?";
+        self.state
+            .call(move |tx| tx.execute(sql, [&item.0[..]]).map(drop))
+            .await
+    }
+
+    /// Returns when all that was put so far is on disk, or could not be written.
+    pub async fn flush(&self) {
+        let batch = {
+            let pending = self.pending();
+            pending.batch + 1
+        };
+        self.shared.wake.notify_one();
+        let mut done = self.shared.done.subscribe();
+        // The sender lives as long as `self`.
+        let _ = done.wait_for(|done| *done >= batch).await;
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+        let pending = self.shared.pending.lock();
+        pending.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn write_task(state: State, shared: Arc<Shared>) {
+    loop {
+        shared.wake.notified().await;
+        let (batch, records, sessions) = {
+            let mut pending = shared
+                .pending
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            pending.batch += 1;
+            (
+                pending.batch,
+                mem::take(&mut pending.records),
+                mem::take(&mut pending.sessions),
+            )
+        };
+        if !(records.is_empty() && sessions.is_empty()) {
+            let written = state.call(move |tx| {
+                let mut update =
+                    tx.prepare_cached("UPDATE items SET record = ? WHERE info_hash = ?")?;
+                for (item, record) in &records {
+                    update.execute((record, &item.0[..]))?;
+                }
+                history::insert(tx, &sessions)
+            });
+            match written.await {
+                Ok(()) => {}
+                Err(StateError::Closed) => return,
+                Err(error) => tracing::error!("items cannot be recorded: {error}"),
+            }
+        }
+        shared.done.send_replace(batch);
+    }
+}
+
+fn set_aside(tx: &rusqlite::Transaction<'_>, keys: &[Vec<u8>]) -> rusqlite::Result<()> {
+    tx.execute_batch("CREATE TABLE IF NOT EXISTS items_damaged AS SELECT * FROM items WHERE 0")?;
+    for key in keys {
+        tx.execute(
+            "INSERT INTO items_damaged SELECT * FROM items WHERE info_hash = ?",
+            [key],
+        )?;
+        tx.execute("DELETE FROM items WHERE info_hash = ?", [key])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_record_is_set_aside_and_the_others_are_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state.clone());
+        for n in 0..3 {
+            let item = InfoHash([n; 20]);
+            store.insert(item, &sample(), None).await.unwrap();
+        }
+        let damage = |tx: &rusqlite::Transaction<'_>| {
+            let sql = "UPDATE items SET record = x'00' WHERE info_hash = ?";
+            tx.execute(sql, [&[1u8; 20][..]])
+        };
+        state.call(damage).await.unwrap();
+        let kept: Vec<_> = store.load().await.unwrap();
+        assert_eq!(kept.len(), 2);
+        assert!(kept.iter().all(|row| row.info_hash != InfoHash([1; 20])));
+        let aside = state.call(|tx| {
+            tx.query_row("SELECT count(*) FROM items_damaged", [], |row| {
+                row.get::<_, u32>(0)
+            })
+        });
+        assert_eq!(aside.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_newest_record_is_on_disk_after_a_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state.clone());
+        let item = InfoHash([9; 20]);
+        let mut record = sample();
+        store.insert(item, &record, None).await.unwrap();
+        for uploaded in 0..100 {
+            record.uploaded = uploaded;
+            store.put(item, &record);
+        }
+        store.flush().await;
+        let loaded = store.load().await.unwrap();
+        assert_eq!(loaded[0].record.uploaded, 99);
+        store.put(item, &record);
+        store.remove(item).await.unwrap();
+        store.flush().await;
+        assert!(store.load().await.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,301 @@
+//! The daemon as a service: its parts started in order and stopped in reverse, signals, the service manager.
+//!
+//! The lock on the state folder comes first and goes last. The socket is made while it is held, so that two daemons never fight over
+//! it, and answers only when everything runs. What cannot start leaves an unhealthy daemon, which tells clients why.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use p2p_wire::control::{PathText, ShareAdd};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+use crate::Fault;
+use crate::config::{Config, Places};
+use crate::control::{
+    Daemon, Server, Service, Settings, SocketError, Unhealthy, limits_of, reread,
+};
+use crate::engine::{self, Engine, Events, Links};
+use crate::log::Log;
+use crate::share::{self, Shares};
+use crate::state::{State, StateError, StateLock};
+use crate::tracker::{Announcer, Trackers};
+
+/// A stop that takes longer is cut short: who asked waits 5 s.
+const STOP_TIMEOUT: Duration = Duration::from_millis(4_500);
+/// Announce commands on their way; when full the engine waits.
+const ANNOUNCES: usize = 1_024;
+/// Lists of peers on their way to the engine; when full the announcer waits.
+const PEERS: usize = 256;
+
+/// Why there is no daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There is no socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// A part could not start.
+    #[error("{}: {}\n  {}", .0.what, .0.why, .0.fix)]
+    Part(#[from] Fault),
+    /// The operating system refused something.
+    #[error("{0}")]
+    Os(#[from] std::io::Error),
+}
+
+/// Runs the daemon until it is told to stop. `file` is what the configuration file says. `ready` is called once, when clients are
+/// answered; before it, an error means that nothing was started.
+///
+/// A daemon that cannot start, but could make its socket, answers clients with the reason until it is stopped; then `ready` is not called
+/// and the reason is returned. With `detached`, when nobody would see that, it ends at once.
+pub async fn run(
+    places: Places,
+    file: toml::Table,
+    log: Log,
+    detached: bool,
+    ready: impl FnOnce(),
+) -> Result<(), StartError> {
+    let stop = Arc::new(Notify::new());
+    let mut signals = Signals::listen()?;
+    raise_descriptor_limit();
+    let opened = State::open(&places.state);
+    if let Err(locked @ StateError::Locked { .. }) = opened {
+        return Err(locked.into());
+    }
+    let server = Server::bind(&places.socket, places.mode, opened.is_ok())?;
+    let started = match opened {
+        Ok((state, lock)) => start(&places, file, log, state, lock, stop.clone()).await,
+        Err(error) => Err(error.into()),
+    };
+    let (daemon, lock) = match started {
+        Ok(started) => started,
+        Err(error) if detached => return Err(error),
+        Err(error) => {
+            tracing::error!("p2pd does not work: {error}");
+            let reason = error.to_string();
+            notify(&[NotifyState::Status(&reason)]);
+            let unhealthy = Service::Unhealthy(Unhealthy {
+                mode: places.mode,
+                reason,
+                stop: stop.clone(),
+            });
+            let answering = tokio::spawn(server.serve(unhealthy));
+            signals.wait_for_stop(&stop, async || {}).await;
+            answering.abort();
+            return Err(error);
+        }
+    };
+    let answering = tokio::spawn(server.serve(Service::Running(daemon.clone())));
+    let status = format!("Listening for peers on port {}", daemon.engine.port());
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    tracing::info!(
+        "{} is ready: peers on port {}, control at {}",
+        crate::control::SERVER,
+        daemon.engine.port(),
+        places.socket.display()
+    );
+    ready();
+    signals
+        .wait_for_stop(&stop, async || reload(&daemon).await)
+        .await;
+
+    notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+    tracing::info!("stopping");
+    // The answer to `daemon.stop` may still be on its way.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    answering.abort();
+    let stopping = async {
+        daemon.engine.stop().await;
+        daemon.announcer.stop().await;
+    };
+    if tokio::time::timeout(STOP_TIMEOUT, stopping).await.is_err() {
+        tracing::warn!(
+            "not everything ended in time; what was not synced is verified at the next start"
+        );
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// Starts the parts in the order in which they need each other.
+async fn start(
+    places: &Places,
+    file: toml::Table,
+    log: Log,
+    state: State,
+    lock: StateLock,
+    stop: Arc<Notify>,
+) -> Result<(Arc<Daemon>, StateLock), StartError> {
+    let settings = Settings::open(places.clone(), file, &state).await?;
+    let config = settings.now();
+    log.set_level(config.daemon.log_level);
+
+    let events = Events::default();
+    let configured = config.trackers.iter();
+    let configured = configured.map(|(name, tracker)| (name.clone(), tracker.url.clone()));
+    let trackers = Trackers::open(state.clone(), events.clone(), configured.collect()).await?;
+    let (announce, commands) = mpsc::channel(ANNOUNCES);
+    let (found, peers) = mpsc::channel(PEERS);
+    let announcer = Announcer::start(commands, found);
+    let links = Links {
+        announce,
+        peers,
+        events: events.clone(),
+    };
+    let engine = Engine::start(engine_config(&settings, &config), state.clone(), links).await?;
+    announcer.set_identity(engine.clone());
+    trackers.start(engine.clone());
+    let shares = Shares::start(
+        share_config(places, &config),
+        configured_shares(places, &config),
+        state.clone(),
+        engine.clone(),
+        trackers.clone(),
+        events.clone(),
+    )
+    .await?;
+    let daemon = Daemon {
+        mode: places.mode,
+        started: Instant::now(),
+        engine,
+        trackers,
+        announcer,
+        shares,
+        state,
+        events,
+        log,
+        settings,
+        stop,
+    };
+    Ok((Arc::new(daemon), lock))
+}
+
+async fn reload(daemon: &Daemon) {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now());
+    notify(&states);
+    if let Err(fault) = reread(daemon).await {
+        tracing::error!("{fault}");
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+fn engine_config(settings: &Settings, config: &Config) -> engine::Config {
+    let port = config.network.port;
+    let listen = match config.network.bind.as_slice() {
+        [] => vec![SocketAddr::new(any_address(), port)],
+        bind => bind.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+    };
+    engine::Config {
+        download_dir: settings.download_dir(),
+        listen,
+        max_peers: config.network.max_peers.get() as usize,
+        max_peers_item: config.network.max_peers_item.get() as usize,
+        upload_slots: config.limits.upload_slots.get() as usize,
+        in_flight: config.storage.in_flight.0,
+        min_free: config.storage.min_free.0,
+        limits: limits_of(config),
+        lan_exempt: config.limits.lan_exempt,
+        disk_threads: cores(),
+    }
+}
+
+/// Every address of both families where there is IPv6, for such a socket takes IPv4 as well.
+fn any_address() -> IpAddr {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn share_config(places: &Places, config: &Config) -> share::Config {
+    let mut refused = vec![places.state.clone()];
+    refused.extend(places.config.parent().map(Into::into));
+    share::Config {
+        settle: config.shares.settle.0,
+        max_delay: config.shares.max_delay.0,
+        rescan: config.shares.rescan.0,
+        ignore_file: config.shares.ignore_file.clone(),
+        exclude: config.shares.exclude.clone(),
+        threads: match config.hashing.threads {
+            0 => cores(),
+            threads => usize::from(threads),
+        },
+        refused,
+    }
+}
+
+fn configured_shares(places: &Places, config: &Config) -> Vec<ShareAdd> {
+    let shares = config.share.iter().filter_map(|share| {
+        let path = share.path.resolve(places.home.as_deref())?;
+        Some(ShareAdd {
+            // It came out of a text, so it is one.
+            path: PathText::Text(path.to_string_lossy().into_owned()),
+            each: share.each,
+            name: share.name.clone(),
+            join: false,
+            tracker: share.tracker.clone(),
+            publish: true,
+            exclude: share.exclude.clone(),
+            visibility: Default::default(),
+            piece_len: None,
+            once: false,
+            force: false,
+        })
+    });
+    shares.collect()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+}
+
+/// Tells the service manager, if there is one. That it cannot be told changes nothing.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!("service manager: {error}");
+    }
+}
+
+/// Many peers and files want many descriptors; the soft limit is often 1,024 for programs that use select(2), which this one does not.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!("the limit of open files stays: {error}");
+    }
+}
+
+/// What the operating system tells us.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until SIGTERM, SIGINT or a client ends it; reloads at each SIGHUP.
+    async fn wait_for_stop(&mut self, stop: &Notify, reload: impl AsyncFn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                () = stop.notified() => return,
+                _ = self.hangup.recv() => reload().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Pieces to and from files.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+use nix::sys::uio::pwritev;
+use p2p_hash::{Digest, Hasher, Stream};
+use p2p_wire::PieceIndex;
+
+use super::StorageError;
+use super::tree::Tree;
+use crate::engine::FileStamp;
+
+/// Buffers in one `pwritev`: what Linux takes at most.
+const MAX_SLICES: usize = 1024;
+
+/// The SHA-1 of each piece, all advanced together: a vector unit hashes 16 as fast as one.
+pub(super) fn hash(hasher: &Hasher, pieces: &[&[Bytes]]) -> Vec<Digest> {
+    let mut streams = vec![Stream::new(); pieces.len()];
+    let rounds = pieces.iter().map(|blocks| blocks.len()).max().unwrap_or(0);
+    for round in 0..rounds {
+        let mut feeds: Vec<(&mut Stream, &[u8])> = streams
+            .iter_mut()
+            .zip(pieces)
+            .filter_map(|(stream, blocks)| Some((stream, &blocks.get(round)?[..])))
+            .collect();
+        hasher.update(&mut feeds);
+    }
+    let mut digests = vec![[0; 20]; pieces.len()];
+    hasher.finish(&mut streams, &mut digests);
+    digests
+}
+
+/// Writes the blocks of `piece`, in order and whole, to the files they belong to; padding is left out.
+pub(super) fn write(tree: &Tree, piece: PieceIndex, blocks: &[Bytes]) -> Result<(), StorageError> {
+    let layout = tree.info.layout();
+    let mut rest = Cut::new(blocks);
+    let len = u64::from(layout.len_of(piece));
+    for span in tree.info.spans(layout.offset(piece), len) {
+        let slices = rest.take(span.len as usize);
+        let padding = tree.info.files().get(span.file).is_some_and(|f| f.padding);
+        if padding {
+            continue;
+        }
+        let fault = |error: io::Error| StorageError::at(tree.path(span.file), &error);
+        let file = tree.file(span.file).map_err(fault)?;
+        write_all(&file, slices, span.offset).map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Takes bytes off the front of a list of blocks.
+struct Cut<'a> {
+    blocks: &'a [Bytes],
+    at: usize,
+}
+
+impl<'a> Cut<'a> {
+    fn new(blocks: &'a [Bytes]) -> Self {
+        Self { blocks, at: 0 }
+    }
+
+    fn take(&mut self, mut len: usize) -> Vec<IoSlice<'a>> {
+        let mut slices = Vec::new();
+        while len > 0
+            && let Some((block, rest)) = self.blocks.split_first()
+        {
+            let left = &block[self.at..];
+            let part = &left[..left.len().min(len)];
+            slices.push(IoSlice::new(part));
+            len -= part.len();
+            self.at += part.len();
+            if self.at == block.len() {
+                (self.blocks, self.at) = (rest, 0);
+            }
+        }
+        slices
+    }
+}
+
+fn write_all(file: &File, mut slices: Vec<IoSlice<'_>>, mut offset: u64) -> io::Result<()> {
+    let mut slices = &mut slices[..];
+    while !slices.is_empty() {
+        let front = &slices[..slices.len().min(MAX_SLICES)];
+        let at = i64::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        match pwritev(file, front, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buffer` with the bytes of the content from `offset`. Each file is compared with its stamp before and after it is read:
+/// [`StorageError::Changed`] if it is not what was verified.
+pub(super) fn read(tree: &Tree, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+    let spans = tree.info.spans(offset, buffer.len() as u64);
+    let mut rest = &mut *buffer;
+    for span in &spans {
+        let (front, back) = std::mem::take(&mut rest).split_at_mut(span.len as usize);
+        rest = back;
+        if tree.info.files().get(span.file).is_some_and(|f| f.padding) {
+            front.fill(0);
+            continue;
+        }
+        let fault = |error: io::Error| match error.kind() {
+            // Shorter than it was, or gone.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+                StorageError::Changed(tree.path(span.file))
+            }
+            _ => StorageError::at(tree.path(span.file), &error),
+        };
+        let file = tree.file(span.file).map_err(fault)?;
+        check(tree, span.file, &file)?;
+        file.read_exact_at(front, span.offset).map_err(fault)?;
+    }
+    for span in &spans {
+        if tree.stamps.get(span.file).is_some_and(Option::is_some) {
+            let fault = |error: io::Error| StorageError::at(tree.path(span.file), &error);
+            check(tree, span.file, &*tree.file(span.file).map_err(fault)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn check(tree: &Tree, index: usize, file: &File) -> Result<(), StorageError> {
+    let Some(Some(expected)) = tree.stamps.get(index) else {
+        return Ok(());
+    };
+    let meta = file
+        .metadata()
+        .map_err(|error| StorageError::at(tree.path(index), &error))?;
+    if FileStamp::of(&meta) == *expected {
+        Ok(())
+    } else {
+        Err(StorageError::Changed(tree.path(index)))
+    }
+}

@@ -1,0 +1,376 @@
+//! Making room for an item, checking it, syncing it, and moving it to its place.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FallocateFlags, RenameFlags, fallocate, renameat2};
+use nix::sys::statvfs::statvfs;
+use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
+use p2p_wire::{Bitfield, InfoHash};
+
+use super::error::at;
+use super::tree::aside;
+use super::{StorageError, Tree};
+use crate::engine::FileStamp;
+
+/// Folder of what is being fetched, below the download folder.
+const STAGE: &str = ".p2p-incomplete";
+
+/// Where an item is staged that will end in `dir`.
+pub fn stage_of(dir: &Path, item: InfoHash) -> PathBuf {
+    dir.join(STAGE).join(item.to_string())
+}
+
+/// Bytes free for us on the file system that `path`, or its nearest parent that exists, lies on.
+pub fn free_space(path: &Path) -> Result<u64, StorageError> {
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("/"));
+    let stat = statvfs(there).map_err(|error| StorageError::at(there, &error.into()))?;
+    Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
+}
+
+impl Tree {
+    /// Makes the wanted files at their full length and keeps room for them; `min_free` bytes must stay free besides.
+    /// [`StorageError::Full`] without enough space, and then nothing was taken.
+    pub fn prepare(&self, wanted: &[bool], min_free: u64) -> Result<(), StorageError> {
+        let wanted = |index: &usize| {
+            wanted.get(*index).copied().unwrap_or(true)
+                && self.info.files().get(*index).is_some_and(|f| !f.padding)
+        };
+        let mut missing = 0u64;
+        let mut todo = Vec::new();
+        for index in (0..self.info.files().len()).filter(wanted) {
+            let path = self.path(index);
+            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
+            let meta = file.metadata().map_err(at(&path))?;
+            let len = self.info.files()[index].len;
+            let lacks = len.saturating_sub(meta.blocks().saturating_mul(512));
+            if lacks > 0 || meta.len() != len {
+                missing = missing.saturating_add(lacks);
+                todo.push((index, len));
+            }
+        }
+        if let Some((first, _)) = todo.first() {
+            let path = self.path(*first);
+            let free = free_space(&path)?;
+            if free < missing.saturating_add(min_free) {
+                let text = |bytes: u64| p2p_wire::units::Size(bytes).to_string();
+                return Err(StorageError::Full(format!(
+                    "{} needed and {} to stay free, {} free at {}",
+                    text(missing),
+                    text(min_free),
+                    text(free),
+                    path.parent().unwrap_or(&path).display()
+                )));
+            }
+        }
+        for (index, len) in todo {
+            let path = self.path(index);
+            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
+            allocate(&file, len).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// What each file is now; `None` for one that is not there.
+    pub fn stamps(&self) -> Vec<Option<FileStamp>> {
+        self.look()
+    }
+
+    /// Reads `pieces` and says which are good. `Err` when that cannot be told.
+    pub fn check(
+        &self,
+        pieces: Vec<u32>,
+        threads: usize,
+        progress: &Progress,
+    ) -> Result<Bitfield, StorageError> {
+        let layout = self.info.layout();
+        let specs: Vec<FileSpec> = (self.info.files().iter().enumerate())
+            .map(|(index, file)| match file.padding {
+                true => FileSpec::zeros(file.len),
+                false => FileSpec::new(self.path(index), file.len),
+            })
+            .collect();
+        let expected: Vec<_> = layout.iter().map(|p| self.info.piece_hash(p)).collect();
+        let open = |path: &Path| {
+            let index = (0..specs.len()).find(|index| specs[*index].path.as_deref() == Some(path));
+            self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
+        };
+        let options = Options {
+            threads,
+            open: Some(&open),
+            ..Options::default()
+        };
+        let mut good = Bitfield::new(layout.pieces());
+        let told = |piece, is_good| {
+            if is_good {
+                good.set(piece);
+            }
+        };
+        verify_files(
+            &specs,
+            layout.piece_len(),
+            &expected,
+            pieces,
+            &options,
+            progress,
+            told,
+        )
+        .map_err(|error| match error {
+            HashError::Io { path, source } => StorageError::at(path, &source),
+            HashError::Cancelled => StorageError::Stopped,
+            other => StorageError::Io {
+                path: self.path(0),
+                why: other.to_string(),
+            },
+        })?;
+        Ok(good)
+    }
+
+    /// Returns when what was written to these files is on the disk, with what each of them is then.
+    pub fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+        for index in files {
+            let path = self.path(*index);
+            let file = self.file(*index).map_err(|e| StorageError::at(&path, &e))?;
+            file.sync_data().map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. All is synced
+    /// when this returns. Files that p2pd did not make are never overwritten.
+    pub fn complete(
+        &self,
+        stage: &Path,
+        dir: &Path,
+        wanted: &[bool],
+    ) -> Result<PathBuf, StorageError> {
+        let files: BTreeSet<usize> = (0..self.info.files().len())
+            .filter(|i| wanted.get(*i).copied().unwrap_or(true) && !self.info.files()[*i].padding)
+            .collect();
+        self.sync(&files)?;
+        let top = self.info.files().first().and_then(|f| f.path.first());
+        let top = top.map_or(self.info.name(), String::as_str);
+        let from = stage.join(top);
+        sync_folders(&from)?;
+        let path = rename_free(&from, dir, top)?;
+        sync_folder(dir)?;
+        // The stage stays only where it holds the unwanted parts of wanted pieces.
+        let _ = fs::remove_dir(stage);
+        if let Some(parent) = stage.parent() {
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(path)
+    }
+}
+
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if len > 0 {
+        let end = i64::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        match fallocate(file, FallocateFlags::empty(), 0, end) {
+            Ok(()) => {}
+            // Not every file system can: the file stays sparse.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.set_len(len)
+}
+
+/// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
+fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
+    fs::create_dir_all(dir).map_err(at(dir))?;
+    for n in 1..1_000u32 {
+        let to = dir.join(numbered(name, n));
+        match renameat2(AT_FDCWD, from, AT_FDCWD, &to, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) => return Ok(to),
+            Err(Errno::EEXIST) => {}
+            // A file system without the flag: look, then rename. The window between the two is the best there is.
+            Err(Errno::EINVAL | Errno::ENOSYS) if !to.exists() => {
+                fs::rename(from, &to).map_err(at(&to))?;
+                return Ok(to);
+            }
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            Err(error) => return Err(StorageError::at(from, &error.into())),
+        }
+    }
+    Err(StorageError::Io {
+        path: dir.join(name),
+        why: "the name and 998 like it are taken".into(),
+    })
+}
+
+/// `name`, `name (2)`, ...
+fn numbered(name: &str, n: u32) -> String {
+    match n {
+        1 => name.to_owned(),
+        n => format!("{name} ({n})"),
+    }
+}
+
+fn sync_folder(dir: &Path) -> Result<(), StorageError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(at(dir))
+}
+
+/// Syncs `path` and every folder below it, if it is one.
+fn sync_folders(path: &Path) -> Result<(), StorageError> {
+    if !fs::symlink_metadata(path).map_err(at(path))?.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(at(path))? {
+        let entry = entry.map_err(at(path))?;
+        if entry.file_type().map_err(at(path))?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(path)
+}
+
+/// The error for a folder that is none.
+pub fn not_a_folder(dir: &Path) -> StorageError {
+    StorageError::at(dir, &io::ErrorKind::NotADirectory.into())
+}
+
+/// Makes a folder with its parents.
+pub fn make_folder(dir: &Path) -> Result<(), StorageError> {
+    fs::create_dir_all(dir).map_err(at(dir))
+}
+
+/// Moves a file or folder into `dir`, over file systems by copy, sync and delete. Returns where it is then.
+pub fn move_into(path: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    let name = name.unwrap_or_default().into_owned();
+    if !fs::metadata(dir).map_err(at(dir))?.is_dir() {
+        return Err(not_a_folder(dir));
+    }
+    match rename_free(path, dir, &name) {
+        Err(_) if crosses(path, dir) => {}
+        other => {
+            let to = other?;
+            sync_folder(dir)?;
+            return Ok(to);
+        }
+    }
+    let part = dir.join(STAGE).join(format!("move-{}", std::process::id()));
+    fs::create_dir_all(&part).map_err(at(&part))?;
+    let copy = part.join(&name);
+    let copied = copy_tree(path, &copy).and_then(|()| rename_free(&copy, dir, &name));
+    if copied.is_err() {
+        let _ = fs::remove_dir_all(&part);
+    }
+    let to = copied?;
+    sync_folder(dir)?;
+    let _ = fs::remove_dir_all(&part);
+    let _ = fs::remove_dir(dir.join(STAGE));
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    removed.map_err(at(path))?;
+    Ok(to)
+}
+
+fn crosses(a: &Path, b: &Path) -> bool {
+    match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => a.dev() != b.dev(),
+        _ => false,
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<(), StorageError> {
+    let kind = fs::symlink_metadata(from).map_err(at(from))?.file_type();
+    if kind.is_dir() {
+        fs::create_dir(to).map_err(at(to))?;
+        for entry in fs::read_dir(from).map_err(at(from))? {
+            let entry = entry.map_err(at(from))?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return sync_folder(to);
+    }
+    if !kind.is_file() {
+        return Err(StorageError::Io {
+            path: from.to_owned(),
+            why: "neither a file nor a folder, it cannot be moved to another file system".into(),
+        });
+    }
+    fs::copy(from, to).map_err(at(from))?;
+    let copy = File::open(to).map_err(at(to))?;
+    copy.sync_all().map_err(at(to))
+}
+
+/// Deletes the files of an item below `root`, and the folders that are empty then. What is not the item's stays.
+pub fn delete(tree: &Tree, top: Option<&Path>, stage: &Path) -> Result<(), StorageError> {
+    if let Some(top) = top {
+        for index in 0..tree.info.files().len() {
+            let path = tree.path(index);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StorageError::at(path, &error));
+                }
+                _ => {}
+            }
+            let inside = path.ancestors().skip(1);
+            for dir in inside.take_while(|dir| dir.starts_with(top)) {
+                // Fails where something else is in it, as it should.
+                if fs::remove_dir(dir).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    delete_stage(stage)
+}
+
+/// Deletes what was staged.
+pub fn delete_stage(stage: &Path) -> Result<(), StorageError> {
+    match fs::remove_dir_all(stage) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StorageError::at(stage, &error));
+        }
+        _ => {}
+    }
+    let _ = fs::remove_dir(aside(stage));
+    if let Some(parent) = stage.parent() {
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_name_gets_a_number_and_nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let mut places = Vec::new();
+        for n in 0..3 {
+            let from = root.join(format!("from-{n}"));
+            fs::write(&from, n.to_string()).unwrap();
+            let to = rename_free(&from, &root.join("to"), "a.tar.gz").unwrap();
+            places.push(to.file_name().unwrap().to_owned());
+            assert_eq!(fs::read_to_string(to).unwrap(), n.to_string());
+        }
+        assert_eq!(places, ["a.tar.gz", "a.tar.gz (2)", "a.tar.gz (3)"]);
+    }
+
+    #[test]
+    fn a_folder_is_moved_with_all_that_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("x"), dir.path().join("to"));
+        fs::create_dir_all(from.join("sub")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("sub/f"), "data").unwrap();
+        let placed = move_into(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
+        assert!(!from.exists());
+        assert!(move_into(&placed, &dir.path().join("absent")).is_err());
+    }
+}

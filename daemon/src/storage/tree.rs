@@ -1,0 +1,191 @@
+//! Where the files of one awake item are, and the descriptors that are open on them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use p2p_wire::metainfo::Info;
+
+use super::open::{Access, open_beneath};
+use crate::engine::FileStamp;
+use crate::resume::Site;
+
+/// By tree and file: the open file, and when it was last used.
+type Open = HashMap<(u64, usize), (Arc<File>, u64)>;
+
+/// Open files, over all items. A file beyond the bound takes the place of the one not used for longest.
+pub(super) struct FileCache {
+    open: Mutex<Open>,
+    clock: AtomicU64,
+    most: usize,
+}
+
+impl FileCache {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            clock: AtomicU64::new(0),
+            most,
+        })
+    }
+
+    fn get(
+        &self,
+        key: (u64, usize),
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        if let Some((file, used)) = self.lock().get_mut(&key) {
+            *used = now;
+            return Ok(file.clone());
+        }
+        // Opened without the lock: a dead network file system must not stop the other items.
+        let file = Arc::new(open()?);
+        let mut files = self.lock();
+        if files.len() >= self.most
+            && let Some(oldest) = files.iter().min_by_key(|(_, (_, used))| *used)
+        {
+            let oldest = *oldest.0;
+            files.remove(&oldest);
+        }
+        files.insert(key, (file.clone(), now));
+        Ok(file)
+    }
+
+    fn forget(&self, tree: u64) {
+        self.lock().retain(|(of, _), _| *of != tree);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The files of an item at their place.
+pub struct Tree {
+    id: u64,
+    cache: Arc<FileCache>,
+    pub(super) info: Arc<Info>,
+    files: Vec<Place>,
+    /// What each file must still be for its bytes to be served; `None` where p2pd itself is writing.
+    pub(super) stamps: Vec<Option<FileStamp>>,
+    access: Access,
+}
+
+#[derive(Clone)]
+struct Place {
+    root: Arc<Path>,
+    rel: PathBuf,
+}
+
+/// What [`Tree::new`] needs.
+pub struct TreeSpec<'a> {
+    /// The item's metadata.
+    pub info: &'a Arc<Info>,
+    /// Where it is.
+    pub site: &'a Site,
+    /// The stage of this item.
+    pub stage: &'a Path,
+    /// Files that are wanted, by index.
+    pub wanted: &'a [bool],
+    /// Whether pieces will be written.
+    pub writable: bool,
+    /// Identity of each file, to be compared at every read; empty for none.
+    pub stamps: Vec<Option<FileStamp>>,
+}
+
+impl Tree {
+    /// Finds the place of every file.
+    pub(super) fn new(cache: &Arc<FileCache>, spec: TreeSpec<'_>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let info = spec.info;
+        let stage: Arc<Path> = spec.stage.into();
+        let aside: Arc<Path> = aside(spec.stage).into();
+        let (root, skip): (Arc<Path>, usize) = match spec.site.placed() {
+            None => (stage, 0),
+            Some(path) if info.single_file() => (path.parent().unwrap_or(path).into(), 0),
+            Some(path) => (path.into(), 1),
+        };
+        let files = info.files().iter().enumerate().map(|(index, file)| {
+            if !spec.wanted.get(index).copied().unwrap_or(true)
+                && !matches!(spec.site, Site::Foreign(_))
+            {
+                return Place {
+                    root: aside.clone(),
+                    rel: index.to_string().into(),
+                };
+            }
+            let rel = match spec.site.placed() {
+                Some(path) if info.single_file() => path.file_name().unwrap_or_default().into(),
+                _ => file.path.iter().skip(skip).collect(),
+            };
+            Place {
+                root: root.clone(),
+                rel,
+            }
+        });
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            cache: cache.clone(),
+            files: files.collect(),
+            info: info.clone(),
+            stamps: spec.stamps,
+            access: if spec.writable {
+                Access::Write
+            } else {
+                Access::Read
+            },
+        }
+    }
+
+    /// The item's metadata.
+    pub fn info(&self) -> &Arc<Info> {
+        &self.info
+    }
+
+    /// The path of a file, to show.
+    pub fn path(&self, file: usize) -> PathBuf {
+        let place = self.files.get(file);
+        place.map_or_else(PathBuf::new, |place| place.root.join(&place.rel))
+    }
+
+    /// The open file; made if it is not there and the tree is writable.
+    pub(super) fn file(&self, file: usize) -> io::Result<Arc<File>> {
+        let open = || self.open(file, self.access);
+        self.cache.get((self.id, file), open)
+    }
+
+    /// Opens a file to read it, past the cache.
+    pub(super) fn open_to_read(&self, file: usize) -> io::Result<File> {
+        self.open(file, Access::Read)
+    }
+
+    fn open(&self, file: usize, access: Access) -> io::Result<File> {
+        let place = self.files.get(file).ok_or(io::ErrorKind::NotFound)?;
+        open_beneath(&place.root, &place.rel, access)
+    }
+
+    /// What each file is now; `None` for one that is not there, and for padding.
+    pub(super) fn look(&self) -> Vec<Option<FileStamp>> {
+        let look = |file: usize| {
+            let padding = self.info.files().get(file)?.padding;
+            let open = (!padding).then(|| self.open_to_read(file).ok()).flatten()?;
+            open.metadata().ok().map(|meta| FileStamp::of(&meta))
+        };
+        (0..self.files.len()).map(look).collect()
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.cache.forget(self.id);
+    }
+}
+
+/// Where the unwanted parts of wanted pieces are.
+pub(super) fn aside(stage: &Path) -> PathBuf {
+    stage.join(".unwanted")
+}

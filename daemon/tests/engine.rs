@@ -1,0 +1,761 @@
+//! Engines in one process, on loopback, with folders of their own: what a user's items go through from adding to seeding.
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+use std::fs;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use p2p_hash::{FileSpec, Options, Progress, hash_files};
+use p2p_wire::InfoHash;
+use p2p_wire::control::{HistoryList, Item, Limits, State as ItemState};
+use p2p_wire::magnet::Magnet;
+use p2p_wire::metainfo::{Builder, Content as Files, Metainfo};
+use p2pd::engine::{
+    AnnounceCommand, Change, Config, Content, Engine, Events, FileStamp, Holding, ItemSetting,
+    Links, NewItem, Place, history,
+};
+use p2pd::state::{State, StateLock};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// One daemon's engine with its folders.
+struct Node {
+    dir: TempDir,
+    run: Option<Run>,
+    config: fn(&mut Config),
+}
+
+/// What lives from a start to a stop.
+struct Run {
+    engine: Engine,
+    state: State,
+    events: Events,
+    announces: mpsc::Receiver<AnnounceCommand>,
+    _peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    _lock: StateLock,
+}
+
+impl Node {
+    async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(config: fn(&mut Config)) -> Self {
+        let mut node = Self {
+            dir: tempfile::tempdir().unwrap(),
+            run: None,
+            config,
+        };
+        node.restart().await;
+        node
+    }
+
+    async fn restart(&mut self) {
+        self.run = None;
+        let (state, lock) = eventually("the state folder is free", || async {
+            State::open(&self.dir.path().join("state")).ok()
+        })
+        .await;
+        let (announce, announces) = mpsc::channel(256);
+        let (peers_tx, peers) = mpsc::channel(16);
+        let events = Events::default();
+        let mut config = Config {
+            download_dir: self.downloads(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            max_peers: 100,
+            max_peers_item: 50,
+            upload_slots: 8,
+            in_flight: 16 << 20,
+            min_free: 0,
+            limits: Limits::default(),
+            lan_exempt: false,
+            disk_threads: 2,
+        };
+        (self.config)(&mut config);
+        let links = Links {
+            announce,
+            peers,
+            events: events.clone(),
+        };
+        let engine = Engine::start(config, state.clone(), links).await.unwrap();
+        self.run = Some(Run {
+            engine,
+            state,
+            events,
+            announces,
+            _peers: peers_tx,
+            _lock: lock,
+        });
+    }
+
+    fn run(&self) -> &Run {
+        self.run.as_ref().unwrap()
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.run().engine
+    }
+
+    fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.engine().port()))
+    }
+
+    fn downloads(&self) -> PathBuf {
+        self.dir.path().join("downloads")
+    }
+
+    /// Seeds what lies at `path`.
+    async fn seed(&self, path: &Path, piece_len: u32) -> Metainfo {
+        let (metainfo, stamps) = torrent(path, piece_len);
+        let new = NewItem {
+            content: Content::Metainfo(Box::new(metainfo.clone())),
+            place: Place::Hashed(path.to_owned(), stamps),
+            ..self.new_item(&metainfo)
+        };
+        assert!(self.engine().add(new).await.unwrap());
+        metainfo
+    }
+
+    fn new_item(&self, metainfo: &Metainfo) -> NewItem {
+        NewItem {
+            content: Content::Metainfo(Box::new(metainfo.clone())),
+            place: Place::Download(self.downloads()),
+            trackers: vec![],
+            share: None,
+            only: vec![],
+            sequential: false,
+            peers: vec![],
+            only_peers: vec![],
+        }
+    }
+
+    async fn fetch(&self, metainfo: &Metainfo, from: &[&Node]) -> InfoHash {
+        let new = NewItem {
+            peers: from.iter().map(|node| node.addr()).collect(),
+            ..self.new_item(metainfo)
+        };
+        self.engine().add(new).await.unwrap();
+        metainfo.info.info_hash()
+    }
+
+    async fn item(&self, item: InfoHash) -> Item {
+        self.engine().item(item).await.unwrap()
+    }
+
+    /// Waits until the item is as `is` says.
+    async fn becomes(&self, item: InfoHash, what: &str, is: impl Fn(&Item) -> bool) -> Item {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let shown = self.item(item).await;
+            if is(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "not {what}: {shown:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn complete(&self, item: InfoHash) -> Item {
+        self.becomes(item, "complete", |i| i.state == ItemState::Seeding)
+            .await
+    }
+
+    fn events(&self) -> Vec<String> {
+        let (events, _) = self.run().events.subscribe(0);
+        events.into_iter().map(|event| event.topic).collect()
+    }
+}
+
+/// Waits for `look` to see something.
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Bytes that look random and are the same every time.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8))
+        .flat_map(|_| next().to_le_bytes())
+        .collect();
+    bytes.truncate(len);
+    bytes
+}
+
+/// The torrent of a file or folder, and what its files are.
+fn torrent(path: &Path, piece_len: u32) -> (Metainfo, Vec<FileStamp>) {
+    let mut paths = Vec::new();
+    let content = if path.is_file() {
+        paths.push(path.to_owned());
+        Files::Single(fs::metadata(path).unwrap().len())
+    } else {
+        let mut files = Vec::new();
+        walk(path, &mut Vec::new(), &mut files);
+        let mut content = Files::Multi(files);
+        content.sort();
+        if let Files::Multi(files) = &content {
+            paths.extend(files.iter().map(|(below, _)| path.join(below.join("/"))));
+        }
+        content
+    };
+    let specs: Vec<FileSpec> = paths
+        .iter()
+        .map(|path| FileSpec::new(path, fs::metadata(path).unwrap().len()))
+        .collect();
+    let hashes = hash_files(&specs, piece_len, &Options::default(), &Progress::new()).unwrap();
+    let builder = Builder {
+        name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+        content,
+        piece_len,
+        private: false,
+        announce: vec![],
+        comment: None,
+        created: None,
+    };
+    let stamps = paths
+        .iter()
+        .map(|p| FileStamp::of(&fs::metadata(p).unwrap()));
+    (builder.build(&hashes).unwrap(), stamps.collect())
+}
+
+fn walk(dir: &Path, below: &mut Vec<String>, files: &mut Vec<(Vec<String>, u64)>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        below.push(entry.file_name().into_string().unwrap());
+        match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path(), below, files),
+            false => files.push((below.clone(), entry.metadata().unwrap().len())),
+        }
+        below.pop();
+    }
+}
+
+fn file(dir: &Path, name: &str, seed: u64, len: usize) -> PathBuf {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, noise(seed, len)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_file_is_fetched_and_seeded_on() {
+    let (a, b, c) = (
+        Node::start().await,
+        Node::start().await,
+        Node::start().await,
+    );
+    let source = file(a.dir.path(), "big.bin", 1, 5_000_001);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    let shown = b.complete(item).await;
+    assert_eq!((shown.pieces_done, shown.done), (77, 5_000_001));
+    assert_eq!(
+        fs::read(b.downloads().join("big.bin")).unwrap(),
+        noise(1, 5_000_001)
+    );
+    assert!(!b.downloads().join(".p2p-incomplete").exists());
+    assert_eq!(b.events(), ["item.added", "item.started", "item.finished"]);
+    // From what was fetched, the source gone.
+    a.engine().remove(item, true).await.unwrap();
+    assert!(source.exists(), "what p2pd did not fetch is not deleted");
+    c.fetch(&metainfo, &[&b]).await;
+    c.complete(item).await;
+    assert_eq!(
+        fs::read(c.downloads().join("big.bin")).unwrap(),
+        noise(1, 5_000_001)
+    );
+    let totals = b.engine().totals().await;
+    assert!(
+        totals.downloaded >= 5_000_001 && totals.uploaded >= 5_000_001,
+        "{totals:?}"
+    );
+}
+
+#[tokio::test]
+async fn several_files_keep_their_folders_and_empty_ones_too() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = a.dir.path().join("album");
+    for (name, seed, len) in [
+        ("a.txt", 1, 10),
+        ("b/c.bin", 2, 300_000),
+        ("b/d.bin", 3, 99_999),
+        ("e", 4, 0),
+    ] {
+        file(&source, name, seed, len);
+    }
+    let metainfo = a.seed(&source, 32_768).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let placed = b.downloads().join("album");
+    assert_eq!(fs::read(placed.join("b/d.bin")).unwrap(), noise(3, 99_999));
+    assert_eq!(fs::read(placed.join("a.txt")).unwrap(), noise(1, 10));
+    assert_eq!(fs::read(placed.join("e")).unwrap(), b"");
+    let files = b.engine().files(item).await.unwrap();
+    assert!(files.iter().all(|file| file.done == file.size), "{files:?}");
+}
+
+#[tokio::test]
+async fn only_the_wanted_files_are_put_in_place() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = a.dir.path().join("set");
+    for (name, seed) in [("1.bin", 1), ("2.iso", 2), ("3.bin", 3)] {
+        file(&source, name, seed, 100_000);
+    }
+    let metainfo = a.seed(&source, 32_768).await;
+    let new = NewItem {
+        only: vec!["*.iso".into()],
+        peers: vec![a.addr()],
+        ..b.new_item(&metainfo)
+    };
+    b.engine().add(new).await.unwrap();
+    let item = metainfo.info.info_hash();
+    let shown = b.complete(item).await;
+    assert!(shown.pieces_done < shown.pieces && shown.done == shown.size);
+    let placed = b.downloads().join("set");
+    assert_eq!(fs::read(placed.join("2.iso")).unwrap(), noise(2, 100_000));
+    assert!(!placed.join("1.bin").exists());
+    assert!(matches!(
+        b.engine().holding(item).await,
+        Some(Holding::Partial(_))
+    ));
+    b.engine().remove(item, true).await.unwrap();
+    assert!(!placed.exists() && !b.downloads().join(".p2p-incomplete").exists());
+}
+
+#[tokio::test]
+async fn several_seeds_share_the_work() {
+    let (a, b, c) = (
+        Node::start().await,
+        Node::start().await,
+        Node::start().await,
+    );
+    let source = file(a.dir.path(), "x", 7, 8_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    for node in [&a, &b] {
+        let limits = Limits {
+            down: None,
+            up: Some(4_000_000),
+        };
+        node.engine().set_limits(limits).await;
+    }
+    let before = (
+        a.engine().totals().await.uploaded,
+        b.engine().totals().await.uploaded,
+    );
+    c.fetch(&metainfo, &[&a, &b]).await;
+    c.complete(item).await;
+    let from = |engine: u64, before: u64| engine - before;
+    let from_a = from(a.engine().totals().await.uploaded, before.0);
+    let from_b = from(b.engine().totals().await.uploaded, before.1);
+    assert!(
+        from_a > 1_000_000 && from_b > 1_000_000,
+        "{from_a} {from_b}"
+    );
+    let list = HistoryList {
+        item: Some(item.to_string()),
+        limit: None,
+    };
+    let rows = eventually("both sessions are in the history", || async {
+        let rows = history(&c.run().state, list.clone()).await.unwrap();
+        (rows.len() == 2).then_some(rows)
+    });
+    let received: u64 = rows.await.iter().map(|row| row.downloaded).sum();
+    assert!(received >= 8_000_000);
+}
+
+#[tokio::test]
+async fn a_magnet_link_gets_its_metadata_from_a_peer() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "m.bin", 3, 2_000_000);
+    let metainfo = a.seed(&source, 16_384).await;
+    let magnet = Magnet {
+        info_hash: metainfo.info.info_hash(),
+        name: Some("m".into()),
+        trackers: vec![],
+        peers: vec![],
+    };
+    let new = NewItem {
+        content: Content::Magnet(magnet),
+        peers: vec![a.addr()],
+        ..b.new_item(&metainfo)
+    };
+    b.engine().add(new).await.unwrap();
+    let item = metainfo.info.info_hash();
+    b.complete(item).await;
+    assert_eq!(
+        fs::read(b.downloads().join("m.bin")).unwrap(),
+        noise(3, 2_000_000)
+    );
+    let known = b.engine().metainfo(item).await.unwrap();
+    assert_eq!(known.info.raw(), metainfo.info.raw());
+}
+
+#[tokio::test]
+async fn a_restart_fetches_nothing_twice() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "r.bin", 5, 12_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let slow = Limits {
+        down: None,
+        up: Some(6_000_000),
+    };
+    a.engine().set_limits(slow).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    let part = |i: &Item| i.pieces_done > 40;
+    let before = b.becomes(item, "partly there", part).await;
+    assert!(before.pieces_done < before.pieces, "too fast for this test");
+    b.engine().stop().await;
+    let first = b.run().engine.totals().await.downloaded;
+    b.restart().await;
+    let again = b.becomes(item, "back", |i| i.pieces_done > 0).await;
+    assert!(again.pieces_done >= before.pieces_done, "{again:?}");
+    b.complete(item).await;
+    assert_eq!(
+        fs::read(b.downloads().join("r.bin")).unwrap(),
+        noise(5, 12_000_000)
+    );
+    let shown = b.item(item).await;
+    let window = 16 << 20;
+    assert!(
+        shown.downloaded <= 12_000_000 + window && first == 0,
+        "{}",
+        shown.downloaded
+    );
+    b.engine().stop().await;
+    b.restart().await;
+    let third = b.item(item).await;
+    assert_eq!(
+        (third.state, third.pieces_done),
+        (ItemState::Seeding, third.pieces)
+    );
+}
+
+#[test]
+fn after_a_kill_written_pieces_are_kept() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (tx, rx) = std::sync::mpsc::channel();
+    let (done, end) = tokio::sync::oneshot::channel::<()>();
+    let seed = std::thread::spawn(move || {
+        runtime().block_on(async {
+            let a = Node::start().await;
+            let source = file(a.dir.path(), "k.bin", 6, 12_000_000);
+            let metainfo = a.seed(&source, 65_536).await;
+            let up = Some(6_000_000);
+            a.engine().set_limits(Limits { down: None, up }).await;
+            tx.send((a.addr(), metainfo)).unwrap();
+            let _ = end.await;
+        });
+    });
+    let (addr, metainfo) = rx.recv().unwrap();
+    let item = metainfo.info.info_hash();
+    let first = runtime();
+    let mut b = first.block_on(Node::start());
+    let before = first.block_on(async {
+        let new = NewItem {
+            peers: vec![addr],
+            ..b.new_item(&metainfo)
+        };
+        b.engine().add(new).await.unwrap();
+        b.becomes(item, "partly there", |i| i.pieces_done > 40)
+            .await
+    });
+    // All tasks end where they stand: nothing more is synced or recorded.
+    drop(first);
+    b.run = None;
+    runtime().block_on(async {
+        b.restart().await;
+        let again = b.becomes(item, "back", |i| i.pieces_done > 0).await;
+        assert!(again.pieces_done >= before.pieces_done, "{again:?}");
+        let already = again.done;
+        b.complete(item).await;
+        let bytes = fs::read(b.downloads().join("k.bin")).unwrap();
+        assert_eq!(bytes, noise(6, 12_000_000));
+        let received = b.engine().totals().await.downloaded;
+        assert!(
+            received <= 12_000_000 - already + 500_000,
+            "{received} {already}"
+        );
+    });
+    drop(done);
+    seed.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_paused_item_stands_still_and_goes_on() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "p.bin", 8, 6_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let slow = ItemSetting::Up(Some(3_000_000));
+    let item = metainfo.info.info_hash();
+    a.engine().set(item, slow).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    b.becomes(item, "under way", |i| i.pieces_done > 5).await;
+    let paused = b.engine().pause(item).await.unwrap();
+    assert_eq!(paused.state, ItemState::Paused);
+    b.engine().stop().await;
+    b.restart().await;
+    let still = b.item(item).await;
+    assert_eq!(
+        (still.state, still.pieces_done),
+        (ItemState::Paused, paused.pieces_done)
+    );
+    assert!(b.engine().held_items().await.is_empty());
+    b.engine().resume(item).await.unwrap();
+    b.complete(item).await;
+}
+
+#[tokio::test]
+async fn limits_hold() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "l.bin", 9, 9_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let limit = Limits {
+        down: Some(3_000_000),
+        up: None,
+    };
+    b.engine().set_limits(limit).await;
+    let started = Instant::now();
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let rate = 9_000_000.0 / started.elapsed().as_secs_f64();
+    assert!((2_400_000.0..3_300_000.0).contains(&rate), "{rate}");
+}
+
+#[tokio::test]
+async fn a_file_rewritten_while_seeded_is_not_served() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "w.bin", 10, 3_000_000);
+    let (metainfo, stamps) = torrent(&source, 65_536);
+    let new = NewItem {
+        place: Place::Hashed(source.clone(), stamps),
+        share: Some("docs".into()),
+        ..a.new_item(&metainfo)
+    };
+    a.engine().add(new).await.unwrap();
+    let mtime = fs::metadata(&source).unwrap().modified().unwrap();
+    let edited = fs::File::options().write(true).open(&source).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&edited, b"edited", 1_000_000).unwrap();
+    edited.set_modified(mtime).unwrap();
+    let item = b.fetch(&metainfo, &[&a]).await;
+    let shown = a
+        .becomes(item, "stopped", |i| i.state == ItemState::Error)
+        .await;
+    assert!(shown.reason.unwrap().contains("changed on disk"));
+    assert!(a.events().contains(&"item.changed".to_owned()));
+    assert_eq!(b.item(item).await.downloaded, 0);
+    let gone = a.engine().take_changes().await;
+    assert!(
+        gone.iter()
+            .any(|change| matches!(change, Change::Gone(i) if *i == item)),
+        "{gone:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_fetched_file_that_was_only_touched_is_verified_and_seeded_on() {
+    let (a, b, c) = (
+        Node::start().await,
+        Node::start().await,
+        Node::start().await,
+    );
+    let source = file(a.dir.path(), "t.bin", 11, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let placed = fs::File::options()
+        .write(true)
+        .open(b.downloads().join("t.bin"))
+        .unwrap();
+    placed
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+    c.fetch(&metainfo, &[&b]).await;
+    c.complete(item).await;
+    assert!(b.events().contains(&"item.verified".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_verified_and_completed_in_place() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "e.bin", 12, 2_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let there = b.dir.path().join("mine.bin");
+    let mut bytes = noise(12, 2_000_000);
+    bytes[700_000] ^= 1;
+    bytes.truncate(1_900_000);
+    fs::write(&there, bytes).unwrap();
+    let new = NewItem {
+        place: Place::Existing(there.clone()),
+        peers: vec![a.addr()],
+        ..b.new_item(&metainfo)
+    };
+    b.engine().add(new).await.unwrap();
+    let item = metainfo.info.info_hash();
+    let shown = b.complete(item).await;
+    assert_eq!(fs::read(&there).unwrap(), noise(12, 2_000_000));
+    assert!(shown.downloaded < 400_000, "{}", shown.downloaded);
+    b.engine().remove(item, true).await.unwrap();
+    assert!(there.exists());
+}
+
+#[tokio::test]
+async fn verify_finds_damage_and_fetches_it_again() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "v.bin", 13, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let placed = b.downloads().join("v.bin");
+    let damaged = fs::File::options().write(true).open(&placed).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&damaged, b"oops", 500_000).unwrap();
+    b.engine().verify(item).await.unwrap();
+    b.becomes(item, "whole again", |i| {
+        i.state == ItemState::Seeding && fs::read(&placed).unwrap() == noise(13, 1_000_000)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_item_moves_and_is_served_from_its_new_place() {
+    let (a, b, c) = (
+        Node::start().await,
+        Node::start().await,
+        Node::start().await,
+    );
+    let source = file(a.dir.path(), "mv.bin", 14, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let dir = b.dir.path().join("elsewhere");
+    assert!(b.engine().move_to(item, dir.clone()).await.is_err());
+    fs::create_dir(&dir).unwrap();
+    b.engine().move_to(item, dir.clone()).await.unwrap();
+    assert_eq!(fs::read(dir.join("mv.bin")).unwrap(), noise(14, 1_000_000));
+    c.fetch(&metainfo, &[&b]).await;
+    c.complete(item).await;
+    assert!(b.events().contains(&"item.moved".to_owned()));
+}
+
+#[tokio::test]
+async fn removing_with_data_deletes_what_was_fetched_even_half() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "h.bin", 15, 4_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    a.engine()
+        .set(item, ItemSetting::Up(Some(1_000_000)))
+        .await
+        .unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    let watch = b.engine().watch(item).await.unwrap();
+    b.becomes(item, "under way", |i| i.pieces_done > 2).await;
+    b.engine().remove(item, true).await.unwrap();
+    assert!(b.engine().item(item).await.is_none());
+    assert!(!b.downloads().join(".p2p-incomplete").exists());
+    eventually("the watch ends", || async { watch.has_changed().err() }).await;
+    assert!(source.exists());
+}
+
+#[tokio::test]
+async fn a_taken_name_is_left_alone() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "n.bin", 16, 100_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    file(&b.downloads(), "n.bin", 99, 5);
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    assert_eq!(fs::read(b.downloads().join("n.bin")).unwrap(), noise(99, 5));
+    assert_eq!(
+        fs::read(b.downloads().join("n.bin (2)")).unwrap(),
+        noise(16, 100_000)
+    );
+}
+
+#[tokio::test]
+async fn takes_part_with_the_announcer_from_start_to_stop() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "s.bin", 17, 500_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    b.engine().pause(item).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let next = b.run.as_mut().unwrap().announces.recv();
+        let command = tokio::time::timeout(Duration::from_secs(10), next).await;
+        seen.push(command.unwrap().unwrap());
+    }
+    assert!(matches!(
+        &seen[..],
+        [
+            AnnounceCommand::Start { .. },
+            AnnounceCommand::Completed(_),
+            AnnounceCommand::Stop(_)
+        ]
+    ));
+    let changes = b.engine().take_changes().await;
+    assert!(
+        matches!(
+            &changes[..],
+            [Change::Reset(_), Change::Complete(_), Change::Gone(_)]
+        ),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_thousand_seeds_sleep() {
+    let mut node = Node::start().await;
+    let source = file(node.dir.path(), "one", 18, 20_000);
+    let (_, stamps) = torrent(&source, 16_384);
+    for n in 0..1_000 {
+        let name = format!("item-{n}");
+        let builder = Builder {
+            name,
+            content: Files::Single(20_000),
+            piece_len: 16_384,
+            private: false,
+            announce: vec![],
+            comment: None,
+            created: None,
+        };
+        let metainfo = builder.build(&[[0; 20], [1; 20]]).unwrap();
+        let new = NewItem {
+            place: Place::Hashed(source.clone(), stamps.clone()),
+            ..node.new_item(&metainfo)
+        };
+        node.engine().add(new).await.unwrap();
+    }
+    node.engine().stop().await;
+    // What they seed is gone: a start that looked at files would notice.
+    fs::remove_file(&source).unwrap();
+    let started = Instant::now();
+    node.restart().await;
+    let items = node.engine().items().await;
+    assert_eq!(items.len(), 1_000);
+    assert!(items.iter().all(|item| item.state == ItemState::Seeding));
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
