@@ -7,5 +7,7 @@ mod day;
 mod harness;
 #[path = "cli/life.rs"]
 mod life;
+#[path = "cli/names.rs"]
+mod names;
 #[path = "cli/wrong.rs"]
 mod wrong;

@@ -62,7 +62,8 @@ CREATE TABLE share_entries (
     entry       BLOB NOT NULL,          -- path below the share
     info_hash   BLOB NOT NULL,
     published   INTEGER NOT NULL DEFAULT 0,
-    stamp       BLOB NOT NULL,          -- identity of each file when it was hashed
+    stamp       BLOB NOT NULL,          -- digests of the identity of its files when it was hashed
+    size        INTEGER NOT NULL,
     PRIMARY KEY (share, entry)
 ) WITHOUT ROWID;
 CREATE INDEX share_entries_by_hash ON share_entries (info_hash);

@@ -21,6 +21,7 @@ mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use p2p_wire::InfoHash;
@@ -36,6 +37,7 @@ use self::queue::Queue;
 use self::registry::{Entry, Health, Registry, is_private, state_fault};
 use crate::Fault;
 use crate::engine::{Engine, Events};
+use crate::net::LocalAddrs;
 use crate::state::State;
 
 /// Versions of a name that are looked up at most.
@@ -83,17 +85,18 @@ pub enum OutcomeKind {
 }
 
 impl Trackers {
-    /// Reads the registry; `configured` (name, URL) are those of the configuration file.
+    /// Reads the registry; `configured` (name, URL) are those of the configuration file. Requests go out from `local`.
     pub async fn open(
         state: State,
         events: Events,
         configured: Vec<(String, String)>,
+        local: LocalAddrs,
     ) -> Result<Self, Fault> {
         let inner = Inner {
             registry: Registry::open(state.clone(), configured).await?,
             queue: Queue::new(state),
             events,
-            http: Arc::new(Http::new()),
+            http: Arc::new(Http::new(local)),
             logins: watch::Sender::new(0),
             engine: OnceLock::new(),
             outcomes: Mutex::new(None),
@@ -229,9 +232,15 @@ impl Trackers {
         self.inner.registry.find(name).ok()?.mode
     }
 
-    /// Whether there is a tracker of that name; any at all for `None`.
-    pub fn known(&self, name: Option<&str>) -> Result<(), Fault> {
-        self.inner.registry.find(name).map(drop)
+    /// What the tracker called `name` is called, or the first one for `None`. `Err` when there is none.
+    pub fn name_of(&self, name: Option<&str>) -> Result<String, Fault> {
+        self.inner.registry.find(name).map(|entry| entry.name)
+    }
+
+    /// Items with a publish or withdrawal in the queue.
+    pub async fn queued_items(&self) -> Result<HashSet<InfoHash>, Fault> {
+        let items = self.inner.queue.items().await;
+        items.map_err(|error| state_fault("cannot read the publish queue", &error))
     }
 
     /// Changes whenever a login, logout or new announce URL changes what [`Trackers::announce_url`] says.

@@ -143,6 +143,18 @@ impl Queue {
             .await
     }
 
+    /// Items that something waits for.
+    pub(crate) async fn items(&self) -> Result<HashSet<InfoHash>, StateError> {
+        self.state
+            .call(|db| {
+                let mut query = db.prepare("SELECT DISTINCT info_hash FROM publishes")?;
+                query
+                    .query_map([], |row| Ok(InfoHash(row.get(0)?)))?
+                    .collect()
+            })
+            .await
+    }
+
     /// The tracker is worth trying now: a login, or a call that went well.
     pub(crate) fn retry_now(&self, tracker: &str) {
         if self.waits().remove(tracker).is_some() {

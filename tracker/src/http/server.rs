@@ -14,6 +14,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use p2p_wire::api::ProblemType;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -27,6 +29,9 @@ use crate::tracker::Tracker;
 
 /// A connection that sends no whole request head within this time is closed, also between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(15);
+#[cfg(target_os = "linux")]
+/// An answer that is not taken for so long ends the connection.
+const WRITE_TIME: Duration = Duration::from_secs(60);
 /// How long requests under way may go on when the tracker stops.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
@@ -133,6 +138,9 @@ async fn connection(
     _place: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
+    // Who asks and does not read the answers is cut off by the kernel, also while its window is closed.
+    #[cfg(target_os = "linux")]
+    let _ = setsockopt(&stream, TcpUserTimeout, &(WRITE_TIME.as_millis() as u32));
     let Ok(local) = stream.local_addr() else {
         return;
     };

@@ -9,6 +9,7 @@
 //! What machines say is advice. The checksum in a report finds lost and reordered updates, not lies; a lie is bounded by counting a machine
 //! once and an account's machines up to a cap.
 
+mod answers;
 mod buckets;
 mod item;
 mod ranges;
@@ -20,9 +21,10 @@ use p2p_wire::points::{Op, ReplyItem, Status};
 
 use crate::ids::{AccountId, NodeId};
 
-pub(crate) use item::runs;
-pub use item::{Applied, Change, Item, Silent, Summary};
+pub use answers::{Silent, Summary};
+pub use item::{Applied, Change, Item};
 pub use ranges::Ranges;
+pub(crate) use ranges::runs;
 
 /// Seconds without a report after which a machine holds nothing any more: three heartbeats.
 pub const SILENCE: u32 = 180;

@@ -102,6 +102,18 @@ impl<T: Clone + PartialEq> Ranges<T> {
     }
 }
 
+/// Ascending numbers as runs: first and last, inclusive.
+pub(crate) fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut out: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match out.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            _ => out.push((number, number)),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

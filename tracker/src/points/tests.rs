@@ -255,10 +255,10 @@ fn held_names_a_machine_for_every_piece_that_was_ever_held() {
 #[test]
 fn ten_thousand_peers_of_ten_thousand_pieces_fit_in_16_mb() {
     let bitmap = 10_000usize.div_ceil(8) + 16; // and what the allocator adds
-    let row = std::mem::size_of::<(NodeId, [u64; 8])>() + 1;
-    let table = (10_000usize * 8 / 7).next_power_of_two() * row;
-    let pieces = 10_000 * 3 * 4 + 10_000 * 4;
-    assert!(10_000 * bitmap + table + pieces < 16_000_000);
+    let slots = (10_000usize * 8 / 7).next_power_of_two();
+    let pieces = 10_000 * 3 * std::mem::size_of::<u32>() + 10_000 * std::mem::size_of::<u32>();
+    let bytes = 10_000 * bitmap + slots * (item::HOLDER_LEN + 1) + pieces;
+    assert!(bytes < 16_000_000, "{bytes} bytes");
 }
 
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 //! IPv4 and IPv6 peers are one swarm. The machine that announces and the same machine that reports points are one peer: same account,
 //! same address and port.
 
+mod peer;
+mod sample;
 mod swarm;
 
 use std::collections::HashMap;
@@ -17,7 +19,8 @@ use p2p_wire::InfoHash;
 use crate::ids::{AccountId, NodeId};
 use crate::points::Silent;
 
-pub use swarm::{Announce, Change, Counts, Ident, Removed, Row, Swarm};
+pub use peer::{Announce, Change, Counts, Ident, Removed, Row};
+pub use swarm::Swarm;
 
 const SHARDS: usize = 64;
 

@@ -140,18 +140,31 @@ impl Tracker {
 
     /// Starts the process and waits until it listens.
     pub(crate) fn run(&mut self) {
+        let command = self.command(&["serve"]);
+        self.run_as(command);
+    }
+
+    /// Starts it where no file can grow beyond so many KiB: the disk is full then.
+    pub(crate) fn run_on_a_small_disk(&mut self, kib: u32) {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("bash");
+        // A write beyond the limit fails instead of ending the process.
+        command
+            .arg("-c")
+            .arg(format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""))
+            .arg("bash");
+        command.arg(serve.get_program()).args(serve.get_args());
+        self.run_as(command);
+    }
+
+    fn run_as(&mut self, mut command: Command) {
         let _ = std::fs::remove_file(self.state().join("http.addr"));
         let stderr = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.path("stderr"))
             .unwrap();
-        let mut child = self
-            .command(&["serve"])
-            .stdin(Stdio::null())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
         wait_for("the tracker to listen", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the tracker ended with {status}: {}", self.log());

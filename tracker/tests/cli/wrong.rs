@@ -1,1 +1,460 @@
 //! Wrong calls, each with the exact answer.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use data_encoding::BASE64;
+use p2p_wire::points::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, PATIENCE, Tracker, read_answer, torrent};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[test]
+fn every_endpoint_names_what_is_wrong() {
+    let tracker = Tracker::start(
+        "[limits]\nlogins_per_minute = 1000\nfailures_per_minute = 1000\nregistrations_per_minute = 1000\n",
+    );
+    ["ann", "bob"].iter().for_each(|name| tracker.user(name));
+    let (ann, bob) = (tracker.token("ann", "nas1"), tracker.token("bob", "pc"));
+    let content = torrent("a", 1, 1);
+    let hash = content.info.info_hash();
+    tracker.publish(&ann, "s", "a", &content).expect(201);
+    let own = torrent("own", 1, 2);
+    let body = json!({"metainfo": BASE64.encode(&own.to_bytes()), "visibility": "own"});
+    tracker.api("POST", "/v1/files", &ann, &body).expect(201);
+    let metainfo = BASE64.encode(&content.to_bytes());
+    let truncated = BASE64.encode(&content.to_bytes()[..60]);
+    let file = format!("/v1/files/{hash}");
+    let nothing = "/v1/files/00000000000000000000".to_owned() + "00000000000000000000";
+    let own_file = format!("/v1/files/{}", own.info.info_hash());
+    let null = Value::Null;
+
+    let table: Vec<(&str, &str, &str, Value, u16, &str)> = vec![
+        (
+            "POST",
+            "/v1/register",
+            "",
+            json!({"username": "new", "password": PASSWORD}),
+            403,
+            "registration-closed",
+        ),
+        (
+            "POST",
+            "/v1/register",
+            "",
+            json!({"username": "new", "password": PASSWORD, "invite": "x"}),
+            403,
+            "bad-invite",
+        ),
+        (
+            "POST",
+            "/v1/register",
+            "",
+            json!({"username": "New", "password": PASSWORD, "invite": "x"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/register",
+            "",
+            json!({"username": "new", "password": "short", "invite": "x"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/register",
+            "",
+            json!({"username": "new"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/login",
+            "",
+            json!({"username": "ann", "password": "wrong", "node_name": "x"}),
+            401,
+            "bad-credentials",
+        ),
+        (
+            "POST",
+            "/v1/login",
+            "",
+            json!({"username": "nobody", "password": PASSWORD, "node_name": "x"}),
+            401,
+            "bad-credentials",
+        ),
+        (
+            "POST",
+            "/v1/login",
+            "",
+            json!({"username": "ann", "password": PASSWORD, "node_name": "a/b"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/login",
+            "",
+            json!({"username": "ann", "password": PASSWORD}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/logout",
+            "",
+            null.clone(),
+            401,
+            "login-required",
+        ),
+        (
+            "POST",
+            "/v1/logout-all",
+            "nonsense",
+            null.clone(),
+            401,
+            "login-required",
+        ),
+        ("GET", "/v1/me", "", null.clone(), 401, "login-required"),
+        (
+            "POST",
+            "/v1/me/password",
+            &ann,
+            json!({"old": "wrong", "new": "long enough"}),
+            401,
+            "bad-credentials",
+        ),
+        (
+            "POST",
+            "/v1/me/password",
+            &ann,
+            json!({"old": PASSWORD, "new": "short"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/me/passkey/rotate",
+            "",
+            null.clone(),
+            401,
+            "login-required",
+        ),
+        ("GET", "/v1/nodes", "", null.clone(), 401, "login-required"),
+        (
+            "POST",
+            "/v1/files",
+            "",
+            json!({"metainfo": metainfo}),
+            401,
+            "login-required",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": "%%%"}),
+            422,
+            "bad-metainfo",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": truncated}),
+            422,
+            "bad-metainfo",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": ""}),
+            422,
+            "bad-metainfo",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "name": "../etc/passwd"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "name": "/etc"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "name": "a\u{1b}[31m"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "share": "a/b"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "share": ".."}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "visibility": "world"}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"metainfo": metainfo, "tags": vec!["t"; 17]}),
+            422,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/v1/files",
+            &ann,
+            json!({"name": "a"}),
+            422,
+            "invalid",
+        ),
+        ("GET", "/v1/files", "", null.clone(), 401, "login-required"),
+        (
+            "GET",
+            "/v1/files?sort=colour",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        (
+            "GET",
+            "/v1/files?limit=0",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        (
+            "GET",
+            "/v1/files?limit=many",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        (
+            "GET",
+            "/v1/files?after=zzz",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        ("GET", &nothing, &ann, null.clone(), 404, "not-found"),
+        ("GET", &own_file, &bob, null.clone(), 404, "not-found"),
+        ("GET", "/v1/files/xyz", &ann, null.clone(), 422, "invalid"),
+        (
+            "GET",
+            "/v1/files/..%2f..%2fetc",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        ("PATCH", &file, &bob, json!({"tags": []}), 403, "forbidden"),
+        ("PATCH", &file, &ann, json!({"tags": "x"}), 422, "invalid"),
+        ("PATCH", &nothing, &ann, json!({}), 404, "not-found"),
+        ("DELETE", &file, &bob, null.clone(), 403, "forbidden"),
+        ("DELETE", &own_file, &bob, null.clone(), 404, "not-found"),
+        ("DELETE", &nothing, &ann, null.clone(), 404, "not-found"),
+        (
+            "GET",
+            "/v1/names/ann/s/b",
+            &ann,
+            null.clone(),
+            404,
+            "not-found",
+        ),
+        (
+            "GET",
+            "/v1/names/ann/s/a@2",
+            &ann,
+            null.clone(),
+            404,
+            "not-found",
+        ),
+        (
+            "GET",
+            "/v1/names/ann/files/own",
+            &bob,
+            null.clone(),
+            404,
+            "not-found",
+        ),
+        ("GET", "/v1/names/ann", &ann, null.clone(), 404, "not-found"),
+        ("GET", "/v2/me", &ann, null.clone(), 404, "not-found"),
+        ("PUT", "/v1/me", &ann, null.clone(), 404, "not-found"),
+        ("POST", "/announce", "", null.clone(), 404, "not-found"),
+    ];
+    for (method, path, token, body, status, kind) in &table {
+        let answer = tracker.api(method, path, token, body);
+        println!("{method} {path} {body}");
+        answer.expect_problem(*status, kind);
+    }
+    for route in ["torrent", "fetch", "availability", "log"] {
+        tracker
+            .get(&format!("{file}/{route}"), "")
+            .expect_problem(401, "login-required");
+        tracker
+            .get(&format!("{nothing}/{route}"), &ann)
+            .expect_problem(404, "not-found");
+        tracker
+            .get(&format!("{own_file}/{route}"), &bob)
+            .expect_problem(404, "not-found");
+    }
+    // All of that changed nothing.
+    assert_eq!(
+        tracker.get("/v1/files", &ann).expect(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn bodies_are_checked_before_they_are_read() {
+    let tracker = Tracker::start("");
+    tracker.user("ann");
+    let bearer = format!("Bearer {}", tracker.token("ann", "nas1"));
+    let auth = ("authorization", bearer.as_str());
+    let plain = ("content-type", "text/plain");
+    tracker
+        .http("POST", "/v1/login", &[plain], b"{}")
+        .expect_problem(415, "wrong-type");
+    tracker
+        .http("POST", "/v1/files", &[auth], b"{}")
+        .expect_problem(415, "wrong-type");
+    tracker
+        .http("POST", "/v1/points", &[auth, JSON], b"{}")
+        .expect_problem(415, "wrong-type");
+    tracker
+        .http("POST", "/v1/login", &[JSON], b"{")
+        .expect_problem(400, "bad-request");
+    tracker
+        .http("POST", "/v1/login", &[JSON], b"")
+        .expect_problem(400, "bad-request");
+    let points = ("content-type", CONTENT_TYPE);
+    tracker
+        .http("POST", "/v1/points", &[points], b"")
+        .expect_problem(401, "login-required");
+    for bad in [&b""[..], b"\x02", b"\x01\0\0\0", &[0xff; 64]] {
+        tracker
+            .http("POST", "/v1/points", &[auth, points], bad)
+            .expect_problem(400, "bad-request");
+    }
+    tracker
+        .http("POST", "/v1/login", &[JSON], &vec![b' '; 70_000])
+        .expect_problem(413, "too-large");
+    let huge = ("content-length", "99999999999");
+    tracker
+        .http("POST", "/v1/files", &[auth, JSON, huge], b"{")
+        .expect_problem(413, "too-large");
+    tracker
+        .http("POST", "/v1/points", &[auth, points, huge], b"")
+        .expect_problem(413, "too-large");
+    // The same without saying so beforehand.
+    let mut socket = TcpStream::connect(tracker.addr()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /v1/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).unwrap();
+    for _ in 0..10 {
+        // The answer may come before the end.
+        let _ = socket.write_all(format!("2000\r\n{}\r\n", " ".repeat(0x2000)).as_bytes());
+    }
+    read_answer(&mut socket).expect_problem(413, "too-large");
+}
+
+#[test]
+fn a_torrent_that_is_too_large_is_refused() {
+    let tracker = Tracker::start("[catalogue]\nmax_torrent = \"1KiB\"\n");
+    tracker.user("ann");
+    let token = tracker.token("ann", "nas1");
+    tracker
+        .publish(&token, "s", "a", &torrent("a", 60, 1))
+        .expect_problem(413, "too-large");
+    tracker
+        .publish(&token, "s", "a", &torrent("a", 3, 1))
+        .expect(201);
+}
+
+#[test]
+fn guessing_is_slowed_down() {
+    let tracker = Tracker::start("[limits]\nfailures_per_minute = 3\nlogins_per_minute = 6\n");
+    tracker.user("ann");
+    let login = |name: &str, password: &str| {
+        tracker.api(
+            "POST",
+            "/v1/login",
+            "",
+            &json!({"username": name, "password": password, "node_name": "x"}),
+        )
+    };
+    for _ in 0..3 {
+        login("ann", "wrong password").expect_problem(401, "bad-credentials");
+    }
+    let slowed = login("ann", PASSWORD);
+    slowed.expect_problem(429, "slow-down");
+    assert!(
+        slowed.head.to_lowercase().contains("retry-after: "),
+        "{slowed:?}"
+    );
+    login("bob", PASSWORD).expect_problem(401, "bad-credentials");
+    login("bob", PASSWORD).expect_problem(401, "bad-credentials");
+    login("carl", PASSWORD).expect_problem(429, "slow-down");
+}
+
+#[test]
+fn an_invitation_is_good_once() {
+    let tracker = Tracker::start("");
+    let codes = tracker.ok(&["invite", "-n", "2"], "");
+    let codes: Vec<&str> = codes.lines().collect();
+    let register = |name: &str, code: &str| {
+        tracker.api(
+            "POST",
+            "/v1/register",
+            "",
+            &json!({"username": name, "password": PASSWORD, "invite": code}),
+        )
+    };
+    register("ann", codes[0]).expect(201);
+    register("bob", codes[0]).expect_problem(403, "bad-invite");
+    // A refused registration does not use the code up.
+    register("ann", codes[1]).expect_problem(409, "name-taken");
+    register("bob", &codes[1].to_uppercase()).expect(201);
+}

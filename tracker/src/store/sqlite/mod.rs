@@ -6,6 +6,7 @@
 
 mod accounts;
 mod catalogue;
+mod listing;
 mod log;
 mod open;
 mod sessions;
@@ -153,10 +154,10 @@ impl Store for SqliteStore {
         })
     }
     fn files(&self, query: FileQuery) -> Answer<'_, Vec<FileRow>> {
-        self.read(move |db| catalogue::list(db, &query))
+        self.read(move |db| listing::list(db, &query))
     }
     fn entries_of(&self, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>> {
-        self.read(move |db| catalogue::entries_of(db, info_hash))
+        self.read(move |db| listing::entries_of(db, info_hash))
     }
     fn named(
         &self,
@@ -165,10 +166,10 @@ impl Store for SqliteStore {
         entry: String,
         version: Option<u32>,
     ) -> Answer<'_, Option<FileRow>> {
-        self.read(move |db| catalogue::named(db, &owner, &share, &entry, version))
+        self.read(move |db| listing::named(db, &owner, &share, &entry, version))
     }
     fn info(&self, info_hash: InfoHash) -> Answer<'_, Option<Vec<u8>>> {
-        self.read(move |db| catalogue::info(db, info_hash))
+        self.read(move |db| listing::info(db, info_hash))
     }
 
     fn append_log(&self, lines: Vec<NewLine>) -> Answer<'_, Vec<LogLine>> {
@@ -226,3 +227,6 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The threads that hold the connections.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -37,6 +38,7 @@ enum Job {
 /// The thread that owns the writing connection.
 pub(super) struct Writer {
     jobs: SyncSender<Job>,
+    closed: AtomicBool,
     thread: JoinHandle<()>,
 }
 
@@ -47,11 +49,15 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || write_loop(db, &queue, mirror.as_ref()))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { jobs, thread })
+        Ok(Self {
+            jobs,
+            closed: AtomicBool::new(false),
+            thread,
+        })
     }
 
     pub(super) fn is_running(&self) -> bool {
-        !self.thread.is_finished()
+        !self.closed.load(Ordering::Relaxed) && !self.thread.is_finished()
     }
 
     /// Queues `work`; its changes reach the mirror, and its result the caller, after the commit.
@@ -84,6 +90,7 @@ impl Writer {
     /// Queues the end behind all that waits.
     pub(super) fn close(&self) -> oneshot::Receiver<()> {
         let (answer, pending) = oneshot::channel();
+        self.closed.store(true, Ordering::Relaxed);
         // A full queue is being worked off; waiting for a place in it is bounded by that.
         let _ = self.jobs.send(Job::Close(answer));
         pending
@@ -113,8 +120,9 @@ fn write_loop(db: Connection, queue: &Receiver<Job>, mirror: &dyn Mirror) {
             }
         }
     }
-    // Closing the last connection folds the write-ahead log into the database; if that fails the log is still whole.
-    if let Err((_, error)) = db.close() {
+    // The readers may still be open, so closing would not fold the write-ahead log into the database. If that fails the log is still whole.
+    let folded = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if let Err(error) = folded.and_then(|()| db.close().map_err(|(_, error)| error)) {
         tracing::warn!("closing the database: {error}");
     }
     if let Some(answer) = closing {

@@ -1,0 +1,170 @@
+//! The items of one share: making them from entries, telling the tracker, taking them back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use p2p_wire::InfoHash;
+use p2p_wire::api::{Mode, Publish};
+use p2p_wire::metainfo::{Metainfo, safe_component};
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::Hub;
+use super::hashing::{Hashed, Job, Unhashed};
+use super::holder::Holder;
+use super::store::{Known, Row};
+use crate::Fault;
+use crate::engine::{Content, FileStamp, NewItem, Place};
+
+/// What makes and unmakes the items of a share; cheap to clone.
+pub(super) struct Catalogue<H> {
+    pub(super) hub: Arc<Hub<H>>,
+    pub(super) row: Arc<Row>,
+    /// The share is one file.
+    pub(super) is_file: bool,
+}
+
+impl<H> Clone for Catalogue<H> {
+    fn clone(&self) -> Self {
+        Self {
+            hub: self.hub.clone(),
+            row: self.row.clone(),
+            is_file: self.is_file,
+        }
+    }
+}
+
+/// Why an entry did not become an item.
+#[derive(Debug)]
+pub(super) enum NotAdmitted {
+    Unhashed(Unhashed),
+    /// The engine or the state database failed.
+    Fault(Fault),
+}
+
+impl<H: Holder> Catalogue<H> {
+    /// What an entry is called in the catalogue: its path with unusual names escaped.
+    pub(super) fn name_of(&self, entry: &Path) -> String {
+        if entry.as_os_str().is_empty() {
+            return self.torrent_name(entry);
+        }
+        let names = entry.iter().map(|name| safe_component(name.as_bytes()));
+        names.collect::<Vec<_>>().join("/")
+    }
+
+    /// What the torrent of an entry is called.
+    pub(super) fn torrent_name(&self, entry: &Path) -> String {
+        let path = if entry.as_os_str().is_empty() {
+            &self.row.path
+        } else {
+            entry
+        };
+        safe_component(path.file_name().unwrap_or_default().as_bytes())
+    }
+
+    /// Items are private but where everybody may announce: elsewhere peers come from the tracker alone.
+    pub(super) fn private(&self) -> bool {
+        self.hub.trackers.mode(self.tracker()) != Some(Mode::Open)
+    }
+
+    pub(super) fn tracker(&self) -> Option<&str> {
+        self.row.options.tracker.as_deref()
+    }
+
+    /// Hashes an entry, serves it, keeps it, publishes it.
+    pub(super) async fn admit(self, job: Job) -> Result<Known, NotAdmitted> {
+        let entry = job.entry.clone();
+        let hashed = self.hub.hashing.hash(job).await;
+        let hashed = hashed.map_err(NotAdmitted::Unhashed)?;
+        let admitted = self.keep(&entry, hashed).await;
+        admitted.map_err(NotAdmitted::Fault)
+    }
+
+    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Known, Fault> {
+        let item = hashed.metainfo.info.info_hash();
+        let publish = self.publish_request(entry, &hashed.metainfo);
+        self.serve(hashed.metainfo, hashed.path, hashed.stamps)
+            .await?;
+        let known = Known::new(item, &hashed.seen);
+        let kept = self.hub.store.put(self.row.id, entry, known).await;
+        kept.map_err(|error| self.hub.state_fault(&error))?;
+        if self.row.options.publish {
+            let later = self
+                .hub
+                .trackers
+                .publish_later(self.tracker(), item, publish);
+            later.await?;
+        }
+        Ok(known)
+    }
+
+    /// Serves an item, announced to the share's tracker.
+    pub(super) async fn serve(
+        &self,
+        metainfo: Metainfo,
+        path: PathBuf,
+        stamps: Vec<FileStamp>,
+    ) -> Result<(), Fault> {
+        let announce = self.hub.trackers.announce_url(self.tracker()).await;
+        let new = NewItem {
+            content: Content::Metainfo(Box::new(metainfo)),
+            place: Place::Hashed(path, stamps),
+            trackers: announce.map(|url| vec![url]).into_iter().collect(),
+            share: Some(self.row.name.clone()),
+            only: Vec::new(),
+            sequential: false,
+            peers: Vec::new(),
+            only_peers: Vec::new(),
+        };
+        self.hub.holder.hold(new).await.map(drop)
+    }
+
+    /// Publishes an item that is held, under the name of `entry`.
+    pub(super) async fn publish(&self, entry: &Path, item: InfoHash) {
+        if !self.row.options.publish {
+            return;
+        }
+        if let Some(metainfo) = self.hub.holder.metainfo(item).await {
+            let request = self.publish_request(entry, &metainfo);
+            let queued = self
+                .hub
+                .trackers
+                .publish_later(self.tracker(), item, request);
+            self.hub.warn(queued.await);
+        }
+    }
+
+    /// Takes an item out of the swarm and the catalogue, and gives the other entries, of any share, with the same content.
+    pub(super) async fn withdraw(&self, entry: &Path, item: InfoHash) -> Vec<(i64, PathBuf)> {
+        self.hub.holder.release(item, &self.row.name).await;
+        let removed = self.hub.store.remove(self.row.id, entry, item).await;
+        self.unpublish(item).await;
+        removed.unwrap_or_else(|error| {
+            tracing::warn!("share {}: {error}", self.row.name);
+            Vec::new()
+        })
+    }
+
+    /// Takes an item out of the catalogue.
+    pub(super) async fn unpublish(&self, item: InfoHash) {
+        if self.row.options.publish {
+            let queued = self.hub.trackers.withdraw_later(self.tracker(), item).await;
+            self.hub.warn(queued);
+        }
+    }
+
+    /// Without our announce URL in it: whoever fetches gets a personal one from the tracker.
+    fn publish_request(&self, entry: &Path, metainfo: &Metainfo) -> Publish {
+        let mut metainfo = metainfo.clone();
+        metainfo.announce = Vec::new();
+        let alone = self.is_file && self.row.options.name.is_none();
+        Publish {
+            metainfo: BASE64.encode(&metainfo.to_bytes()),
+            share: (!alone).then(|| self.row.name.clone()),
+            name: Some(self.name_of(entry)),
+            tags: Vec::new(),
+            visibility: self.row.options.visibility,
+            join: self.row.options.join,
+        }
+    }
+}

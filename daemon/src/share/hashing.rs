@@ -1,0 +1,230 @@
+//! From an entry at rest to a torrent: look, hash, look again.
+//!
+//! One thread hashes for all shares, an entry at a time: the hashing itself takes all cores. What is thrown away when the entry changed
+//! meanwhile is the work, never a wrong hash.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use nix::fcntl::OFlag;
+use p2p_hash::{FileSpec, HashError, Options, Progress};
+use p2p_wire::control::Each;
+use p2p_wire::metainfo::{Builder, Content, Metainfo, auto_piece_len};
+use tokio::sync::{mpsc, oneshot};
+
+use super::ignore::Rules;
+use super::lease;
+use super::scan::{Files, Seen, View};
+use crate::engine::FileStamp;
+
+/// The hashing thread.
+#[derive(Clone)]
+pub(crate) struct Hashing {
+    /// When full, shares wait: there is nothing else for them to do.
+    jobs: mpsc::Sender<(Job, oneshot::Sender<Result<Hashed, Unhashed>>)>,
+}
+
+/// What to hash.
+pub(crate) struct Job {
+    pub(crate) root: PathBuf,
+    pub(crate) each: Each,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) entry: PathBuf,
+    /// What the entry looked like when it had settled.
+    pub(crate) stamp: [u8; 20],
+    /// Name of the torrent.
+    pub(crate) name: String,
+    pub(crate) piece_len: Option<u32>,
+    pub(crate) private: bool,
+    pub(crate) activity: Activity,
+}
+
+/// A torrent of an entry.
+pub(crate) struct Hashed {
+    pub(crate) metainfo: Metainfo,
+    pub(crate) path: PathBuf,
+    pub(crate) stamps: Vec<FileStamp>,
+    pub(crate) seen: Seen,
+}
+
+/// Why there is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unhashed {
+    /// It changed, or somebody is writing to it: not at rest after all.
+    Restless,
+    /// It is gone.
+    Gone,
+    /// It cannot be read, or makes no torrent: with the reason.
+    Unfit(String),
+    /// The daemon stops.
+    Stopped,
+}
+
+/// What a share is hashing now, for its progress.
+#[derive(Clone, Default)]
+pub(crate) struct Activity(Arc<Mutex<Option<Current>>>);
+
+/// See [`Activity`].
+#[derive(Clone)]
+pub(crate) struct Current {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) since: Instant,
+}
+
+impl Activity {
+    pub(crate) fn get(&self) -> Option<Current> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Makes the hashing that is under way end soon.
+    pub(crate) fn cancel(&self) {
+        if let Some(current) = self.get() {
+            current.progress.cancel();
+        }
+    }
+
+    fn set(&self, current: Option<Current>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+}
+
+impl Hashing {
+    /// Starts the thread, which hashes with `threads` (0: one per core) and ends with the last handle.
+    pub(crate) fn start(threads: usize) -> io::Result<Self> {
+        let (jobs, mut queue) =
+            mpsc::channel::<(Job, oneshot::Sender<Result<Hashed, Unhashed>>)>(64);
+        thread::Builder::new()
+            .name("hashing".into())
+            .spawn(move || {
+                while let Some((job, reply)) = queue.blocking_recv() {
+                    if !reply.is_closed() {
+                        // A share that is gone wants no answer.
+                        let _ = reply.send(job.run(threads));
+                    }
+                }
+            })?;
+        Ok(Self { jobs })
+    }
+
+    pub(crate) async fn hash(&self, job: Job) -> Result<Hashed, Unhashed> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            .send((job, reply))
+            .await
+            .map_err(|_| Unhashed::Stopped)?;
+        answer.await.unwrap_or(Err(Unhashed::Stopped))
+    }
+}
+
+impl Job {
+    fn run(&self, threads: usize) -> Result<Hashed, Unhashed> {
+        let view = View {
+            root: &self.root,
+            each: self.each,
+            rules: &self.rules,
+        };
+        let files = view.files_of(&self.entry).ok_or(Unhashed::Gone)?;
+        let seen = files.seen();
+        if seen.stamp != self.stamp || is_written(&files) {
+            return Err(Unhashed::Restless);
+        }
+        let specs: Vec<FileSpec> = files
+            .files
+            .iter()
+            .map(|file| FileSpec::new(&file.path, file.stamp.size))
+            .collect();
+        let piece_len = self.piece_len.unwrap_or_else(|| auto_piece_len(seen.size));
+        let progress = Arc::new(Progress::new());
+        self.activity.set(Some(Current {
+            name: self.name.clone(),
+            size: seen.size,
+            progress: progress.clone(),
+            since: Instant::now(),
+        }));
+        let options = Options {
+            threads,
+            ..Options::default()
+        };
+        let pieces = p2p_hash::hash_files(&specs, piece_len, &options, &progress);
+        self.activity.set(None);
+        let pieces = pieces.map_err(unhashed)?;
+        if view
+            .look_at(&self.entry)
+            .is_none_or(|now| now.stamp != seen.stamp)
+        {
+            return Err(Unhashed::Restless);
+        }
+        let content = if files.is_folder {
+            Content::Multi(
+                files
+                    .files
+                    .iter()
+                    .map(|file| (file.names.clone(), file.stamp.size))
+                    .collect(),
+            )
+        } else {
+            Content::Single(seen.size)
+        };
+        // No date and no announce URL: the same content gives the same torrent on every machine, and nobody gets our passkey.
+        let builder = Builder {
+            name: self.name.clone(),
+            content,
+            piece_len,
+            private: self.private,
+            announce: Vec::new(),
+            comment: None,
+            created: None,
+        };
+        let metainfo = builder
+            .build(&pieces)
+            .map_err(|error| Unhashed::Unfit(error.to_string()))?;
+        Ok(Hashed {
+            metainfo,
+            path: path_of(&self.root, &self.entry),
+            stamps: files.files.iter().map(|file| file.stamp).collect(),
+            seen,
+        })
+    }
+}
+
+/// Where `entry` of the share at `root` lies.
+pub(crate) fn path_of(root: &Path, entry: &Path) -> PathBuf {
+    if entry.as_os_str().is_empty() {
+        root.to_owned()
+    } else {
+        root.join(entry)
+    }
+}
+
+/// Whether somebody has one of the files open for writing, where that can be told.
+fn is_written(files: &Files) -> bool {
+    files.files.iter().any(|file| {
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+        let opened = File::options()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(&file.path);
+        opened.is_ok_and(|file| lease::has_writer(&file))
+    })
+}
+
+fn unhashed(error: HashError) -> Unhashed {
+    match error {
+        HashError::Changed { .. } => Unhashed::Restless,
+        HashError::Cancelled => Unhashed::Stopped,
+        HashError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Unhashed::Restless
+        }
+        HashError::Io { .. } | HashError::TooLong => Unhashed::Unfit(error.to_string()),
+    }
+}

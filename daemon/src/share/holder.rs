@@ -1,0 +1,72 @@
+//! What shares ask of the engine: narrow, so that their logic is tested without sockets and disk threads.
+
+use std::path::PathBuf;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::State;
+use p2p_wire::metainfo::Metainfo;
+
+use crate::Fault;
+use crate::engine::{Engine, FileStamp, NewItem};
+
+/// Holds items.
+pub(crate) trait Holder: Clone + Send + Sync + 'static {
+    /// Serves a new item; false if it is there already, whose trackers are then joined.
+    fn hold(&self, new: NewItem) -> impl Future<Output = Result<bool, Fault>> + Send;
+    /// Serves it no more, if it belongs to `share`; the files stay.
+    fn release(&self, item: InfoHash, share: &str) -> impl Future<Output = ()> + Send;
+    /// Its files were renamed.
+    fn relocate(
+        &self,
+        item: InfoHash,
+        path: PathBuf,
+        stamps: Vec<FileStamp>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Its metainfo, with its announce URLs.
+    fn metainfo(&self, item: InfoHash) -> impl Future<Output = Option<Metainfo>> + Send;
+    /// All items that are held.
+    fn held(&self) -> impl Future<Output = Vec<InfoHash>> + Send;
+    /// Goes on with it if a fault stopped it.
+    fn revive(&self, item: InfoHash) -> impl Future<Output = ()> + Send;
+}
+
+impl Holder for Engine {
+    async fn hold(&self, new: NewItem) -> Result<bool, Fault> {
+        self.add(new).await
+    }
+
+    async fn release(&self, item: InfoHash, share: &str) {
+        let ours = self.item(item).await;
+        if ours.is_some_and(|item| item.share.as_deref() == Some(share))
+            && let Err(fault) = self.remove(item, false).await
+        {
+            tracing::warn!("{item} cannot be withdrawn: {fault}");
+        }
+    }
+
+    async fn relocate(
+        &self,
+        item: InfoHash,
+        path: PathBuf,
+        stamps: Vec<FileStamp>,
+    ) -> Result<(), Fault> {
+        Self::relocate(self, item, path, stamps).await
+    }
+
+    async fn metainfo(&self, item: InfoHash) -> Option<Metainfo> {
+        Self::metainfo(self, item).await
+    }
+
+    async fn held(&self) -> Vec<InfoHash> {
+        let items = self.items().await;
+        items.into_iter().map(|item| item.info_hash).collect()
+    }
+
+    async fn revive(&self, item: InfoHash) {
+        let stopped = self.item(item).await;
+        if stopped.is_some_and(|item| item.state == State::Error) {
+            // It says itself what is wrong with it.
+            let _ = self.resume(item).await;
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Where a share lies: whether it may be shared, and whether what is mounted there is still the same.
+
+use std::fs;
+use std::io::{self, ErrorKind as Io};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{self, FsType};
+use nix::sys::statvfs::statvfs;
+use p2p_wire::control::ErrorKind;
+
+use crate::Fault;
+
+/// Never shared whole without `--force`.
+const REFUSED: [&str; 12] = [
+    "/", "/bin", "/boot", "/home", "/lib", "/opt", "/root", "/sbin", "/tmp", "/usr", "/var", "/srv",
+];
+/// Nor anything in these.
+const REFUSED_TREES: [&str; 5] = ["/etc", "/proc", "/sys", "/dev", "/run"];
+
+/// What tells one mounted folder from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    file_system: u64,
+    inode: u64,
+}
+
+/// The identity of `root`. `Err` when it is not there.
+pub(crate) fn identity(root: &Path) -> io::Result<Identity> {
+    let inode = fs::metadata(root)?.ino();
+    let file_system = statvfs(root).map_err(io::Error::from)?.filesystem_id();
+    Ok(Identity { file_system, inode })
+}
+
+/// Whether changes that other machines make there give no events here.
+pub(crate) fn is_remote(path: &Path) -> bool {
+    // SMB and CIFS have no name in nix: from linux/magic.h.
+    const SMB2: i64 = 0xFE53_4D42;
+    const CIFS: i64 = 0xFF53_4D42;
+    let Ok(stat) = statfs::statfs(path) else {
+        return false;
+    };
+    let kind = stat.filesystem_type();
+    let known = [
+        statfs::NFS_SUPER_MAGIC,
+        statfs::SMB_SUPER_MAGIC,
+        statfs::FUSE_SUPER_MAGIC,
+        statfs::CODA_SUPER_MAGIC,
+        FsType(SMB2 as _),
+        FsType(CIFS as _),
+    ];
+    known.contains(&kind)
+}
+
+/// The absolute path of what is to be shared, links resolved, if it may be shared.
+pub(crate) fn check(path: &Path, refused: &[PathBuf], force: bool) -> Result<PathBuf, Fault> {
+    let what = format!("cannot share {}", path.display());
+    if !path.is_absolute() {
+        return Err(Fault::new(
+            ErrorKind::Usage,
+            what,
+            "It is not an absolute path.",
+            "Give the whole path.",
+        ));
+    }
+    let root = fs::canonicalize(path).map_err(|error| unreachable_fault(&what, path, &error))?;
+    let meta = fs::metadata(&root).map_err(|error| unreachable_fault(&what, &root, &error))?;
+    if meta.is_dir() {
+        fs::read_dir(&root).map_err(|error| unreachable_fault(&what, &root, &error))?;
+    } else if meta.is_file() {
+        fs::File::open(&root).map_err(|error| unreachable_fault(&what, &root, &error))?;
+    } else {
+        return Err(Fault::new(
+            ErrorKind::Usage,
+            what,
+            "It is neither a folder nor a regular file.",
+            "Share a folder or a file.",
+        ));
+    }
+    if let (Some(why), false) = (refusal(&root, refused), force) {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            what,
+            why,
+            "Share a folder inside it, or insist with --force.",
+        ));
+    }
+    Ok(root)
+}
+
+fn refusal(root: &Path, refused: &[PathBuf]) -> Option<String> {
+    if REFUSED.iter().any(|path| root == Path::new(path)) {
+        return Some("That is a folder of the system, far more than one wants to publish.".into());
+    }
+    if let Some(tree) = REFUSED_TREES.iter().find(|tree| root.starts_with(tree)) {
+        return Some(format!(
+            "It lies in {tree}, which holds secrets and devices."
+        ));
+    }
+    let home = nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten();
+    let homes = [
+        std::env::var_os("HOME").map(PathBuf::from),
+        home.map(|user| user.dir),
+    ];
+    if homes.into_iter().flatten().any(|home| is_same(&home, root)) {
+        return Some("That is a whole home folder, with keys and private mail in it.".into());
+    }
+    refused.iter().find_map(|path| {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        if path.starts_with(root) {
+            Some(format!(
+                "{} lies in it, which must stay private.",
+                path.display()
+            ))
+        } else if root.starts_with(&path) {
+            Some(format!(
+                "It lies in {}, which must stay private.",
+                path.display()
+            ))
+        } else {
+            None
+        }
+    })
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    fs::canonicalize(a).is_ok_and(|a| a == b)
+}
+
+/// Says which part of the path stands in the way.
+fn unreachable_fault(what: &str, path: &Path, error: &io::Error) -> Fault {
+    match error.kind() {
+        Io::NotFound => {
+            let missing = path.ancestors().filter(|part| !part.exists()).last();
+            let missing = missing.unwrap_or(path).display();
+            Fault::new(
+                ErrorKind::NotFound,
+                what,
+                format!("{missing} does not exist."),
+                "Check the path.",
+            )
+        }
+        Io::PermissionDenied => denied(what, path),
+        _ => Fault::new(
+            ErrorKind::Disk,
+            what,
+            format!("It cannot be read: {error}."),
+            "Look at the disk it lies on.",
+        ),
+    }
+}
+
+fn denied(what: &str, path: &Path) -> Fault {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten();
+    let user = user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
+    let mut parts: Vec<&Path> = path.ancestors().collect();
+    parts.reverse();
+    // The first whose entries cannot be reached stands in the way; if there is none it is the path itself that cannot be read.
+    let closed = parts.iter().find(|part| {
+        part.is_dir()
+            && fs::metadata(part.join(".")).is_err_and(|e| e.kind() == Io::PermissionDenied)
+    });
+    match closed {
+        Some(part) if *part != path => Fault::new(
+            ErrorKind::Permission,
+            what,
+            format!(
+                "The daemon runs as {user}, who may not pass through {}.",
+                part.display()
+            ),
+            format!("Let it pass:  setfacl -m u:{user}:x {}", part.display()),
+        ),
+        _ => Fault::new(
+            ErrorKind::Permission,
+            what,
+            format!(
+                "The daemon runs as {user}, who may not read {}.",
+                path.display()
+            ),
+            format!("Let it read:  setfacl -R -m u:{user}:rX {}", path.display()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(path: &str, refused: &[PathBuf], force: bool) -> Option<ErrorKind> {
+        check(Path::new(path), refused, force)
+            .err()
+            .map(|fault| fault.kind)
+    }
+
+    #[test]
+    fn refuses_what_nobody_wants_to_publish_unless_forced() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        fs::create_dir_all(state.join("sub")).unwrap();
+        fs::create_dir_all(dir.path().join("other")).unwrap();
+        let refused = [state.clone()];
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let conflict = Some(ErrorKind::Conflict);
+        for bad in ["/", "/etc", "/proc/self", "/usr"] {
+            assert_eq!(kind(bad, &refused, false), conflict, "{bad}");
+        }
+        for bad in [dir.path(), &state, &state.join("sub")] {
+            assert_eq!(kind(&text(bad), &refused, false), conflict, "{bad:?}");
+            assert_eq!(kind(&text(bad), &refused, true), None);
+        }
+        assert_eq!(
+            kind(&text(&dir.path().join("other")), &refused, false),
+            None
+        );
+    }
+
+    #[test]
+    fn says_which_part_of_a_path_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let fault = check(&dir.path().join("no/such/folder"), &[], false).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::NotFound);
+        let missing = dir.path().join("no");
+        assert_eq!(fault.why, format!("{} does not exist.", missing.display()));
+        assert_eq!(kind("relative", &[], false), Some(ErrorKind::Usage));
+    }
+}

@@ -1,0 +1,452 @@
+//! Looking at a share without reading data: which entries there are, and what tells whether they changed.
+//!
+//! Symbolic links are not followed, FIFOs, sockets and devices never opened. What is kept of an entry is a digest of the identity of its
+//! files, so that a share of 100,000 files stays small in memory; the files of one entry are read again when it is hashed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use p2p_wire::control::Each;
+use p2p_wire::metainfo::safe_component;
+
+use super::ignore::Rules;
+use crate::engine::FileStamp;
+
+/// Folders deeper than this are left out: nobody made them on purpose.
+const MAX_DEPTH: usize = 128;
+
+/// What is shared, and how.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) each: Each,
+    pub(crate) rules: &'a Rules,
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// By path below the share; the empty path is the share itself.
+    pub(crate) entries: HashMap<PathBuf, Seen>,
+    /// What was left out, by reason.
+    pub(crate) left_out: LeftOut,
+    /// Folders, each of which would need a watch.
+    pub(crate) folders: u32,
+}
+
+/// Counts by reason: `hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`.
+pub(crate) type LeftOut = BTreeMap<&'static str, u32>;
+
+/// An entry as it looks from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Of path, inode, size and times of all files: the same as long as nothing changed.
+    pub(crate) stamp: [u8; 20],
+    /// The same without what a rename changes.
+    pub(crate) content: [u8; 20],
+    /// Bytes.
+    pub(crate) size: u64,
+    /// The newest modification, in ns since 1970.
+    pub(crate) mtime_ns: i128,
+    /// The newest change of any kind, in ns since 1970.
+    pub(crate) ctime_ns: i128,
+}
+
+/// The files of an entry, in the order of their hashes.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// Whether the entry is a folder.
+    pub(crate) is_folder: bool,
+    pub(crate) files: Vec<FoundFile>,
+}
+
+/// A file of an entry.
+#[derive(Debug)]
+pub(crate) struct FoundFile {
+    /// Names below the entry; empty for a lone file.
+    pub(crate) names: Vec<String>,
+    pub(crate) path: PathBuf,
+    pub(crate) stamp: FileStamp,
+}
+
+impl View<'_> {
+    /// Looks at everything. `Err` when the root itself cannot be read.
+    pub(crate) fn scan(&self) -> io::Result<Scan> {
+        let mut scan = Scan::default();
+        let root = fs::symlink_metadata(self.root)?;
+        if self.each == Each::Whole || root.is_file() {
+            if root.is_dir() {
+                fs::read_dir(self.root)?;
+            }
+            self.look(PathBuf::new(), &mut scan);
+            return Ok(scan);
+        }
+        scan.folders += 1;
+        for child in fs::read_dir(self.root)? {
+            let child = child?;
+            let entry = PathBuf::from(child.file_name());
+            match self.each {
+                Each::File if child.file_type()?.is_dir() => self.each_file(entry, &mut scan, 1),
+                _ => self.look(entry, &mut scan),
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Looks at one entry. `None` when there is nothing to share.
+    pub(crate) fn look_at(&self, entry: &Path) -> Option<Seen> {
+        let mut unused = Scan::default();
+        self.files(entry, &mut unused).map(|files| files.seen())
+    }
+
+    /// The files of one entry. `None` when there is nothing to share.
+    pub(crate) fn files_of(&self, entry: &Path) -> Option<Files> {
+        self.files(entry, &mut Scan::default())
+    }
+
+    fn look(&self, entry: PathBuf, scan: &mut Scan) {
+        if let Some(files) = self.files(&entry, scan) {
+            scan.entries.insert(entry, files.seen());
+        }
+    }
+
+    /// Every file below the folder `entry` is an entry.
+    fn each_file(&self, folder: PathBuf, scan: &mut Scan, depth: usize) {
+        if !self.is_wanted(&folder, true, scan) {
+            return;
+        }
+        let Ok(children) = fs::read_dir(self.root.join(&folder)) else {
+            return scan.leave_out("unreadable");
+        };
+        scan.folders += 1;
+        for child in children.flatten() {
+            let path = folder.join(child.file_name());
+            match child.file_type() {
+                Ok(kind) if kind.is_dir() && depth < MAX_DEPTH => {
+                    self.each_file(path, scan, depth + 1);
+                }
+                Ok(_) => self.look(path, scan),
+                Err(_) => scan.leave_out("unreadable"),
+            }
+        }
+    }
+
+    fn files(&self, entry: &Path, scan: &mut Scan) -> Option<Files> {
+        let path = if entry.as_os_str().is_empty() {
+            self.root.to_owned()
+        } else {
+            self.root.join(entry)
+        };
+        // A file that went since its folder was listed is no concern.
+        let meta = fs::symlink_metadata(&path).ok()?;
+        let ancestors = entry.ancestors().skip(1);
+        if ancestors
+            .filter(|path| !path.as_os_str().is_empty())
+            .any(|path| !self.is_wanted(path, true, scan))
+        {
+            return None;
+        }
+        if !entry.as_os_str().is_empty() && !self.is_wanted(entry, meta.is_dir(), scan) {
+            return None;
+        }
+        let mut found = Files {
+            is_folder: meta.is_dir(),
+            files: Vec::new(),
+        };
+        if meta.is_dir() {
+            self.walk(&path, entry, &mut Vec::new(), &mut found, scan);
+            // Lengths lie end to end: a torrent of nothing has no pieces.
+            if found.files.iter().all(|file| file.stamp.size == 0) {
+                scan.leave_out("empty");
+                return None;
+            }
+            found
+                .files
+                .sort_by(|a, b| joined(&a.names).cmp(joined(&b.names)));
+        } else if let Some(file) = scan.file(Vec::new(), path, &meta) {
+            if file.stamp.size == 0 {
+                scan.leave_out("empty");
+                return None;
+            }
+            found.files.push(file);
+        }
+        (!found.files.is_empty()).then_some(found)
+    }
+
+    fn walk(
+        &self,
+        path: &Path,
+        below: &Path,
+        names: &mut Vec<String>,
+        found: &mut Files,
+        scan: &mut Scan,
+    ) {
+        let Ok(children) = fs::read_dir(path) else {
+            return scan.leave_out("unreadable");
+        };
+        scan.folders += 1;
+        for child in children.flatten() {
+            let (path, below) = (child.path(), below.join(child.file_name()));
+            let Ok(meta) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if !self.is_wanted(&below, meta.is_dir(), scan) {
+                continue;
+            }
+            let raw = child.file_name();
+            let name = safe_component(raw.as_bytes());
+            // The name in the torrent must be the one on disk: it is how the file is found when it is served.
+            if name.as_bytes() != raw.as_bytes() {
+                scan.leave_out("not-utf8");
+                continue;
+            }
+            names.push(name);
+            if meta.is_dir() {
+                if names.len() < MAX_DEPTH {
+                    self.walk(&path, &below, names, found, scan);
+                }
+            } else {
+                found.files.extend(scan.file(names.clone(), path, &meta));
+            }
+            names.pop();
+        }
+    }
+
+    /// Counts what is not wanted.
+    fn is_wanted(&self, below: &Path, is_folder: bool, scan: &mut Scan) -> bool {
+        let at_top = below.components().count() == 1;
+        let name = below.file_name().unwrap_or_default().as_bytes();
+        if at_top && name.starts_with(b".") {
+            scan.leave_out("hidden");
+            return false;
+        }
+        if self.rules.excludes(below, is_folder) {
+            scan.leave_out("excluded");
+            return false;
+        }
+        true
+    }
+}
+
+impl Scan {
+    fn leave_out(&mut self, reason: &'static str) {
+        *self.left_out.entry(reason).or_default() += 1;
+    }
+
+    fn file(&mut self, names: Vec<String>, path: PathBuf, meta: &Metadata) -> Option<FoundFile> {
+        let kind = meta.file_type();
+        if kind.is_symlink() {
+            self.leave_out("link");
+            return None;
+        }
+        if kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device() {
+            self.leave_out("special");
+            return None;
+        }
+        Some(FoundFile {
+            names,
+            path,
+            stamp: stamp(meta),
+        })
+    }
+}
+
+impl Files {
+    /// Bytes in all.
+    pub(crate) fn size(&self) -> u64 {
+        self.files
+            .iter()
+            .fold(0, |sum, file| sum.saturating_add(file.stamp.size))
+    }
+
+    /// What tells whether the entry changed.
+    pub(crate) fn seen(&self) -> Seen {
+        let (mut stamp, mut content) = (vec![u8::from(self.is_folder)], Vec::new());
+        for file in &self.files {
+            let FileStamp {
+                inode,
+                size,
+                mtime_ns,
+                ctime_ns,
+            } = file.stamp;
+            for name in &file.names {
+                content.extend_from_slice(name.as_bytes());
+                content.push(b'/');
+            }
+            content.extend_from_slice(&inode.to_be_bytes());
+            content.extend_from_slice(&size.to_be_bytes());
+            content.extend_from_slice(&mtime_ns.to_be_bytes());
+            stamp.extend_from_slice(&ctime_ns.to_be_bytes());
+        }
+        stamp.extend_from_slice(&content);
+        let mut digests = [[0; 20]; 2];
+        p2p_hash::sha1_many(&[&stamp, &content], &mut digests);
+        let newest = |time: fn(&FoundFile) -> i128| self.files.iter().map(time).max();
+        Seen {
+            stamp: digests[0],
+            content: digests[1],
+            size: self.size(),
+            mtime_ns: newest(|file| file.stamp.mtime_ns).unwrap_or_default(),
+            ctime_ns: newest(|file| file.stamp.ctime_ns).unwrap_or_default(),
+        }
+    }
+}
+
+fn stamp(meta: &Metadata) -> FileStamp {
+    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+    FileStamp {
+        inode: meta.ino(),
+        size: meta.len(),
+        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+    }
+}
+
+/// The order of a torrent's files: by the bytes of their paths joined with `/`.
+fn joined(names: &[String]) -> impl Iterator<Item = u8> + '_ {
+    names
+        .iter()
+        .enumerate()
+        .flat_map(|(i, name)| (i > 0).then_some(b'/').into_iter().chain(name.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt as _;
+    use std::os::unix::fs::symlink;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new(files: &[&str]) -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            files.iter().for_each(|file| tree.write(file, "data"));
+            tree
+        }
+
+        fn path(&self, file: &str) -> PathBuf {
+            self.0.path().join(file)
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
+            fs::write(self.path(file), text).unwrap();
+        }
+
+        fn scan(&self, each: Each, exclude: &[&str]) -> Scan {
+            let rules = Rules::new(exclude.iter().copied()).unwrap();
+            let root = self.0.path();
+            View {
+                root,
+                each,
+                rules: &rules,
+            }
+            .scan()
+            .unwrap()
+        }
+
+        fn entries(&self, each: Each, exclude: &[&str]) -> Vec<String> {
+            let scan = self.scan(each, exclude);
+            let mut names: Vec<String> = scan
+                .entries
+                .keys()
+                .map(|path| path.to_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn each_decides_what_is_an_entry() {
+        let tree = Tree::new(&["a", "d/b", "d/e/c", ".hidden", "d/.inside"]);
+        assert_eq!(tree.entries(Each::Entry, &[]), ["a", "d"]);
+        assert_eq!(
+            tree.entries(Each::File, &[]),
+            ["a", "d/.inside", "d/b", "d/e/c"]
+        );
+        assert_eq!(tree.entries(Each::Whole, &[]), [""]);
+        assert_eq!(tree.entries(Each::File, &["e/", "a"]), ["d/.inside", "d/b"]);
+    }
+
+    #[test]
+    fn links_special_files_and_empty_files_are_counted_and_left_out() {
+        let tree = Tree::new(&["a", "d/b"]);
+        tree.write("empty", "");
+        tree.write("only-empty/x", "");
+        symlink("/etc", tree.path("link")).unwrap();
+        symlink(tree.path("a"), tree.path("d/link")).unwrap();
+        nix::unistd::mkfifo(&tree.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let scan = tree.scan(Each::Entry, &[]);
+        let counts: Vec<(&str, u32)> = scan.left_out.into_iter().collect();
+        assert_eq!(counts, [("empty", 2), ("link", 2), ("special", 1)]);
+        assert_eq!(tree.entries(Each::Entry, &[]), ["a", "d"]);
+    }
+
+    #[test]
+    fn a_lone_file_of_any_name_is_shared_but_inside_a_folder_its_name_must_be_text() {
+        let tree = Tree::new(&["d/good"]);
+        let odd = std::ffi::OsString::from_vec(b"odd\xff".to_vec());
+        fs::write(tree.0.path().join(&odd), "data").unwrap();
+        fs::write(tree.path("d").join(&odd), "data").unwrap();
+        let scan = tree.scan(Each::Entry, &[]);
+        assert!(scan.entries.contains_key(Path::new(&odd)));
+        assert_eq!(scan.left_out.get("not-utf8"), Some(&1));
+    }
+
+    #[test]
+    fn a_change_of_any_file_changes_the_stamp_and_a_rename_of_the_entry_keeps_the_content() {
+        let tree = Tree::new(&["d/a", "d/b"]);
+        let seen = |name: &str| {
+            let rules = Rules::default();
+            let root = tree.0.path();
+            let view = View {
+                root,
+                each: Each::Entry,
+                rules: &rules,
+            };
+            view.look_at(Path::new(name)).unwrap()
+        };
+        let before = seen("d");
+        fs::rename(tree.path("d"), tree.path("e")).unwrap();
+        assert_eq!(seen("e").content, before.content);
+        tree.write("e/b", "DATA and more");
+        assert_ne!(seen("e").content, before.content);
+        let before = seen("e");
+        fs::rename(tree.path("e/a"), tree.path("e/z")).unwrap();
+        assert_ne!(seen("e").stamp, before.stamp);
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_hashes() {
+        let tree = Tree::new(&["d/a/x", "d/a-b", "d/a.c"]);
+        let rules = Rules::default();
+        let root = tree.0.path();
+        let view = View {
+            root,
+            each: Each::Entry,
+            rules: &rules,
+        };
+        let files = view.files_of(Path::new("d")).unwrap();
+        let mut content = p2p_wire::metainfo::Content::Multi(
+            files
+                .files
+                .iter()
+                .rev()
+                .map(|f| (f.names.clone(), f.stamp.size))
+                .collect(),
+        );
+        content.sort();
+        let p2p_wire::metainfo::Content::Multi(sorted) = content else {
+            unreachable!("built as such")
+        };
+        let ours: Vec<_> = files.files.iter().map(|f| f.names.clone()).collect();
+        let theirs: Vec<_> = sorted.into_iter().map(|(names, _)| names).collect();
+        assert_eq!(ours, theirs);
+    }
+}

@@ -1,0 +1,232 @@
+//! The tables `shares` and `share_entries`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::ShareAdd;
+use rusqlite::{Transaction, params};
+
+use super::scan::Seen;
+use crate::state::{State, StateError};
+
+/// A share as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: i64,
+    pub(crate) path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) options: ShareAdd,
+}
+
+/// An entry that is an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) stamp: [u8; 20],
+    pub(crate) content: [u8; 20],
+    pub(crate) size: u64,
+    /// The tracker took it.
+    pub(crate) published: bool,
+}
+
+impl Known {
+    pub(crate) fn new(info_hash: InfoHash, seen: &Seen) -> Self {
+        Self {
+            info_hash,
+            stamp: seen.stamp,
+            content: seen.content,
+            size: seen.size,
+            published: false,
+        }
+    }
+}
+
+/// The tables.
+#[derive(Clone)]
+pub(crate) struct Store(State);
+
+impl Store {
+    pub(crate) fn new(state: State) -> Self {
+        Self(state)
+    }
+
+    /// All shares, in the order in which they came. One whose options cannot be read is shared with the defaults.
+    pub(crate) async fn shares(&self) -> Result<Vec<Row>, StateError> {
+        let read = |row: &rusqlite::Row<'_>| {
+            let path = path_from(row.get(1)?);
+            let options: String = row.get(3)?;
+            Ok(Row {
+                id: row.get(0)?,
+                name: row.get(2)?,
+                options: serde_json::from_str(&options).unwrap_or_else(|_| plain(&path)),
+                path,
+            })
+        };
+        self.0
+            .call(move |db| {
+                let mut query =
+                    db.prepare("SELECT id, path, name, options FROM shares ORDER BY id")?;
+                query.query_map([], read)?.collect()
+            })
+            .await
+    }
+
+    /// Keeps a new share and gives its row.
+    pub(crate) async fn add_share(
+        &self,
+        path: &Path,
+        name: &str,
+        options: &ShareAdd,
+    ) -> Result<Row, StateError> {
+        let json = serde_json::to_string(options).expect("options have text keys");
+        let row = (path.as_os_str().as_bytes().to_vec(), name.to_owned());
+        let id = self
+            .0
+            .call(move |db| {
+                db.execute(
+                    "INSERT INTO shares (path, name, options) VALUES (?1, ?2, ?3)",
+                    params![row.0, row.1, json],
+                )?;
+                Ok(db.last_insert_rowid())
+            })
+            .await?;
+        Ok(Row {
+            id,
+            path: path.to_owned(),
+            name: name.to_owned(),
+            options: options.clone(),
+        })
+    }
+
+    /// Forgets a share; its entries must be gone already.
+    pub(crate) async fn remove_share(&self, id: i64) -> Result<(), StateError> {
+        self.0
+            .call(move |db| db.execute("DELETE FROM shares WHERE id = ?1", [id]))
+            .await
+            .map(drop)
+    }
+
+    /// The entries of a share.
+    pub(crate) async fn entries(&self, share: i64) -> Result<Vec<(PathBuf, Known)>, StateError> {
+        self.0.call(move |db| read_entries(db, share)).await
+    }
+
+    /// Keeps an entry.
+    pub(crate) async fn put(
+        &self,
+        share: i64,
+        entry: &Path,
+        known: Known,
+    ) -> Result<(), StateError> {
+        let entry = entry.as_os_str().as_bytes().to_vec();
+        let stamp = [known.stamp, known.content].concat();
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "INSERT OR REPLACE INTO share_entries (share, entry, info_hash, published, stamp, size)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![
+                        share,
+                        entry,
+                        known.info_hash.0,
+                        known.published,
+                        stamp,
+                        i64::try_from(known.size).unwrap_or(i64::MAX)
+                    ],
+                )
+            })
+            .await
+            .map(drop)
+    }
+
+    /// Forgets an entry, and gives the entries of any share with the same content.
+    pub(crate) async fn remove(
+        &self,
+        share: i64,
+        entry: &Path,
+        item: InfoHash,
+    ) -> Result<Vec<(i64, PathBuf)>, StateError> {
+        let entry = entry.as_os_str().as_bytes().to_vec();
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "DELETE FROM share_entries WHERE share = ?1 AND entry = ?2",
+                    params![share, entry],
+                )?;
+                let mut query =
+                    db.prepare("SELECT share, entry FROM share_entries WHERE info_hash = ?1")?;
+                query
+                    .query_map([item.0], |row| Ok((row.get(0)?, path_from(row.get(1)?))))?
+                    .collect()
+            })
+            .await
+    }
+
+    /// Moves an entry to another name.
+    pub(crate) async fn rename(
+        &self,
+        share: i64,
+        from: &Path,
+        to: &Path,
+        known: Known,
+    ) -> Result<(), StateError> {
+        let from = from.as_os_str().as_bytes().to_vec();
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "DELETE FROM share_entries WHERE share = ?1 AND entry = ?2",
+                    params![share, from],
+                )
+            })
+            .await?;
+        self.put(share, to, known).await
+    }
+
+    /// The tracker took these items.
+    pub(crate) async fn mark_published(&self, items: Vec<InfoHash>) -> Result<(), StateError> {
+        self.0
+            .call(move |db| {
+                let mut query =
+                    db.prepare("UPDATE share_entries SET published = 1 WHERE info_hash = ?1")?;
+                items
+                    .iter()
+                    .try_for_each(|item| query.execute([item.0]).map(drop))
+            })
+            .await
+    }
+}
+
+/// Options of a share that has none of its own.
+fn plain(path: &Path) -> ShareAdd {
+    let minimal = serde_json::json!({ "path": p2p_wire::control::PathText::from(path) });
+    serde_json::from_value(minimal).expect("all fields but the path have defaults")
+}
+
+fn read_entries(db: &Transaction<'_>, share: i64) -> rusqlite::Result<Vec<(PathBuf, Known)>> {
+    let mut query = db.prepare(
+        "SELECT entry, info_hash, published, stamp, size FROM share_entries WHERE share = ?1",
+    )?;
+    let rows = query.query_map([share], |row| {
+        let stamps: Vec<u8> = row.get(3)?;
+        // Digests of another form match nothing: the entry is hashed anew.
+        let half = |range: std::ops::Range<usize>| {
+            let bytes = stamps.get(range).and_then(|bytes| bytes.try_into().ok());
+            bytes.unwrap_or([0; 20])
+        };
+        let known = Known {
+            info_hash: InfoHash(row.get(1)?),
+            published: row.get(2)?,
+            stamp: half(0..20),
+            content: half(20..40),
+            size: row.get::<_, i64>(4)?.try_into().unwrap_or(0),
+        };
+        Ok((path_from(row.get(0)?), known))
+    })?;
+    rows.collect()
+}
+
+fn path_from(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
+}

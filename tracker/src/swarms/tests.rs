@@ -1,0 +1,202 @@
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use p2p_wire::PeerId;
+use proptest::prelude::*;
+
+use super::super::peer::Ident;
+use super::*;
+use crate::ids::AccountId;
+
+fn peer(id: u8, addr: &str, seed: bool) -> Announce {
+    Announce {
+        account: AccountId(1),
+        ident: Some(Ident([id; 20])),
+        peer_id: Some(PeerId([id; 20])),
+        addr: addr.parse().unwrap(),
+        seed,
+        completed: false,
+        stopped: false,
+        expires: 100,
+    }
+}
+
+/// A swarm from a drawing: `s` is a seed, `l` a leech, numbered from port 1.
+fn swarm(drawing: &str) -> Swarm {
+    let mut swarm = Swarm::default();
+    for (at, kind) in drawing.bytes().enumerate() {
+        let addr = format!("10.0.{}.{}:{}", at / 250, at % 250, at + 1);
+        let mut row = peer(0, &addr, kind == b's');
+        row.ident = Some(Ident::new(Some(&at.to_string()), PeerId([0; 20])));
+        assert_eq!(swarm.announce(&row).0, Change::Joined);
+        swarm.check_invariants();
+    }
+    swarm
+}
+
+fn ports(rows: &[Row]) -> HashSet<u16> {
+    rows.iter().map(|row| row.addr.port()).collect()
+}
+
+#[test]
+fn a_seed_is_told_of_leeches_alone_and_nobody_of_itself() {
+    let swarm = swarm("slsl");
+    let seed = peer(9, "10.0.0.0:1", true);
+    assert_eq!(ports(&swarm.sample(&seed, 50, 7)), [2, 4].into());
+    let leech = peer(9, "10.0.0.1:2", false);
+    assert_eq!(ports(&swarm.sample(&leech, 50, 7)), [1, 3, 4].into());
+    assert_eq!(swarm.sample(&leech, 0, 7), []);
+}
+
+#[test]
+fn two_windows_give_as_many_as_are_wanted_and_reach_everyone() {
+    let swarm = swarm(&"sl".repeat(500));
+    let me = peer(9, "10.0.0.1:2", false);
+    let mut seen = HashSet::new();
+    for round in 0..400u64 {
+        let rows = swarm.sample(&me, 50, round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        assert_eq!(rows.len(), 50);
+        assert_eq!(ports(&rows).len(), 50, "no peer twice");
+        seen.extend(ports(&rows));
+    }
+    assert!(
+        !seen.contains(&2) && seen.len() > 990,
+        "{} of 999 seen",
+        seen.len()
+    );
+}
+
+#[test]
+fn stopped_counts_from_the_same_account_and_client_alone() {
+    let mut swarm = swarm("");
+    let leech = peer(1, "10.0.0.1:5", false);
+    swarm.announce(&leech);
+    let stop = Announce {
+        stopped: true,
+        ..leech
+    };
+    for other in [
+        Announce {
+            account: AccountId(2),
+            ..stop
+        },
+        Announce {
+            ident: Some(Ident([2; 20])),
+            ..stop
+        },
+    ] {
+        assert_eq!(swarm.announce(&other).0, Change::None);
+    }
+    assert_eq!(swarm.announce(&stop).0, Change::Left);
+    assert!(swarm.is_empty());
+}
+
+#[test]
+fn completed_counts_only_from_leech_to_seed() {
+    let mut swarm = swarm("");
+    let done = Announce {
+        completed: true,
+        ..peer(1, "10.0.0.1:5", true)
+    };
+    assert_eq!(swarm.announce(&done).0, Change::Joined);
+    assert_eq!(swarm.announce(&done).0, Change::None);
+    swarm.announce(&peer(1, "10.0.0.1:5", false));
+    assert_eq!(swarm.announce(&done).0, Change::Completed);
+    assert_eq!(
+        swarm.counts(),
+        Counts {
+            seeds: 1,
+            leeches: 0,
+            completed: 1
+        }
+    );
+}
+
+#[test]
+fn a_machine_that_announces_and_reports_is_one_peer() {
+    let (mut swarm, node) = (Swarm::default(), NodeId(3));
+    let announce = peer(1, "[2001:db8::1]:5", false);
+    let report = Announce {
+        ident: None,
+        peer_id: None,
+        ..announce
+    };
+    assert_eq!(swarm.report(&report, node), Change::Joined);
+    assert_eq!(swarm.announce(&announce), (Change::None, Some(node)));
+    assert_eq!(swarm.counts().leeches, 1);
+    assert_eq!(swarm.silent(), Silent::default());
+    assert_eq!(
+        swarm.report(
+            &Announce {
+                seed: true,
+                ..report
+            },
+            node
+        ),
+        Change::Completed
+    );
+    let after = Announce {
+        completed: true,
+        seed: true,
+        ..announce
+    };
+    assert_eq!(swarm.announce(&after).0, Change::None, "counted once");
+    let moved = Announce {
+        addr: "10.0.0.9:6".parse().unwrap(),
+        seed: true,
+        ..report
+    };
+    assert_eq!(swarm.report(&moved, node), Change::None);
+    assert_eq!(swarm.counts().seeds, 1);
+    swarm.check_invariants();
+    assert!(swarm.leave(node).is_some());
+    assert!(swarm.is_empty());
+}
+
+#[test]
+fn port_0_is_counted_and_not_handed_out() {
+    let mut swarm = swarm("l");
+    swarm.announce(&peer(9, "10.9.9.9:0", true));
+    assert_eq!(
+        swarm.counts(),
+        Counts {
+            seeds: 1,
+            leeches: 1,
+            completed: 0
+        }
+    );
+    assert_eq!(ports(&swarm.peers(50, 0)), [1].into());
+}
+
+#[test]
+fn what_is_not_heard_of_expires() {
+    let mut swarm = swarm("sl");
+    swarm.announce(&Announce {
+        expires: 200,
+        ..peer(9, "10.9.9.9:9", true)
+    });
+    assert_eq!(swarm.expire(100), []);
+    assert_eq!(swarm.expire(101).len(), 2);
+    swarm.check_invariants();
+    assert_eq!(ports(&swarm.peers(9, 0)), [9].into());
+}
+
+proptest! {
+    #[test]
+    fn keeps_its_invariants(ops in prop::collection::vec((0u8..6, 0u8..4, 0u16..4, 1u32..3, any::<bool>(), 0u32..60), 0..120)) {
+        let mut swarm = Swarm::default();
+        for (what, id, port, account, seed, at) in ops {
+            let addr: SocketAddr = format!("10.0.0.1:{port}").parse().unwrap();
+            let base = Announce { account: AccountId(account), expires: at, addr, ..peer(id, "10.0.0.1:1", seed) };
+            match what {
+                0 | 1 => drop(swarm.announce(&Announce { completed: seed, ..base })),
+                2 => drop(swarm.announce(&Announce { stopped: true, ..base })),
+                3 => drop(swarm.report(&Announce { ident: None, ..base }, NodeId(u32::from(id)))),
+                4 => drop(swarm.expire(at)),
+                _ => drop(swarm.leave(NodeId(u32::from(id)))),
+            }
+            swarm.check_invariants();
+            prop_assert!(swarm.sample(&base, 2, u64::from(at)).len() <= 2);
+        }
+    }
+}
