@@ -98,7 +98,8 @@ impl Rig {
         fake: Fake,
     ) -> Self {
         let events = Events::default();
-        let trackers = Trackers::open(state.clone(), events.clone(), vec![])
+        let local = crate::net::LocalAddrs::default();
+        let trackers = Trackers::open(state.clone(), events.clone(), vec![], local)
             .await
             .unwrap();
         let config = Config {
