@@ -20,6 +20,7 @@ use crate::control::{
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::log::Log;
+use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
 use crate::state::{State, StateError, StateLock};
 use crate::tracker::{Announcer, Trackers};
@@ -135,13 +136,15 @@ async fn start(
     let config = settings.now();
     log.set_level(config.daemon.log_level);
 
+    let local = LocalAddrs::of(config.network.bind.iter().copied());
     let events = Events::default();
     let configured = config.trackers.iter();
     let configured = configured.map(|(name, tracker)| (name.clone(), tracker.url.clone()));
-    let trackers = Trackers::open(state.clone(), events.clone(), configured.collect()).await?;
+    let trackers =
+        Trackers::open(state.clone(), events.clone(), configured.collect(), local).await?;
     let (announce, commands) = mpsc::channel(ANNOUNCES);
     let (found, peers) = mpsc::channel(PEERS);
-    let announcer = Announcer::start(commands, found);
+    let announcer = Announcer::start(commands, found, local);
     let links = Links {
         announce,
         peers,

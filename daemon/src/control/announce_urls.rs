@@ -14,8 +14,16 @@ use super::Daemon;
 /// Announce URLs of one torrent at most.
 const MAX_URLS: usize = 50;
 
-/// The tiers of `named` that may be asked, empty ones left out.
-pub(super) async fn usable(daemon: &Arc<Daemon>, named: &[Vec<String>]) -> Vec<Vec<String>> {
+/// The tiers of `named` that may be asked, empty ones left out. Where no tracker is named at all, the account's own: by default that of
+/// `tracker`.
+pub(super) async fn usable(
+    daemon: &Arc<Daemon>,
+    named: &[Vec<String>],
+    tracker: Option<&str>,
+) -> Vec<Vec<String>> {
+    if named.iter().all(Vec::is_empty) {
+        return own(daemon, tracker).await;
+    }
     let mut own = Vec::new();
     for tracker in daemon.trackers.list().await {
         if let Ok(url) = Url::parse(&tracker.url) {
@@ -24,6 +32,12 @@ pub(super) async fn usable(daemon: &Arc<Daemon>, named: &[Vec<String>]) -> Vec<V
         }
     }
     choose(named, &own)
+}
+
+/// The account's announce URL at `tracker`, or the only or first one; none without a login.
+pub(super) async fn own(daemon: &Arc<Daemon>, tracker: Option<&str>) -> Vec<Vec<String>> {
+    let url = daemon.trackers.announce_url(tracker).await;
+    url.into_iter().map(|url| vec![url]).collect()
 }
 
 /// `own`: trackers the user has added, with the account's announce URL.

@@ -66,7 +66,9 @@ pub(super) async fn add(
         // What the tracker gives is an address already; a name in its place is left to the announce.
         peers.extend(peer.addr.parse::<SocketAddr>().ok());
     }
-    if found.trackers.is_empty() && peers.is_empty() && only_peers.is_empty() {
+    // What is complete here already needs nobody.
+    let in_place = matches!(place, Place::Existing(_));
+    if found.trackers.is_empty() && peers.is_empty() && only_peers.is_empty() && !in_place {
         return Err(Fault::new(
             ErrorKind::NotFound,
             format!("cannot fetch {info_hash}: nobody to ask"),
@@ -155,7 +157,7 @@ async fn here(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Option<Item>, Faul
 
 async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
     if let Some(torrent) = &add.torrent {
-        return foreign(daemon, metainfo(torrent)?).await;
+        return Ok(foreign(daemon, add, metainfo(torrent)?).await);
     }
     let target = add.target.as_deref().unwrap_or_default();
     if target.starts_with("magnet:") {
@@ -163,7 +165,7 @@ async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
     }
     if is_url(target) {
         let bytes = daemon.trackers.download(target, MAX_METAINFO_LEN).await?;
-        return foreign(daemon, read_metainfo(&bytes)?).await;
+        return Ok(foreign(daemon, add, read_metainfo(&bytes)?).await);
     }
     let tracker = add.tracker.as_deref();
     let known = match daemon.trackers.find(tracker, target).await {
@@ -180,7 +182,7 @@ async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
                 trackers: Vec::new(),
                 peers: Vec::new(),
             }),
-            trackers: Vec::new(),
+            trackers: announce_urls::own(daemon, tracker).await,
             peers: Vec::new(),
         }),
         (Err(fault), _) => Err(fault),
@@ -205,19 +207,24 @@ fn of_catalogue(fetch: Fetch) -> Result<Found, Fault> {
 }
 
 /// A .torrent from elsewhere keeps its trackers, as far as they may be asked.
-async fn foreign(daemon: &Arc<Daemon>, metainfo: Metainfo) -> Result<Found, Fault> {
-    let trackers = announce_urls::usable(daemon, &metainfo.announce).await;
-    Ok(Found {
+async fn foreign(daemon: &Arc<Daemon>, add: &FetchAdd, metainfo: Metainfo) -> Found {
+    let tracker = add.tracker.as_deref();
+    Found {
+        trackers: announce_urls::usable(daemon, &metainfo.announce, tracker).await,
         content: Content::Metainfo(Box::new(metainfo)),
-        trackers,
         peers: Vec::new(),
-    })
+    }
 }
 
-/// A magnet link without a tracker is the catalogue's, as `p2pctl link` writes them.
+/// A magnet link that names nobody is looked for in the catalogue, for `p2pctl link` writes such.
 async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Result<Found, Fault> {
+    let tracker = add.tracker.as_deref();
+    if magnet.trackers.is_empty()
+        && let Ok(fetch) = daemon.trackers.fetch(tracker, magnet.info_hash).await
+    {
+        return of_catalogue(fetch);
+    }
     let named = [magnet.trackers.clone()];
-    let trackers = announce_urls::usable(daemon, &named).await;
     let mut peers = Vec::new();
     for peer in magnet.peers.iter().take(MAX_PEERS) {
         // A peer in a link that cannot be found is no reason not to try the others.
@@ -228,14 +235,9 @@ async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Resu
             seed: false,
         }));
     }
-    if trackers.is_empty() && peers.is_empty() && add.peers.is_empty() {
-        let tracker = add.tracker.as_deref();
-        let fetch = daemon.trackers.fetch(tracker, magnet.info_hash).await?;
-        return of_catalogue(fetch);
-    }
     Ok(Found {
+        trackers: announce_urls::usable(daemon, &named, tracker).await,
         content: Content::Magnet(magnet),
-        trackers,
         peers,
     })
 }

@@ -9,8 +9,9 @@ use p2p_wire::control::{
 };
 
 use super::caller::Role;
-use super::{Daemon, items};
+use super::{Daemon, announce_urls, items, paths};
 use crate::Fault;
+use crate::engine::{Content, NewItem, Place};
 
 /// `tracker.add`.
 pub(super) async fn add(
@@ -80,13 +81,14 @@ pub(super) async fn whoami(daemon: &Arc<Daemon>, which: TrackerRef) -> Result<Tr
     daemon.trackers.whoami(which.tracker).await
 }
 
-/// `catalogue.publish`: an item that is here, or a .torrent.
+/// `catalogue.publish`: an item that is here, or a .torrent. An item that is here is announced where it is published.
 pub(super) async fn publish(
     daemon: &Arc<Daemon>,
     role: Role,
     publish: PublishItem,
 ) -> Result<FileEntry, Fault> {
     role.admin("publish")?;
+    let mut here = None;
     let metainfo = match (&publish.item, publish.torrent) {
         (Some(name), None) => {
             let item = items::find(daemon, name).await?;
@@ -99,7 +101,9 @@ pub(super) async fn publish(
                     "Wait until it is fetching:  p2pctl ls",
                 )
             })?;
-            BASE64.encode(&metainfo.to_bytes())
+            let torrent = BASE64.encode(&metainfo.to_bytes());
+            here = Some((item, metainfo));
+            torrent
         }
         (None, Some(torrent)) => torrent,
         _ => {
@@ -120,7 +124,22 @@ pub(super) async fn publish(
         join: false,
     };
     let tracker = publish.tracker.as_deref();
-    daemon.trackers.publish(tracker, request).await
+    let entry = daemon.trackers.publish(tracker, request).await?;
+    if let Some((item, metainfo)) = here {
+        let again = NewItem {
+            content: Content::Metainfo(Box::new(metainfo)),
+            place: Place::Existing(paths::any(&item.path)?),
+            trackers: announce_urls::own(daemon, tracker).await,
+            share: item.share,
+            only: Vec::new(),
+            sequential: false,
+            peers: Vec::new(),
+            only_peers: Vec::new(),
+        };
+        // It is there already, so this only joins the tracker to those it has.
+        daemon.engine.add(again).await?;
+    }
+    Ok(entry)
 }
 
 /// `catalogue.unpublish`: an item, or whatever the catalogue knows by that hash or name.

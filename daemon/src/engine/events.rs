@@ -38,8 +38,12 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Records that `topic` (such as `item.finished`) happened to `info_hash`, called `name`; `text` is the sentence for people.
+    /// Records, and logs, that `topic` (such as `item.finished`) happened to `info_hash`, called `name`; `text` is the sentence for people.
     pub fn emit(&self, topic: &str, info_hash: Option<InfoHash>, name: Option<&str>, text: String) {
+        match info_hash {
+            Some(item) => tracing::info!(%item, "{topic}: {text}"),
+            None => tracing::info!("{topic}: {text}"),
+        }
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let event = Event {
             seq: ring.next_seq,

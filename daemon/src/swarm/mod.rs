@@ -8,15 +8,21 @@ mod choker;
 mod connections;
 mod download;
 mod extension;
+#[cfg(test)]
+mod fuzz_tests;
 mod holdings;
 mod metadata;
 mod peer;
 mod picker;
 mod progress;
+#[cfg(test)]
+mod protocol_tests;
 mod rate;
+mod requests;
 #[cfg(test)]
 mod sim;
 mod upload;
+mod verdict;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -215,6 +221,7 @@ impl Swarm {
                 self.unneed(piece);
                 if self.progress.get(piece).is_some_and(|p| !p.verifying) {
                     self.give_up(piece);
+                    self.wake_starved();
                 }
             }
         }

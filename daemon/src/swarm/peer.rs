@@ -47,6 +47,8 @@ pub(super) struct Peer {
 
     pub(super) requests: VecDeque<Request>,
     pub(super) stalled: bool,
+    /// How often it stalled since its last block.
+    pub(super) stalls: u32,
     /// It had room for requests and nothing to be asked for.
     pub(super) starved: bool,
     /// Pieces it takes blocks from, the last first.
@@ -91,6 +93,7 @@ impl Peer {
             metadata_parts: 0,
             requests: VecDeque::new(),
             stalled: false,
+            stalls: 0,
             starved: false,
             working: Vec::new(),
             window: Window::new(now),

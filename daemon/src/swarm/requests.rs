@@ -1,0 +1,258 @@
+//! What to ask whom for.
+//!
+//! A piece goes to one peer as a whole where that peer is fast enough: then a bad piece has one author, and the disk gets it at
+//! once. Slow peers share.
+use std::time::{Duration, Instant};
+
+use p2p_wire::peer::Message;
+use p2p_wire::{BLOCK_LEN, Block};
+
+use super::peer::Request;
+use super::picker::Mode;
+use super::progress::{Partial, Slot, Start};
+use super::{PeerKey, Swarm};
+
+/// So many first pieces are picked at random.
+const RANDOM_PIECES: u32 = 4;
+/// A peer that gives a whole piece in this time has it to itself; the pieces of slower ones are shared.
+const OWN_PIECE: Duration = Duration::from_secs(10);
+/// A new owner's rate is not known yet.
+const UNKNOWN_RATE: Duration = Duration::from_secs(3);
+/// A piece that nobody is asked for, untouched for so long, makes room for another when the budget is full.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// In the endgame a block is asked again after this time; sooner from a peer twice as fast.
+const ENDGAME_AGE: Duration = Duration::from_secs(2);
+const ENDGAME_AGE_FAST: Duration = Duration::from_millis(500);
+/// Peers asked for one block at most, and blocks asked again in one go.
+const ENDGAME_TIMES: u16 = 3;
+const ENDGAME_BATCH: usize = 64;
+
+impl Swarm {
+    /// Fills the windows of the peers that gained room since the last time; each round begins with another peer.
+    pub(super) fn refill_hungry(&mut self) {
+        let mut keys: Vec<PeerKey> = std::mem::take(&mut self.hungry).into_iter().collect();
+        if keys.is_empty() {
+            return;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn % keys.len();
+        keys.rotate_left(first);
+        for key in keys {
+            self.refill(key);
+        }
+    }
+
+    /// Requests go out in batches: nothing is asked until a quarter of the window is free.
+    fn refill(&mut self, key: PeerKey) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&key).filter(|p| p.answers()) else {
+            return;
+        };
+        let room = peer
+            .window
+            .size()
+            .saturating_sub(peer.requests.len() as u32);
+        if room < (peer.window.size() / 4).max(1) {
+            return;
+        }
+        peer.starved = false;
+        for left in (1..=room).rev() {
+            if let Some(bucket) = &mut self.bucket
+                && !bucket.ready(now)
+            {
+                self.starve(key);
+                return;
+            }
+            if let Some(block) = self.choose(key) {
+                self.request(key, block);
+                continue;
+            }
+            for block in self.endgame(key, left as usize) {
+                if self.progress.ask_again(block, key, now) {
+                    self.request(key, block);
+                }
+            }
+            self.starve(key);
+            return;
+        }
+    }
+
+    fn starve(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.starved = true;
+        }
+    }
+
+    fn request(&mut self, key: PeerKey, block: Block) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.requests.push_back(Request { block, at: now });
+            if let Some(bucket) = &mut self.bucket {
+                bucket.spend(block.len);
+            }
+            self.send(key, Message::Request(block));
+            self.next_tick = self.next_tick.min(now + Duration::from_secs(1));
+        }
+    }
+
+    /// The next block to ask `key` for, taken: of its own pieces, of pieces to be shared, of a new piece, of anybody's piece.
+    fn choose(&mut self, key: PeerKey) -> Option<Block> {
+        let now = self.now;
+        loop {
+            let peer = self.peers.get(&key)?;
+            let Some(piece) = peer.working.last().copied() else {
+                break;
+            };
+            let mine = |partial: &Partial| {
+                partial.owner == Some(key) || (!partial.single && peer.parole == 0)
+            };
+            if peer.has.get(piece)
+                && self.progress.get(piece).is_some_and(mine)
+                && let Some(block) = self.progress.take_free(piece, key, now)
+            {
+                return Some(block);
+            }
+            self.peers.get_mut(&key)?.working.pop();
+        }
+        let piece = self
+            .shared_piece(key, false)
+            .or_else(|| self.start_piece(key))
+            .or_else(|| self.shared_piece(key, true))?;
+        if self.progress.get(piece)?.owner.is_none() {
+            self.progress.set_owner(piece, Some(key));
+        }
+        self.peers.get_mut(&key)?.working.push(piece);
+        self.progress.take_free(piece, key, now)
+    }
+
+    /// A piece in progress that `key` may help with; `fast`: even one whose owner needs no help.
+    fn shared_piece(&self, key: PeerKey, fast: bool) -> Option<u32> {
+        let peer = self.peers.get(&key).filter(|peer| peer.parole == 0)?;
+        self.progress
+            .with_free()
+            .find(|(piece, partial)| {
+                !partial.single && peer.has.get(*piece) && (fast || !self.owner_is_fast(partial))
+            })
+            .map(|(piece, _)| piece)
+    }
+
+    fn owner_is_fast(&self, partial: &Partial) -> bool {
+        let Some(owner) = partial.owner.and_then(|key| self.peers.get(&key)) else {
+            return false;
+        };
+        let young = self.now.saturating_duration_since(partial.started) < UNKNOWN_RATE;
+        young || owner.down.rate(self.now) * OWN_PIECE.as_secs() >= u64::from(partial.len)
+    }
+
+    /// Starts the best piece that `key` has, if the budget allows it.
+    fn start_piece(&mut self, key: PeerKey) -> Option<u32> {
+        let peer = self.peers.get(&key)?;
+        let mode = if self.options.sequential {
+            Mode::Sequential
+        } else if self.have.count() + (self.progress.len() as u32) < RANDOM_PIECES {
+            Mode::Random
+        } else {
+            Mode::Rarest
+        };
+        if !self.has_budget(self.layout.piece_len()) && peer.open > 0 {
+            self.evict_abandoned();
+        }
+        let peer = self.peers.get(&key)?;
+        let piece = self
+            .picker
+            .pick(&peer.has, peer.open, mode, &mut self.rng)
+            .and_then(|piece| self.layout.piece(piece))?;
+        if !self.has_budget(self.layout.len_of(piece)) {
+            return None;
+        }
+        let single = peer.parole > 0 || self.failed.contains(&piece.get());
+        self.close_piece(piece.get());
+        self.progress
+            .start(piece, Start { owner: key, single }, self.now);
+        Some(piece.get())
+    }
+
+    /// One piece is always possible, however long.
+    fn has_budget(&self, len: u32) -> bool {
+        self.progress.is_empty()
+            || self.progress.committed() + u64::from(len) <= self.options.in_flight
+    }
+
+    fn evict_abandoned(&mut self) {
+        let now = self.now;
+        let abandoned = self
+            .progress
+            .iter()
+            .filter(|(_, p)| {
+                !p.verifying
+                    && p.asked() == 0
+                    && now.saturating_duration_since(p.touched) >= ABANDONED
+            })
+            .min_by_key(|(piece, p)| (p.received_bytes, *piece))
+            .map(|(piece, _)| piece);
+        if let Some(piece) = abandoned {
+            self.give_up(piece);
+        }
+    }
+
+    /// Blocks to ask `key` for although others are asked: only when no piece is left to start and no block is free, so that what
+    /// is asked twice is bounded by what slow peers hold at the very end.
+    fn endgame(&self, key: PeerKey, room: usize) -> Vec<Block> {
+        let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
+            return Vec::new();
+        };
+        if self.progress.any_free() || self.picker.any_available() {
+            return Vec::new();
+        }
+        let rate = peer.down.rate(self.now);
+        let slow = |by: PeerKey, at: Instant| {
+            let age = self.now.saturating_duration_since(at);
+            let other = self.peers.get(&by).map_or(0, |p| p.down.rate(self.now));
+            age >= ENDGAME_AGE || (age >= ENDGAME_AGE_FAST && rate / 2 > other)
+        };
+        let outstanding: u64 = self
+            .peers
+            .values()
+            .map(|p| p.requests.len() as u64 * u64::from(BLOCK_LEN))
+            .sum();
+        let received: u64 = self.progress.iter().map(|(_, p)| p.received_bytes).sum();
+        let budget = self
+            .options
+            .in_flight
+            .saturating_sub(outstanding + received)
+            / u64::from(BLOCK_LEN);
+        let most = room.min(ENDGAME_BATCH).min(budget as usize);
+        let mut blocks = Vec::new();
+        for (piece, partial) in self.progress.iter() {
+            if partial.single || partial.verifying || !peer.has.get(piece) {
+                continue;
+            }
+            let Some(index) = self.layout.piece(piece) else {
+                continue;
+            };
+            for (number, slot) in partial.slots.iter().enumerate() {
+                if blocks.len() >= most {
+                    return blocks;
+                }
+                if let Slot::Asked { times, by, at } = *slot
+                    && times < ENDGAME_TIMES
+                    && by != key
+                    && slow(by, at)
+                    && let Some(block) = self.layout.block(index, number as u32)
+                    && !peer.requests.iter().any(|r| r.block == block)
+                {
+                    blocks.push(block);
+                }
+            }
+        }
+        blocks
+    }
+
+    pub(super) fn wake_starved(&mut self) {
+        for (key, peer) in &self.peers {
+            if peer.starved && peer.answers() {
+                self.hungry.insert(*key);
+            }
+        }
+    }
+}
