@@ -67,15 +67,17 @@ pub(super) struct Row {
     tracker_error: Option<Box<str>>,
     points: Option<Box<points::Swarm>>,
     watchers: Option<watch::Sender<Item>>,
+    /// Asked while the torrent task was ending.
+    asked: Vec<Ask>,
 }
 
 /// Where an item's record is.
 pub(super) enum Slot {
     Dormant(Box<Record>),
-    /// With its torrent task. The flag: it counts as fetching.
-    Awake(mpsc::Sender<ToTorrent>, bool),
-    /// With work that runs beside the registry.
-    Busy,
+    /// With its torrent task.
+    Awake(mpsc::Sender<ToTorrent>),
+    /// With work that runs beside the registry; how it looked before.
+    Busy(Option<Box<Item>>),
 }
 
 /// Why an item stands still.
@@ -92,6 +94,10 @@ pub(super) struct Registry {
     pub(super) changes: Changes,
     /// Announces that do not fit into the announcer's channel yet: one or two for each item at most.
     announces: VecDeque<AnnounceCommand>,
+    /// Awake leeches: they share what may be in flight.
+    fetching: HashSet<InfoHash>,
+    /// Items that wait for space on a full disk.
+    full: HashSet<InfoHash>,
     /// Items being added: their row comes when they are recorded.
     adding: HashSet<InfoHash>,
     stopping: Option<oneshot::Sender<()>>,
@@ -113,6 +119,8 @@ impl Registry {
             rows: HashMap::new(),
             changes: Changes::default(),
             announces: VecDeque::new(),
+            fetching: HashSet::new(),
+            full: HashSet::new(),
             adding: HashSet::new(),
             stopping: None,
         }
@@ -129,9 +137,9 @@ impl Registry {
             tracker_error: None,
             points: None,
             watchers: None,
+            asked: Vec::new(),
         };
         self.rows.insert(item, row);
-        self.changes.push(Change::Reset(item));
         self.settle(item);
     }
 
@@ -202,7 +210,7 @@ impl Registry {
             Command::Changes(reply) => drop(reply.send(self.changes.take())),
             Command::Points(item, points) => {
                 if let Some(row) = self.rows.get_mut(&item) {
-                    if let Slot::Awake(task, _) = &row.slot {
+                    if let Slot::Awake(task) = &row.slot {
                         let _ = task.try_send(ToTorrent::Points(points.clone()));
                     }
                     row.points = Some(Box::new(points));
@@ -210,7 +218,7 @@ impl Registry {
             }
             Command::Tracker(item, error) => {
                 if let Some(row) = self.rows.get_mut(&item) {
-                    if let Slot::Awake(task, _) = &row.slot {
+                    if let Slot::Awake(task) = &row.slot {
                         let _ = task.try_send(ToTorrent::Tracker(error.clone()));
                     }
                     row.tracker_error = error.map(String::into_boxed_str);
@@ -239,13 +247,7 @@ impl Registry {
                 if self.rows.get(&item).is_some_and(|row| row.announced) {
                     self.announces.push_back(AnnounceCommand::Completed(item));
                 }
-                if let Some(Row {
-                    slot: Slot::Awake(_, fetching),
-                    ..
-                }) = self.rows.get_mut(&item)
-                {
-                    *fetching = false;
-                }
+                self.fetching.remove(&item);
                 self.share_in_flight();
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
@@ -289,10 +291,18 @@ impl Registry {
         if let Some(stopped) = stopped {
             let name = Some(record.name.as_str());
             (self.ctx.events).emit("item.error", Some(item), name, stopped.text.clone());
+            if stopped.retry.is_some() {
+                self.full.insert(item);
+            }
             row.fault = Some(Box::new(stopped));
         }
+        self.fetching.remove(&item);
         row.slot = Slot::Dormant(record);
+        let asked = std::mem::take(&mut row.asked);
         self.settle(item);
+        for ask in asked {
+            self.ask(item, ask);
+        }
         for command in leftover {
             self.again(item, command);
         }
@@ -342,6 +352,7 @@ impl Registry {
                 counters: row.counters.clone(),
             });
             row.announced = true;
+            self.changes.push(Change::Reset(item));
         } else if !takes_part && row.announced {
             self.announces.push_back(AnnounceCommand::Stop(item));
             row.announced = false;
@@ -358,15 +369,16 @@ impl Registry {
     pub(super) fn wake(&mut self, item: InfoHash) -> Option<mpsc::Sender<ToTorrent>> {
         let row = self.rows.get_mut(&item)?;
         match &row.slot {
-            Slot::Awake(task, _) => return Some(task.clone()),
-            Slot::Busy => return None,
+            Slot::Awake(task) => return Some(task.clone()),
+            Slot::Busy(_) => return None,
             Slot::Dormant(_) => {}
         }
         let (task, commands) = mpsc::channel(256);
-        let Slot::Dormant(record) = std::mem::replace(&mut row.slot, Slot::Busy) else {
+        let Slot::Dormant(record) = std::mem::replace(&mut row.slot, Slot::Busy(None)) else {
             return None;
         };
-        row.slot = Slot::Awake(task.clone(), !record.is_complete());
+        row.slot = Slot::Awake(task.clone());
+        let fetches = !record.is_complete();
         let first = [
             Some(ToTorrent::Tracker(
                 row.tracker_error.as_deref().map(str::to_owned),
@@ -386,20 +398,21 @@ impl Registry {
             counters: row.counters.clone(),
             in_flight: self.ctx.config.in_flight,
         }));
-        self.share_in_flight();
+        if fetches {
+            self.fetching.insert(item);
+            self.share_in_flight();
+        }
         Some(task)
     }
 
     /// Divides what may be in flight among the items that fetch.
     fn share_in_flight(&self) {
-        let fetching = self.rows.values().filter_map(|row| match &row.slot {
-            Slot::Awake(task, true) => Some(task),
-            _ => None,
-        });
-        let count = fetching.clone().count() as u64;
-        let share = self.ctx.config.in_flight / count.max(1);
-        for task in fetching {
-            let _ = task.try_send(ToTorrent::InFlight(share.max(LEAST_IN_FLIGHT)));
+        let count = self.fetching.len() as u64;
+        let share = (self.ctx.config.in_flight / count.max(1)).max(LEAST_IN_FLIGHT);
+        for item in &self.fetching {
+            if let Some(Slot::Awake(task)) = self.rows.get(item).map(|row| &row.slot) {
+                let _ = task.try_send(ToTorrent::InFlight(share));
+            }
         }
     }
 
@@ -419,10 +432,8 @@ impl Registry {
 
     /// Addresses worth dialling, for a leech. A seed waits to be dialled.
     fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
-        if let Some(Row {
-            slot: Slot::Awake(task, true),
-            ..
-        }) = self.rows.get(&item)
+        if self.fetching.contains(&item)
+            && let Some(Slot::Awake(task)) = self.rows.get(&item).map(|row| &row.slot)
         {
             let _ = task.try_send(ToTorrent::Peers(addrs));
         }
@@ -440,7 +451,7 @@ impl Registry {
 
     fn apply(&mut self, item: InfoHash, setting: ItemSetting) {
         match self.rows.get_mut(&item).map(|row| &mut row.slot) {
-            Some(Slot::Awake(task, _)) => drop(task.try_send(ToTorrent::Set(setting))),
+            Some(Slot::Awake(task)) => drop(task.try_send(ToTorrent::Set(setting))),
             Some(Slot::Dormant(record)) => {
                 apply(record, setting);
                 self.ctx.store.put(item, record);
@@ -450,26 +461,25 @@ impl Registry {
     }
 
     fn ask(&mut self, item: InfoHash, ask: Ask) {
-        let Some(row) = self.rows.get(&item) else {
+        let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
         match &row.slot {
-            Slot::Awake(task, _) => {
+            Slot::Awake(task) => {
                 if let Err(error) = task.try_send(ToTorrent::Ask(ask))
                     && let mpsc::error::TrySendError::Closed(ToTorrent::Ask(ask)) = error
                 {
-                    // It is on its way to sleep, with the record: asked again when that is back.
-                    let (again, ctx) = (Command::Ask(item, ask), self.ctx.clone());
-                    tokio::spawn(async move {
-                        tokio::task::yield_now().await;
-                        let _ = ctx.commands.upgrade().map(|tx| tx.try_send(again));
-                    });
+                    row.asked.push(ask);
                 }
             }
             Slot::Dormant(record) => {
                 answer_dormant(&self.ctx, item, record, &row.live(), ask);
             }
-            Slot::Busy => {}
+            Slot::Busy(shown) => {
+                if let (Ask::Item(reply), Some(shown)) = (ask, shown) {
+                    let _ = reply.send(Item::clone(shown));
+                }
+            }
         }
     }
 
@@ -501,7 +511,7 @@ impl Registry {
 
     fn totals(&mut self, reply: oneshot::Sender<Totals>) {
         let awake: Vec<InfoHash> = (self.rows.iter())
-            .filter(|(_, row)| matches!(row.slot, Slot::Awake(..)))
+            .filter(|(_, row)| matches!(row.slot, Slot::Awake(_)))
             .map(|(item, _)| *item)
             .collect();
         let mut answers = Vec::new();
@@ -538,7 +548,7 @@ impl Registry {
             _ => view::item(item, &super::add::blank(item), &row.live()),
         };
         let (watchers, watching) = watch::channel(first);
-        if let Slot::Awake(task, _) = &row.slot {
+        if let Slot::Awake(task) = &row.slot {
             let _ = task.try_send(ToTorrent::Watch(watchers.clone()));
         }
         row.watchers = Some(watchers);
@@ -559,14 +569,20 @@ impl Registry {
     }
 
     fn next_retry(&self) -> Option<Instant> {
-        // Faults are few; items are many, and without a fault a row costs one look.
-        let faults = self.rows.values().filter_map(|row| row.fault.as_ref());
+        let faults = (self.full.iter()).filter_map(|item| self.rows.get(item)?.fault.as_ref());
         faults.filter_map(|fault| fault.retry).min()
     }
 
     fn retry(&mut self) {
         let now = Instant::now();
-        for (item, row) in &mut self.rows {
+        // A fault that is gone, or an item, needs no more looks.
+        let rows = &self.rows;
+        let waits = |item: &InfoHash| rows.get(item).is_some_and(|row| row.fault.is_some());
+        self.full.retain(waits);
+        for item in &self.full {
+            let Some(row) = self.rows.get_mut(item) else {
+                continue;
+            };
             let Some(fault) = &mut row.fault else {
                 continue;
             };
@@ -605,7 +621,12 @@ impl Registry {
             .is_some_and(|fault| fault.retry.is_some())
         {
             row.fault = None;
-            self.changes.push(Change::Reset(item));
+            self.full.remove(&item);
+            if let Slot::Dormant(record) = &row.slot {
+                let text = format!("{} goes on: there is space again", record.name);
+                let name = Some(record.name.as_str());
+                (self.ctx.events).emit("item.resumed", Some(item), name, text);
+            }
             self.settle(item);
         }
     }
@@ -625,7 +646,7 @@ impl Registry {
     fn stop(&mut self, reply: oneshot::Sender<()>) {
         self.stopping = Some(reply);
         for (item, row) in &mut self.rows {
-            if let Slot::Awake(task, _) = &row.slot {
+            if let Slot::Awake(task) = &row.slot {
                 let task = task.clone();
                 // Waits where the channel is full; the torrent takes it in its turn.
                 tokio::spawn(async move { task.send(ToTorrent::Stop).await });
@@ -638,7 +659,7 @@ impl Registry {
     }
 
     fn is_asleep(&self) -> bool {
-        let awake = |row: &Row| matches!(row.slot, Slot::Awake(..));
+        let awake = |row: &Row| matches!(row.slot, Slot::Awake(_));
         !self.rows.values().any(awake)
     }
 
@@ -646,7 +667,7 @@ impl Registry {
         let item = new.info_hash();
         if let Some(row) = self.rows.get_mut(&item) {
             match &mut row.slot {
-                Slot::Awake(task, _) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
+                Slot::Awake(task) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
                 Slot::Dormant(record) => {
                     if join(&mut record.trackers, new.trackers) {
                         let tiers = record.trackers.clone();
@@ -654,7 +675,7 @@ impl Registry {
                         self.join(item, tiers);
                     }
                 }
-                Slot::Busy => {}
+                Slot::Busy(_) => {}
             }
             self.found(item, new.peers);
             let _ = reply.send(Ok(false));

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::metainfo::Metainfo;
@@ -48,6 +49,9 @@ struct Pending {
 
 /// Sessions that are kept while the database does not answer; later ones are dropped.
 const MAX_SESSIONS: usize = 10_000;
+
+/// Between two attempts to write what the database refused, a full disk mostly.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One row of the table.
 pub struct Loaded {
@@ -210,7 +214,7 @@ impl Store {
 async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
         shared.wake.notified().await;
-        let (batch, records, sessions) = {
+        let (number, records, sessions) = {
             let mut pending = shared
                 .pending
                 .lock()
@@ -223,21 +227,37 @@ async fn write_task(state: State, shared: Arc<Shared>) {
             )
         };
         if !(records.is_empty() && sessions.is_empty()) {
+            let batch = Arc::new((records, sessions));
+            let rows = batch.clone();
             let written = state.call(move |tx| {
                 let mut update =
                     tx.prepare_cached("UPDATE items SET record = ? WHERE info_hash = ?")?;
-                for (item, record) in &records {
+                for (item, record) in &rows.0 {
                     update.execute((record, &item.0[..]))?;
                 }
-                history::insert(tx, &sessions)
+                history::insert(tx, &rows.1)
             });
             match written.await {
                 Ok(()) => {}
                 Err(StateError::Closed) => return,
-                Err(error) => tracing::error!("items cannot be recorded: {error}"),
+                Err(error) => {
+                    tracing::error!("items cannot be recorded, trying again: {error}");
+                    tokio::time::sleep(RETRY).await;
+                    let mut pending = shared
+                        .pending
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
+                    for (item, record) in &batch.0 {
+                        let newest = pending.records.entry(*item);
+                        newest.or_insert_with(|| record.clone());
+                    }
+                    pending.sessions.extend_from_slice(&batch.1);
+                    shared.wake.notify_one();
+                    continue;
+                }
             }
         }
-        shared.done.send_replace(batch);
+        shared.done.send_replace(number);
     }
 }
 

@@ -23,6 +23,7 @@ use super::backoff::backoff;
 use super::http::{Http, HttpError};
 use super::schedule::{Attempt, Row, Schedule};
 use crate::engine::{AnnounceCommand, Counters, Engine};
+use crate::net::LocalAddrs;
 
 /// Requests out at once.
 const AT_ONCE: usize = 16;
@@ -54,14 +55,15 @@ enum Ask {
 }
 
 impl Announcer {
-    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). `peer_id` and `port`
+    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go out from `local`. `peer_id` and `port`
     /// are told by [`Announcer::set_identity`] once the engine listens; nothing is announced before.
     pub fn start(
         commands: mpsc::Receiver<AnnounceCommand>,
         peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+        local: LocalAddrs,
     ) -> Self {
         let (asks, queue) = mpsc::channel(16);
-        tokio::spawn(Task::new(peers).run(commands, queue));
+        tokio::spawn(Task::new(peers, local).run(commands, queue));
         Self { asks }
     }
 
@@ -145,9 +147,9 @@ struct Failure {
 }
 
 impl Task {
-    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>) -> Self {
+    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>, local: LocalAddrs) -> Self {
         Self {
-            http: Arc::new(Http::new()),
+            http: Arc::new(Http::new(local)),
             peers,
             identity: None,
             key: format!("{:08x}", rand::random::<u32>()),
@@ -593,7 +595,7 @@ mod tests {
         let (commands, receiver) = mpsc::channel(64);
         let (sender, peers) = mpsc::channel(64);
         let (asks, queue) = mpsc::channel(16);
-        let mut task = Task::new(sender);
+        let mut task = Task::new(sender, LocalAddrs::default());
         task.identity = Some(Identity {
             peer_id: PeerId(*b"-P20100-abcdefghijkl"),
             port: 7_000,

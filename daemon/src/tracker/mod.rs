@@ -37,6 +37,7 @@ use self::queue::Queue;
 use self::registry::{Entry, Health, Registry, is_private, state_fault};
 use crate::Fault;
 use crate::engine::{Engine, Events};
+use crate::net::LocalAddrs;
 use crate::state::State;
 
 /// Versions of a name that are looked up at most.
@@ -84,17 +85,18 @@ pub enum OutcomeKind {
 }
 
 impl Trackers {
-    /// Reads the registry; `configured` (name, URL) are those of the configuration file.
+    /// Reads the registry; `configured` (name, URL) are those of the configuration file. Requests go out from `local`.
     pub async fn open(
         state: State,
         events: Events,
         configured: Vec<(String, String)>,
+        local: LocalAddrs,
     ) -> Result<Self, Fault> {
         let inner = Inner {
             registry: Registry::open(state.clone(), configured).await?,
             queue: Queue::new(state),
             events,
-            http: Arc::new(Http::new()),
+            http: Arc::new(Http::new(local)),
             logins: watch::Sender::new(0),
             engine: OnceLock::new(),
             outcomes: Mutex::new(None),

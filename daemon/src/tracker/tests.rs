@@ -80,7 +80,9 @@ struct Rig {
 async fn open(dir: &std::path::Path) -> Rig {
     let (state, lock) = State::open(dir).unwrap();
     let events = Events::default();
-    let trackers = Trackers::open(state, events.clone(), vec![]).await.unwrap();
+    let trackers = Trackers::open(state, events.clone(), vec![], LocalAddrs::default())
+        .await
+        .unwrap();
     Rig {
         trackers,
         events,

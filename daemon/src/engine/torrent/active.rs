@@ -23,7 +23,7 @@ use crate::storage::{Inbox, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
 
 /// A leech that got nothing for this long looks for what is missing.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(15);
+const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Batches taken at once before actions are worked off.
 const BATCHES: usize = 32;

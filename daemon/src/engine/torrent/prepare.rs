@@ -7,8 +7,8 @@ use p2p_hash::Progress;
 use p2p_wire::Bitfield;
 use p2p_wire::metainfo::Info;
 
-use super::super::{FileStamp, view};
-use super::{Halt, Torrent};
+use super::super::{Change, FileStamp, view};
+use super::{Halt, Report, Torrent};
 use crate::resume::{Check, Have, Site, written};
 use crate::storage::{Lane, StorageError, Tree, TreeSpec};
 
@@ -44,7 +44,9 @@ impl Torrent {
             return Err(Halt::Fault("no file matches --only".into()));
         }
         let staged = matches!(self.record.site, Site::Staged(_));
-        if staged && self.record.have == Have::Nothing && self.stage_exists() {
+        // Never prepared, and yet there is a stage: it was removed without its data, and is added again.
+        let fresh = self.record.have == Have::Nothing && self.record.stamps.is_empty();
+        if staged && fresh && self.stage_exists() {
             self.record.check = Check::All;
         }
         let stamps = if self.record.is_complete() {
@@ -55,6 +57,10 @@ impl Torrent {
         let tree = self.tree(info, &wanted_files, stamps);
         if staged {
             self.make_room(&tree, &wanted_files).await?;
+            if self.record.stamps.is_empty() {
+                self.record.stamps = vec![None; info.files().len()];
+                self.ctx.store.put(self.item, &self.record);
+            }
         }
         self.compare(&tree).await?;
         let mut have = self.record.have.to_bitfield(pieces);
@@ -209,16 +215,25 @@ impl Torrent {
         self.record.stamps = stamps;
         self.record.clean = true;
         let complete = bad == 0 && self.record.site.placed().is_some();
+        let finished = complete && self.record.completed.is_none();
         self.record.completed = match (complete, self.record.completed) {
             (true, known) => Some(known.unwrap_or_else(view::now)),
             (false, _) => None,
         };
         self.ctx.store.put(self.item, &self.record);
+        let change = Change::Reset(self.item);
+        self.report(Report::Changed(change)).await;
         let text = match bad {
             0 => format!("{} is verified: every piece is good", self.record.name),
             bad => format!("{} is verified: {bad} pieces are missing", self.record.name),
         };
         self.emit("item.verified", text);
+        if finished {
+            self.ctx.store.flush().await;
+            let path = view::path(&self.record);
+            let text = format!("{} is complete: {}", self.record.name, path.display());
+            self.emit("item.finished", text);
+        }
         Ok(())
     }
 }
