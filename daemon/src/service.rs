@@ -217,8 +217,6 @@ fn any_address() -> IpAddr {
 }
 
 fn share_config(places: &Places, config: &Config) -> share::Config {
-    let mut refused = vec![places.state.clone()];
-    refused.extend(places.config.parent().map(Into::into));
     share::Config {
         settle: config.shares.settle.0,
         max_delay: config.shares.max_delay.0,
@@ -229,7 +227,7 @@ fn share_config(places: &Places, config: &Config) -> share::Config {
             0 => cores(),
             threads => usize::from(threads),
         },
-        refused,
+        refused: vec![places.state.clone()],
     }
 }
 

@@ -8,7 +8,7 @@ use p2p_wire::{InfoHash, magnet::Magnet};
 
 use super::registry::{Command, Registry, Slot, join};
 use super::torrent::Command as ToTorrent;
-use super::{AnnounceCommand, Content, Ctx, NewItem, Place, view};
+use super::{AnnounceCommand, Change, Content, Ctx, NewItem, Place, view};
 use tokio::sync::oneshot;
 
 use crate::Fault;
@@ -80,9 +80,10 @@ impl Registry {
         self.found(item, peers);
     }
 
-    /// The announcer is told of further trackers by starting again.
+    /// The announcer is told of further trackers by starting again, the reporter of piece points by a reset.
     pub(super) fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
         if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
+            self.changes.push(Change::Reset(item));
             self.announces.push_back(AnnounceCommand::Start {
                 info_hash: item,
                 tiers,
