@@ -93,7 +93,7 @@ pub(super) async fn publish(
         (Some(name), None) => {
             let item = items::find(daemon, name).await?;
             let metainfo = daemon.engine.metainfo(item.info_hash).await;
-            let metainfo = metainfo.ok_or_else(|| {
+            let mut metainfo = metainfo.ok_or_else(|| {
                 Fault::new(
                     ErrorKind::Conflict,
                     format!("cannot publish {}", item.name),
@@ -101,6 +101,8 @@ pub(super) async fn publish(
                     "Wait until it is fetching:  p2pctl ls",
                 )
             })?;
+            // Who fetches it gets an announce URL of their own; ours are secrets.
+            metainfo.announce = Vec::new();
             let torrent = BASE64.encode(&metainfo.to_bytes());
             here = Some((item, metainfo));
             torrent

@@ -132,21 +132,30 @@ impl Store {
         self.state.call(job).await
     }
 
-    /// The metainfo, if it is known and can be read.
+    /// The metainfo, if it is known and can be read, with the announce URLs that the item has now.
     pub async fn metainfo(&self, item: InfoHash) -> Result<Option<Metainfo>, StateError> {
-        let bytes = self.state.call(move |tx| {
-            let mut query = tx.prepare_cached("SELECT metainfo FROM items WHERE info_hash = ?")?;
+        let row = self.state.call(move |tx| {
+            let mut query =
+                tx.prepare_cached("SELECT metainfo, record FROM items WHERE info_hash = ?")?;
             let mut rows = query.query([&item.0[..]])?;
             match rows.next()? {
-                Some(row) => row.get::<_, Option<Vec<u8>>>(0),
-                None => Ok(None),
+                Some(row) => Ok((row.get::<_, Option<Vec<u8>>>(0)?, Some(row.get(1)?))),
+                None => Ok((None, None)),
             }
         });
-        let Some(bytes) = bytes.await? else {
+        let (Some(bytes), written) = row.await? else {
             return Ok(None);
         };
+        let pending = self.pending().records.get(&item).cloned();
+        let record: Option<Vec<u8>> = pending.or(written);
+        let record = record.and_then(|bytes| Record::from_bytes(&bytes).ok());
         match Metainfo::from_bytes(&bytes) {
-            Ok(metainfo) if metainfo.info.info_hash() == item => Ok(Some(metainfo)),
+            Ok(mut metainfo) if metainfo.info.info_hash() == item => {
+                if let Some(record) = record {
+                    metainfo.announce = record.trackers;
+                }
+                Ok(Some(metainfo))
+            }
             Ok(_) => {
                 tracing::warn!("the metainfo kept of item {item} is another's");
                 Ok(None)
@@ -312,5 +321,35 @@ mod tests {
         store.remove(item).await.unwrap();
         store.flush().await;
         assert!(store.load().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_metainfo_comes_with_the_announce_urls_that_the_item_has_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state);
+        let builder = p2p_wire::metainfo::Builder {
+            name: "x".into(),
+            content: p2p_wire::metainfo::Content::Single(1),
+            piece_len: 16_384,
+            private: true,
+            announce: vec![vec!["http://old/announce".into()]],
+            comment: None,
+            created: None,
+        };
+        let metainfo = builder.build(&[[0; 20]]).unwrap();
+        let item = metainfo.info.info_hash();
+        let mut record = sample();
+        let bytes = metainfo.to_bytes();
+        store.insert(item, &record, Some(bytes)).await.unwrap();
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
+        record.trackers = vec![vec!["http://new/announce".into()]];
+        store.put(item, &record);
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
+        store.flush().await;
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
     }
 }
