@@ -858,3 +858,37 @@ async fn data_that_was_left_behind_is_used_again() {
         shown.downloaded
     );
 }
+
+#[tokio::test]
+async fn peers_that_break_the_protocol_are_dropped_and_others_served() {
+    use p2p_wire::PeerId;
+    use p2p_wire::peer::{Handshake, Reserved};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "safe.bin", 25, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let bad: [(InfoHash, &[u8]); 5] = [
+        (InfoHash([0; 20]), b""),
+        (item, b"\xff\xff\xff\xff\x07"),
+        (item, b"\0\0\0\x05\x04\0\0\xff\xff"),
+        (item, b"\0\0\0\x02\x05\xff"),
+        (item, b"\0\0\0\x0d\x06\0\0\0\0\0\0\0\0\x7f\xff\xff\xff"),
+    ];
+    for (n, (info_hash, message)) in bad.into_iter().enumerate() {
+        let mut peer = tokio::net::TcpStream::connect(a.addr()).await.unwrap();
+        let hello = Handshake {
+            reserved: Reserved::ours(),
+            info_hash,
+            peer_id: PeerId([n as u8 + 1; 20]),
+        };
+        peer.write_all(&hello.to_bytes()).await.unwrap();
+        peer.write_all(message).await.unwrap();
+        let mut said = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(20), peer.read_to_end(&mut said));
+        assert!(end.await.is_ok(), "peer {n} is still connected");
+    }
+    b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+}

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,18 +16,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::changes::Changes;
+use super::full::RETRY_FULL;
 use super::ops::Op;
-use super::torrent::{
-    Ask, Command as ToTorrent, Exit, Halt, Report, Waking, answer_dormant, apply, torrent_task,
-};
+use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torrent_task};
 use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
 use crate::Fault;
 use crate::net::Connection;
 use crate::resume::{Check, Record};
-use crate::storage::{Lane, StorageError, free_space};
-
-/// Between two looks whether a full disk has space again.
-const RETRY_FULL: Duration = Duration::from_secs(10);
+use crate::storage::StorageError;
 
 /// The least that an item may have in flight, however many share.
 const LEAST_IN_FLIGHT: u64 = 1024 * 1024;
@@ -59,16 +54,16 @@ pub(super) enum Command {
 /// One item.
 pub(super) struct Row {
     pub(super) slot: Slot,
-    counters: Arc<Counters>,
-    announced: bool,
+    pub(super) counters: Arc<Counters>,
+    pub(super) announced: bool,
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
-    tracker_error: Option<Box<str>>,
-    points: Option<Box<points::Swarm>>,
-    watchers: Option<watch::Sender<Item>>,
+    pub(super) tracker_error: Option<Box<str>>,
+    pub(super) points: Option<Box<points::Swarm>>,
+    pub(super) watchers: Option<watch::Sender<Item>>,
     /// Asked while the torrent task was ending.
-    asked: Vec<Ask>,
+    pub(super) asked: Vec<Ask>,
 }
 
 /// Where an item's record is.
@@ -82,9 +77,9 @@ pub(super) enum Slot {
 
 /// Why an item stands still.
 pub(super) struct Stopped {
-    text: String,
+    pub(super) text: String,
     /// When to look whether a full disk has space again.
-    retry: Option<Instant>,
+    pub(super) retry: Option<Instant>,
 }
 
 /// The rows and what they need.
@@ -93,13 +88,13 @@ pub(super) struct Registry {
     pub(super) rows: HashMap<InfoHash, Row>,
     pub(super) changes: Changes,
     /// Announces that do not fit into the announcer's channel yet: one or two for each item at most.
-    announces: VecDeque<AnnounceCommand>,
+    pub(super) announces: VecDeque<AnnounceCommand>,
     /// Awake leeches: they share what may be in flight.
-    fetching: HashSet<InfoHash>,
+    pub(super) fetching: HashSet<InfoHash>,
     /// Items that wait for space on a full disk.
-    full: HashSet<InfoHash>,
+    pub(super) full: HashSet<InfoHash>,
     /// Items being added: their row comes when they are recorded.
-    adding: HashSet<InfoHash>,
+    pub(super) adding: HashSet<InfoHash>,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -431,203 +426,11 @@ impl Registry {
     }
 
     /// Addresses worth dialling, for a leech. A seed waits to be dialled.
-    fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
+    pub(super) fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
         if self.fetching.contains(&item)
             && let Some(Slot::Awake(task)) = self.rows.get(&item).map(|row| &row.slot)
         {
             let _ = task.try_send(ToTorrent::Peers(addrs));
-        }
-    }
-
-    fn set(
-        &mut self,
-        item: InfoHash,
-        setting: ItemSetting,
-        reply: oneshot::Sender<Result<Item, Fault>>,
-    ) {
-        self.apply(item, setting);
-        self.answer_item(item, reply);
-    }
-
-    fn apply(&mut self, item: InfoHash, setting: ItemSetting) {
-        match self.rows.get_mut(&item).map(|row| &mut row.slot) {
-            Some(Slot::Awake(task)) => drop(task.try_send(ToTorrent::Set(setting))),
-            Some(Slot::Dormant(record)) => {
-                apply(record, setting);
-                self.ctx.store.put(item, record);
-            }
-            _ => {}
-        }
-    }
-
-    fn ask(&mut self, item: InfoHash, ask: Ask) {
-        let Some(row) = self.rows.get_mut(&item) else {
-            return;
-        };
-        match &row.slot {
-            Slot::Awake(task) => {
-                if let Err(error) = task.try_send(ToTorrent::Ask(ask))
-                    && let mpsc::error::TrySendError::Closed(ToTorrent::Ask(ask)) = error
-                {
-                    row.asked.push(ask);
-                }
-            }
-            Slot::Dormant(record) => {
-                answer_dormant(&self.ctx, item, record, &row.live(), ask);
-            }
-            Slot::Busy(shown) => {
-                if let (Ask::Item(reply), Some(shown)) = (ask, shown) {
-                    let _ = reply.send(Item::clone(shown));
-                }
-            }
-        }
-    }
-
-    fn answer_item(&mut self, item: InfoHash, reply: oneshot::Sender<Result<Item, Fault>>) {
-        let (tx, rx) = oneshot::channel();
-        self.ask(item, Ask::Item(tx));
-        tokio::spawn(async move {
-            let shown = rx.await.map_err(|_| no_such(item));
-            let _ = reply.send(shown);
-        });
-    }
-
-    fn items(&mut self, reply: oneshot::Sender<Vec<Item>>) {
-        let all: Vec<InfoHash> = self.rows.keys().copied().collect();
-        let mut answers = Vec::with_capacity(all.len());
-        for item in all {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        tokio::spawn(async move {
-            let mut items = Vec::with_capacity(answers.len());
-            for answer in answers {
-                items.extend(answer.await);
-            }
-            let _ = reply.send(items);
-        });
-    }
-
-    fn totals(&mut self, reply: oneshot::Sender<Totals>) {
-        let awake: Vec<InfoHash> = (self.rows.iter())
-            .filter(|(_, row)| matches!(row.slot, Slot::Awake(_)))
-            .map(|(item, _)| *item)
-            .collect();
-        let mut answers = Vec::new();
-        for item in awake {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        let mut totals = Totals {
-            downloaded: self.ctx.downloaded.load(Ordering::Relaxed),
-            uploaded: self.ctx.uploaded.load(Ordering::Relaxed),
-            ..Totals::default()
-        };
-        tokio::spawn(async move {
-            for answer in answers {
-                if let Ok(item) = answer.await {
-                    totals.peers += item.peers;
-                    totals.down_rate += item.down_rate;
-                    totals.up_rate += item.up_rate;
-                }
-            }
-            let _ = reply.send(totals);
-        });
-    }
-
-    fn watch(&mut self, item: InfoHash) -> Option<watch::Receiver<Item>> {
-        let row = self.rows.get_mut(&item)?;
-        if let Some(watchers) = row.watchers.as_ref().filter(|w| !w.is_closed()) {
-            return Some(watchers.subscribe());
-        }
-        let first = match &row.slot {
-            Slot::Dormant(record) => view::item(item, record, &row.live()),
-            // The torrent shows the truth at once.
-            _ => view::item(item, &super::add::blank(item), &row.live()),
-        };
-        let (watchers, watching) = watch::channel(first);
-        if let Slot::Awake(task) = &row.slot {
-            let _ = task.try_send(ToTorrent::Watch(watchers.clone()));
-        }
-        row.watchers = Some(watchers);
-        Some(watching)
-    }
-
-    /// Shows watchers a dormant item.
-    fn show(&mut self, item: InfoHash) {
-        let Some(row) = self.rows.get_mut(&item) else {
-            return;
-        };
-        if row.watchers.as_ref().is_some_and(watch::Sender::is_closed) {
-            row.watchers = None;
-        }
-        if let (Slot::Dormant(record), Some(watchers)) = (&row.slot, &row.watchers) {
-            watchers.send_replace(view::item(item, record, &row.live()));
-        }
-    }
-
-    fn next_retry(&self) -> Option<Instant> {
-        let faults = (self.full.iter()).filter_map(|item| self.rows.get(item)?.fault.as_ref());
-        faults.filter_map(|fault| fault.retry).min()
-    }
-
-    fn retry(&mut self) {
-        let now = Instant::now();
-        // A fault that is gone, or an item, needs no more looks.
-        let rows = &self.rows;
-        let waits = |item: &InfoHash| rows.get(item).is_some_and(|row| row.fault.is_some());
-        self.full.retain(waits);
-        for item in &self.full {
-            let Some(row) = self.rows.get_mut(item) else {
-                continue;
-            };
-            let Some(fault) = &mut row.fault else {
-                continue;
-            };
-            if fault.retry.is_none_or(|at| at > now) {
-                continue;
-            }
-            fault.retry = Some(now + RETRY_FULL);
-            let Slot::Dormant(record) = &row.slot else {
-                continue;
-            };
-            let (ctx, item) = (self.ctx.clone(), *item);
-            let path: PathBuf = view::path(record);
-            let held = record.have.count(record.layout.map_or(0, |l| l.pieces()));
-            let held = u64::from(held) * record.layout.map_or(0, |l| l.piece_len()) as u64;
-            // Room that was taken for files that are not written yet counts twice: better late than in vain.
-            let needed = record.wanted_len.saturating_sub(held);
-            let staged = view::stage(record, item).exists();
-            tokio::spawn(async move {
-                let free = ctx.disk.run(Lane::Sync, move || free_space(&path)).await;
-                let least = ctx.config.min_free + if staged { 0 } else { needed };
-                let there = free.is_ok_and(|free| free > least);
-                if let Some(commands) = ctx.commands.upgrade() {
-                    let _ = commands.send(Command::Space(item, there)).await;
-                }
-            });
-        }
-    }
-
-    fn space(&mut self, item: InfoHash, there: bool) {
-        let Some(row) = self.rows.get_mut(&item).filter(|_| there) else {
-            return;
-        };
-        if row
-            .fault
-            .as_ref()
-            .is_some_and(|fault| fault.retry.is_some())
-        {
-            row.fault = None;
-            self.full.remove(&item);
-            if let Slot::Dormant(record) = &row.slot {
-                let text = format!("{} goes on: there is space again", record.name);
-                let name = Some(record.name.as_str());
-                (self.ctx.events).emit("item.resumed", Some(item), name, text);
-            }
-            self.settle(item);
         }
     }
 
@@ -661,74 +464,6 @@ impl Registry {
     fn is_asleep(&self) -> bool {
         let awake = |row: &Row| matches!(row.slot, Slot::Awake(_));
         !self.rows.values().any(awake)
-    }
-
-    fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
-        let item = new.info_hash();
-        if let Some(row) = self.rows.get_mut(&item) {
-            match &mut row.slot {
-                Slot::Awake(task) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
-                Slot::Dormant(record) => {
-                    if join(&mut record.trackers, new.trackers) {
-                        let tiers = record.trackers.clone();
-                        self.ctx.store.put(item, record);
-                        self.join(item, tiers);
-                    }
-                }
-                Slot::Busy(_) => {}
-            }
-            self.found(item, new.peers);
-            let _ = reply.send(Ok(false));
-            return;
-        }
-        if !self.adding.insert(item) {
-            let _ = reply.send(Ok(false));
-            return;
-        }
-        let peers = new.peers.clone();
-        let ctx = self.ctx.clone();
-        tokio::spawn(async move {
-            let recorded = super::add::record_new(&ctx, new).await;
-            let (record, answer) = match recorded {
-                Ok(record) => (Some(record), Ok(true)),
-                Err(fault) => (None, Err(fault)),
-            };
-            let Some(commands) = ctx.commands.upgrade() else {
-                return;
-            };
-            let inserted = match record {
-                Some(record) => Command::Insert(item, record, peers),
-                None => Command::Back(item, None),
-            };
-            // Before the answer, so that who has it finds the item.
-            let _ = commands.send(inserted).await;
-            let _ = reply.send(answer);
-        });
-    }
-
-    /// The announcer is told of further trackers by starting again, the reporter of piece points by a reset.
-    fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
-        self.changes.push(Change::Reset(item));
-        if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
-            self.announces.push_back(AnnounceCommand::Start {
-                info_hash: item,
-                tiers,
-                counters: row.counters.clone(),
-            });
-        }
-    }
-
-    fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
-        self.adding.remove(&item);
-        let name = Some(record.name.as_str());
-        let text = format!("{} added", record.name);
-        self.ctx.events.emit("item.added", Some(item), name, text);
-        if !record.is_complete() {
-            let text = format!("{} starts", record.name);
-            self.ctx.events.emit("item.started", Some(item), name, text);
-        }
-        self.insert(item, record);
-        self.found(item, peers);
     }
 }
 
