@@ -274,6 +274,26 @@ fn it_greets_and_tells_its_status() {
 }
 
 #[test]
+fn the_system_daemons_socket_is_for_its_group_too() {
+    let home = Home::new();
+    let mut command = home.command();
+    let child = command.arg("--system").stderr(Stdio::null()).spawn();
+    let _running = Running {
+        child: child.unwrap(),
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while UnixStream::connect(home.socket()).is_err() {
+        assert!(Instant::now() < deadline, "p2pd does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut client = Client::connect(&home.socket());
+    let hello = json!({"proto": [1, 1], "client": "test"});
+    assert_eq!(client.call("hello", hello).unwrap()["mode"], "system");
+    let mode = fs::metadata(home.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+}
+
+#[test]
 fn what_is_no_greeting_is_refused_and_ends_the_connection() {
     let home = Home::new();
     let _running = home.start();
