@@ -9,7 +9,7 @@ use p2p_wire::control::{
 };
 
 use super::caller::Role;
-use super::{Daemon, announce_urls, items, paths};
+use super::{Daemon, announce_urls, lookup, paths};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
 
@@ -91,7 +91,7 @@ pub(super) async fn publish(
     let mut here = None;
     let metainfo = match (&publish.item, publish.torrent) {
         (Some(name), None) => {
-            let item = items::find(daemon, name).await?;
+            let item = lookup::find(daemon, name).await?;
             let metainfo = daemon.engine.metainfo(item.info_hash).await;
             let mut metainfo = metainfo.ok_or_else(|| {
                 Fault::new(
@@ -151,7 +151,7 @@ pub(super) async fn unpublish(
     which: ItemRef,
 ) -> Result<(), Fault> {
     role.admin("unpublish")?;
-    let hash = match items::pick(daemon.engine.items().await, &which.item)? {
+    let hash = match lookup::pick(daemon.engine.items().await, &which.item)? {
         Some(item) => item.info_hash,
         None => daemon.trackers.find(None, &which.item).await?.info_hash,
     };

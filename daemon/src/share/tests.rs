@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Mutex as StdMutex;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::PathText;
+use p2p_wire::control::{ErrorKind, PathText};
 use p2p_wire::metainfo::Metainfo;
 
+use super::holder::Holder;
 use super::*;
 use crate::engine::{Content, FileStamp, NewItem, Place};
 use crate::state::StateLock;

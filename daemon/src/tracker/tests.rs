@@ -1,7 +1,9 @@
 use super::testing::{self, Reply, Seen, Server, eventually, json, problem};
 use super::*;
 use p2p_wire::api::ProblemType;
+use p2p_wire::api::Publish;
 use p2p_wire::control::ErrorKind;
+use p2p_wire::control::{Credentials, Search};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn entry(hash: InfoHash, name: &str) -> serde_json::Value {
