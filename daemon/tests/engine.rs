@@ -831,6 +831,14 @@ async fn a_full_disk_stops_one_item_until_there_is_space() {
     assert!(stopped.reason.unwrap().contains("disk full"));
     let second = b.fetch(&other, &[&a]).await;
     b.complete(second).await;
+    // Longer than between two looks: it looks, and says nothing again.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let errors = b
+        .events()
+        .iter()
+        .filter(|topic| *topic == "item.error")
+        .count();
+    assert_eq!(errors, 1);
     fs::remove_file(ballast).unwrap();
     b.complete(item).await;
     assert_eq!(
@@ -857,6 +865,36 @@ async fn data_that_was_left_behind_is_used_again() {
         "{}",
         shown.downloaded
     );
+}
+
+#[tokio::test]
+async fn a_kill_between_the_rename_and_its_record_costs_nothing() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "gap.iso", 26, 4_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let slow = ItemSetting::Up(Some(2_000_000));
+    a.engine().set(item, slow).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    b.becomes(item, "under way", |i| i.pieces_done > 5).await;
+    b.engine().pause(item).await.unwrap();
+    b.engine().stop().await;
+    // What a kill leaves behind right after the rename.
+    let stage = b.downloads().join(".p2p-incomplete");
+    let staged = stage.join(item.to_string()).join("gap.iso");
+    let whole = fs::File::options().write(true).open(&staged).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&whole, &noise(26, 4_000_000), 0).unwrap();
+    fs::rename(&staged, b.downloads().join("gap.iso")).unwrap();
+    fs::remove_dir_all(&stage).unwrap();
+    b.restart().await;
+    b.engine().resume(item).await.unwrap();
+    let shown = b.complete(item).await;
+    assert_eq!(b.engine().totals().await.downloaded, 0);
+    assert!(
+        !stage.exists() && !b.downloads().join("gap.iso (2)").exists(),
+        "{shown:?}"
+    );
+    assert!(b.events().contains(&"item.finished".to_owned()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::registry::{Command, Registry, Slot};
 use super::view;
-use crate::storage::{Lane, free_space};
+use crate::storage::{Lane, allocated, free_space};
 
 /// Between two looks whether a full disk has space again.
 pub(super) const RETRY_FULL: Duration = Duration::from_secs(10);
@@ -41,15 +41,16 @@ impl Registry {
             };
             let (ctx, item) = (self.ctx.clone(), *item);
             let path: PathBuf = view::path(record);
-            let held = record.have.count(record.layout.map_or(0, |l| l.pieces()));
-            let held = u64::from(held) * record.layout.map_or(0, |l| l.piece_len()) as u64;
-            // Room that was taken for files that are not written yet counts twice: better late than in vain.
-            let needed = record.wanted_len.saturating_sub(held);
-            let staged = view::stage(record, item).exists();
+            let len = record.wanted_len;
+            let stage = view::stage(record, item);
             tokio::spawn(async move {
-                let free = ctx.disk.run(Lane::Sync, move || free_space(&path)).await;
-                let least = ctx.config.min_free + if staged { 0 } else { needed };
-                let there = free.is_ok_and(|free| free > least);
+                let min_free = ctx.config.min_free;
+                let look = move || {
+                    let needed = len.saturating_sub(allocated(&stage));
+                    let least = min_free.saturating_add(needed);
+                    Ok(free_space(&path)? >= least)
+                };
+                let there = ctx.disk.run(Lane::Sync, look).await.unwrap_or(false);
                 if let Some(commands) = ctx.commands.upgrade() {
                     let _ = commands.send(Command::Space(item, there)).await;
                 }

@@ -228,6 +228,23 @@ async fn a_rewritten_file_is_withdrawn_and_published_anew_under_its_name() {
 }
 
 #[tokio::test]
+async fn a_write_through_one_name_withdraws_every_link_to_the_file() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    fs::hard_link(rig.path("a"), rig.path("b")).unwrap();
+    rig.share().await;
+    rig.until_held(&["a", "b"]).await;
+    rig.until_done().await;
+    let before = (rig.fake.hash_of("a"), rig.fake.hash_of("b"));
+    rig.write("a", "two, through a");
+    eventually("both are new", async || {
+        let now = (rig.fake.hash_of("a")?, rig.fake.hash_of("b")?);
+        (Some(now.0) != before.0 && Some(now.1) != before.1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_deleted_file_is_withdrawn_and_a_renamed_one_keeps_its_hash() {
     let rig = Rig::new().await;
     rig.write("gone", "one");
