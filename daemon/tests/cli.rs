@@ -271,6 +271,9 @@ fn it_greets_and_tells_its_status() {
     assert_eq!(mode(&home.socket()), 0o600);
     assert_eq!(mode(&home.path("run")), 0o700);
     assert_eq!(mode(&home.path("state")), 0o700);
+    for file in ["state.db", "state.db-wal"] {
+        assert_eq!(mode(&home.path("state").join(file)), 0o600, "{file}");
+    }
 }
 
 #[test]

@@ -134,6 +134,8 @@ impl Store {
 
     /// The metainfo, if it is known and can be read, with the announce URLs that the item has now.
     pub async fn metainfo(&self, item: InfoHash) -> Result<Option<Metainfo>, StateError> {
+        // The record may be on its way: it can leave `pending` and reach the database after it is read here.
+        let before = self.pending().records.get(&item).cloned();
         let row = self.state.call(move |tx| {
             let mut query =
                 tx.prepare_cached("SELECT metainfo, record FROM items WHERE info_hash = ?")?;
@@ -147,7 +149,7 @@ impl Store {
             return Ok(None);
         };
         let pending = self.pending().records.get(&item).cloned();
-        let record: Option<Vec<u8>> = pending.or(written);
+        let record: Option<Vec<u8>> = pending.or(before).or(written);
         let record = record.and_then(|bytes| Record::from_bytes(&bytes).ok());
         match Metainfo::from_bytes(&bytes) {
             Ok(mut metainfo) if metainfo.info.info_hash() == item => {
