@@ -87,7 +87,12 @@ fn main() -> ExitCode {
         Err(error) => return failed(BAD_CONFIG, error.to_string()),
     };
     if let Some(Command::Config(ConfigCommand::Check)) = cli.command {
-        println!("{} is right", places.config.display());
+        let path = places.config.display();
+        if places.config.exists() {
+            println!("{path} is right");
+        } else {
+            println!("{path} is not there: every key has its default");
+        }
         return ExitCode::SUCCESS;
     }
     let ran = if cli.daemonize {

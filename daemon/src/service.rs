@@ -20,6 +20,7 @@ use crate::control::{
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::log::Log;
+use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
 use crate::state::{State, StateError, StateLock};
 use crate::tracker::{Announcer, Trackers};
@@ -135,13 +136,15 @@ async fn start(
     let config = settings.now();
     log.set_level(config.daemon.log_level);
 
+    let local = LocalAddrs::of(config.network.bind.iter().copied());
     let events = Events::default();
     let configured = config.trackers.iter();
     let configured = configured.map(|(name, tracker)| (name.clone(), tracker.url.clone()));
-    let trackers = Trackers::open(state.clone(), events.clone(), configured.collect()).await?;
+    let trackers =
+        Trackers::open(state.clone(), events.clone(), configured.collect(), local).await?;
     let (announce, commands) = mpsc::channel(ANNOUNCES);
     let (found, peers) = mpsc::channel(PEERS);
-    let announcer = Announcer::start(commands, found);
+    let announcer = Announcer::start(commands, found, local);
     let links = Links {
         announce,
         peers,
@@ -214,8 +217,6 @@ fn any_address() -> IpAddr {
 }
 
 fn share_config(places: &Places, config: &Config) -> share::Config {
-    let mut refused = vec![places.state.clone()];
-    refused.extend(places.config.parent().map(Into::into));
     share::Config {
         settle: config.shares.settle.0,
         max_delay: config.shares.max_delay.0,
@@ -226,7 +227,7 @@ fn share_config(places: &Places, config: &Config) -> share::Config {
             0 => cores(),
             threads => usize::from(threads),
         },
-        refused,
+        refused: vec![places.state.clone()],
     }
 }
 

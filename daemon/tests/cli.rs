@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -271,6 +271,29 @@ fn it_greets_and_tells_its_status() {
     assert_eq!(mode(&home.socket()), 0o600);
     assert_eq!(mode(&home.path("run")), 0o700);
     assert_eq!(mode(&home.path("state")), 0o700);
+    for file in ["state.db", "state.db-wal"] {
+        assert_eq!(mode(&home.path("state").join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn the_system_daemons_socket_is_for_its_group_too() {
+    let home = Home::new();
+    let mut command = home.command();
+    let child = command.arg("--system").stderr(Stdio::null()).spawn();
+    let _running = Running {
+        child: child.unwrap(),
+    };
+    let deadline = Instant::now() + DEADLINE;
+    while UnixStream::connect(home.socket()).is_err() {
+        assert!(Instant::now() < deadline, "p2pd does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut client = Client::connect(&home.socket());
+    let hello = json!({"proto": [1, 1], "client": "test"});
+    assert_eq!(client.call("hello", hello).unwrap()["mode"], "system");
+    let mode = fs::metadata(home.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
 }
 
 #[test]
@@ -706,4 +729,64 @@ fn requests_of_one_client_run_side_by_side_and_clients_are_bounded() {
         assert!(Instant::now() < deadline, "no room though one has gone");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() {
+    let home = Home::new();
+    let path = home.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let told = || {
+        let mut message = [0; 4_096];
+        let len = manager.recv(&mut message).unwrap();
+        text(&message[..len])
+    };
+    let mut command = home.command();
+    let child = command.env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
+    let mut running = Running {
+        child: child.spawn().unwrap(),
+    };
+    let ready = told();
+    assert!(
+        ready.starts_with("READY=1\nSTATUS=Listening for peers on port "),
+        "{ready}"
+    );
+    assert!(home.client().call("status", Value::Null).is_ok());
+    running.signal("-HUP");
+    let reloading = told();
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert_eq!(told(), "READY=1\n");
+    running.signal("-TERM");
+    assert!(told().starts_with("STOPPING=1\n"));
+    assert!(running.wait().0.success());
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_dropped_and_others_are_served() {
+    let home = Home::new();
+    let _running = home.start();
+    let mut deaf = home.client();
+    let stream = deaf.reader.get_ref().try_clone().unwrap();
+    let (dropped, is_dropped) = std::sync::mpsc::channel();
+    let flood = std::thread::spawn(move || {
+        let call =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "config.get", "params": {"key": ""}});
+        let line = format!("{call}\n");
+        while (&stream).write_all(line.as_bytes()).is_ok() {}
+        dropped.send(()).unwrap();
+    });
+    let mut other = home.client();
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while is_dropped.recv_timeout(Duration::from_millis(100)).is_err() {
+        let asked = Instant::now();
+        assert!(other.call("status", Value::Null).is_ok());
+        assert!(asked.elapsed() < Duration::from_secs(3), "others wait");
+        assert!(Instant::now() < deadline, "it is not dropped");
+    }
+    flood.join().unwrap();
+    while deaf.line().is_some() {}
 }

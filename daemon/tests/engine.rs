@@ -759,3 +759,174 @@ async fn a_thousand_seeds_sleep() {
         started.elapsed()
     );
 }
+
+#[tokio::test]
+async fn says_which_pieces_nobody_holds() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "gap.bin", 20, 1_000_000);
+    let (metainfo, _) = torrent(&source, 65_536);
+    let item = metainfo.info.info_hash();
+    let mut bytes = noise(20, 1_000_000);
+    for piece in [4, 5, 9] {
+        bytes[piece * 65_536] ^= 1;
+    }
+    fs::write(&source, bytes).unwrap();
+    let new = NewItem {
+        place: Place::Existing(source),
+        ..a.new_item(&metainfo)
+    };
+    a.engine().add(new).await.unwrap();
+    a.becomes(item, "verified", |i| i.pieces_done == 13).await;
+    b.fetch(&metainfo, &[&a]).await;
+    let told = |i: &Item| i.reason.as_ref().is_some_and(|why| why.contains("4-5, 9"));
+    let shown = b.becomes(item, "told", told).await;
+    assert_eq!(shown.missing, Some(3));
+    assert!(b.events().contains(&"item.missing-pieces".to_owned()));
+}
+
+/// A small file system in memory; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        let _ = umount.arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_one_item_until_there_is_space() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let small = b.dir.path().join("small");
+    let Some(_disk) = SmallDisk::mount(&small) else {
+        println!("skipped: mounting a tmpfs needs root");
+        return;
+    };
+    let ballast = file(&small, "ballast", 1, 4_000_000);
+    let full = file(a.dir.path(), "full.bin", 21, 4_000_000);
+    let other = file(a.dir.path(), "other.bin", 22, 1_000_000);
+    let (full, other) = (a.seed(&full, 65_536).await, a.seed(&other, 65_536).await);
+    let new = NewItem {
+        place: Place::Download(small.clone()),
+        peers: vec![a.addr()],
+        ..b.new_item(&full)
+    };
+    b.engine().add(new).await.unwrap();
+    let item = full.info.info_hash();
+    let stopped = b
+        .becomes(item, "stopped", |i| i.state == ItemState::Error)
+        .await;
+    assert!(stopped.reason.unwrap().contains("disk full"));
+    let second = b.fetch(&other, &[&a]).await;
+    b.complete(second).await;
+    // Longer than between two looks: it looks, and says nothing again.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let errors = b
+        .events()
+        .iter()
+        .filter(|topic| *topic == "item.error")
+        .count();
+    assert_eq!(errors, 1);
+    fs::remove_file(ballast).unwrap();
+    b.complete(item).await;
+    assert_eq!(
+        fs::read(small.join("full.bin")).unwrap(),
+        noise(21, 4_000_000)
+    );
+}
+
+#[tokio::test]
+async fn data_that_was_left_behind_is_used_again() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "left.bin", 23, 4_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let slow = ItemSetting::Up(Some(2_000_000));
+    a.engine().set(item, slow).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    let part = b.becomes(item, "under way", |i| i.pieces_done > 10).await;
+    b.engine().remove(item, false).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    let shown = b.complete(item).await;
+    assert!(
+        shown.downloaded <= 4_000_000 - part.done,
+        "{}",
+        shown.downloaded
+    );
+}
+
+#[tokio::test]
+async fn a_kill_between_the_rename_and_its_record_costs_nothing() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "gap.iso", 26, 4_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let slow = ItemSetting::Up(Some(2_000_000));
+    a.engine().set(item, slow).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    b.becomes(item, "under way", |i| i.pieces_done > 5).await;
+    b.engine().pause(item).await.unwrap();
+    b.engine().stop().await;
+    // What a kill leaves behind right after the rename.
+    let stage = b.downloads().join(".p2p-incomplete");
+    let staged = stage.join(item.to_string()).join("gap.iso");
+    let whole = fs::File::options().write(true).open(&staged).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&whole, &noise(26, 4_000_000), 0).unwrap();
+    fs::rename(&staged, b.downloads().join("gap.iso")).unwrap();
+    fs::remove_dir_all(&stage).unwrap();
+    b.restart().await;
+    b.engine().resume(item).await.unwrap();
+    let shown = b.complete(item).await;
+    assert_eq!(b.engine().totals().await.downloaded, 0);
+    assert!(
+        !stage.exists() && !b.downloads().join("gap.iso (2)").exists(),
+        "{shown:?}"
+    );
+    assert!(b.events().contains(&"item.finished".to_owned()));
+}
+
+#[tokio::test]
+async fn peers_that_break_the_protocol_are_dropped_and_others_served() {
+    use p2p_wire::PeerId;
+    use p2p_wire::peer::{Handshake, Reserved};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "safe.bin", 25, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let bad: [(InfoHash, &[u8]); 5] = [
+        (InfoHash([0; 20]), b""),
+        (item, b"\xff\xff\xff\xff\x07"),
+        (item, b"\0\0\0\x05\x04\0\0\xff\xff"),
+        (item, b"\0\0\0\x02\x05\xff"),
+        (item, b"\0\0\0\x0d\x06\0\0\0\0\0\0\0\0\x7f\xff\xff\xff"),
+    ];
+    for (n, (info_hash, message)) in bad.into_iter().enumerate() {
+        let mut peer = tokio::net::TcpStream::connect(a.addr()).await.unwrap();
+        let hello = Handshake {
+            reserved: Reserved::ours(),
+            info_hash,
+            peer_id: PeerId([n as u8 + 1; 20]),
+        };
+        peer.write_all(&hello.to_bytes()).await.unwrap();
+        peer.write_all(message).await.unwrap();
+        let mut said = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(20), peer.read_to_end(&mut said));
+        assert!(end.await.is_ok(), "peer {n} is still connected");
+    }
+    b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+}

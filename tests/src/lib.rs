@@ -1,1 +1,11 @@
+//! What needs more than one program.
+//!
+//! [`lab`] starts the real programs (one tracker, any number of daemons, each with its own state) and talks to them as a user
+//! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. The tests in
+//! `tests/` use the lab for what crosses program boundaries: resume after a kill, many files, versions, wrong calls.
+//!
+//! What needs root, other clients or a booted systemd is in scripts (`interop/`, `systemd/`) that `.ci/run` starts.
 
+pub mod content;
+pub mod lab;
+pub mod tour;

@@ -33,7 +33,7 @@
 //! | `config.get` | [`ConfigKey`], key `""` for all | `Vec<`[`ConfigValue`]`>` |
 //! | `config.set` / `config.unset` | [`ConfigSet`] / [`ConfigKey`] | [`ConfigValue`] |
 //! | `history.list` | [`HistoryList`] | `Vec<`[`Transfer`]`>` |
-//! | `log.tail` | [`LogTail`] | `Vec<`[`LogLine`]`>`; with `follow`, further lines as progress |
+//! | `log.tail` | [`LogTail`] | `Vec<`[`LogLine`]`>`; with `follow` these and further ones as progress, each a list, until cancelled |
 //! | `events.subscribe` | [`Subscribe`] | `null`, then `event` [`Event`] and `gap` [`Gap`] |
 //! | `cancel` | [`Cancel`] | `null` |
 //! | `daemon.reload` | | [`Reload`] |

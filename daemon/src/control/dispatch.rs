@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Role;
 use super::progress::Progress;
-use super::{Service, fetch, items, overview, settings, shares, trackers, watch};
+use super::{Service, detail, fetch, items, overview, settings, shares, trackers, watch};
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
@@ -42,7 +42,7 @@ pub(super) async fn call(
         "fetch.add" => value(fetch::add(daemon, role, params(p)?).await),
         "item.wait" => value(items::wait(daemon, params(p)?, progress).await),
         "item.list" => value(items::list(daemon, params(p)?).await),
-        "item.show" => value(items::show(daemon, params(p)?).await),
+        "item.show" => value(detail::show(daemon, params(p)?).await),
         "item.pause" => value(items::each(daemon, items::Act::Pause, params(p)?).await),
         "item.resume" => value(items::each(daemon, items::Act::Resume, params(p)?).await),
         "item.announce" => value(items::each(daemon, items::Act::Announce, params(p)?).await),

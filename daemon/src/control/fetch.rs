@@ -5,24 +5,18 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use data_encoding::BASE64;
+use p2p_wire::InfoHash;
 use p2p_wire::api::{Fetch, FetchPeer};
-use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item};
+use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, State};
 use p2p_wire::magnet::Magnet;
 use p2p_wire::metainfo::{MAX_METAINFO_LEN, Metainfo};
-use p2p_wire::{InfoHash, api};
 
 use super::caller::Role;
-use super::{Daemon, announce_urls, items, paths};
+use super::{Daemon, announce_urls, lookup, paths, peers};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
-
-/// Peers that may be named at most.
-const MAX_PEERS: usize = 50;
-/// Until a name is an address.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a target turned out to be.
 struct Found {
@@ -49,17 +43,26 @@ pub(super) async fn add(
     add: FetchAdd,
 ) -> Result<FetchAdded, Fault> {
     let place = place(daemon, role, &add)?;
-    let mut peers = lookup_all(&add.peers).await?;
+    let mut peers = peers::lookup_all(&add.peers).await?;
     if let Some(item) = here(daemon, &add).await? {
-        if !peers.is_empty() {
-            daemon.engine.add_peers(item.info_hash, peers).await;
-        }
-        return Ok(FetchAdded { item, added: false });
+        return again(daemon, item, peers, &add).await;
     }
     let found = find(daemon, &add).await?;
     let info_hash = found.info_hash();
+    if let Some(item) = daemon.engine.item(info_hash).await {
+        return again(daemon, item, peers, &add).await;
+    }
     let only_peers = match &add.from {
-        Some(from) => resolve_from(daemon, &add, &found, from).await?,
+        Some(from) => {
+            peers::from(
+                daemon,
+                add.tracker.as_deref(),
+                info_hash,
+                &found.peers,
+                from,
+            )
+            .await?
+        }
         None => Vec::new(),
     };
     for peer in &found.peers {
@@ -96,6 +99,30 @@ pub(super) async fn add(
         )
     })?;
     Ok(FetchAdded { item, added })
+}
+
+/// What is here already goes on if it stood still; it keeps its place and settings.
+async fn again(
+    daemon: &Arc<Daemon>,
+    mut item: Item,
+    peers: Vec<SocketAddr>,
+    add: &FetchAdd,
+) -> Result<FetchAdded, Fault> {
+    if add.from.is_some() && item.state != State::Seeding {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("{} is being fetched already", item.name),
+            "From whom is settled when a fetch begins",
+            format!("Begin anew:  p2pctl rm {}", item.info_hash),
+        ));
+    }
+    if matches!(item.state, State::Paused | State::Error) {
+        item = daemon.engine.resume(item.info_hash).await?;
+    }
+    if !peers.is_empty() {
+        daemon.engine.add_peers(item.info_hash, peers).await;
+    }
+    Ok(FetchAdded { item, added: false })
 }
 
 fn place(daemon: &Daemon, role: Role, add: &FetchAdd) -> Result<Place, Fault> {
@@ -138,7 +165,7 @@ async fn here(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Option<Item>, Faul
     let hash = match (&add.target, &add.torrent) {
         (Some(target), None) if target.starts_with("magnet:") => Some(magnet(target)?.info_hash),
         (Some(target), None) if is_url(target) || target.contains('/') => None,
-        (Some(target), None) => return items::pick(daemon.engine.items().await, target),
+        (Some(target), None) => return lookup::pick(daemon.engine.items().await, target),
         (None, Some(torrent)) => Some(metainfo(torrent)?.info.info_hash()),
         _ => {
             return Err(Fault::new(
@@ -225,11 +252,11 @@ async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Resu
         return of_catalogue(fetch);
     }
     let named = [magnet.trackers.clone()];
-    let mut peers = Vec::new();
-    for peer in magnet.peers.iter().take(MAX_PEERS) {
+    let mut found = Vec::new();
+    for peer in magnet.peers.iter().take(peers::MAX_PEERS) {
         // A peer in a link that cannot be found is no reason not to try the others.
-        let found = lookup(peer).await.unwrap_or_default();
-        peers.extend(found.into_iter().map(|addr| FetchPeer {
+        let addrs = peers::lookup(peer).await.unwrap_or_default();
+        found.extend(addrs.into_iter().map(|addr| FetchPeer {
             addr: addr.to_string(),
             node: None,
             seed: false,
@@ -238,91 +265,8 @@ async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Resu
     Ok(Found {
         trackers: announce_urls::usable(daemon, &named, tracker).await,
         content: Content::Magnet(magnet),
-        peers,
+        peers: found,
     })
-}
-
-/// The addresses of `--from`: `host:port`, or a node by its name among the peers that the tracker knows.
-async fn resolve_from(
-    daemon: &Arc<Daemon>,
-    add: &FetchAdd,
-    found: &Found,
-    from: &str,
-) -> Result<Vec<SocketAddr>, Fault> {
-    if from
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-    {
-        return lookup(from).await;
-    }
-    let asked;
-    let peers = if found.peers.is_empty() {
-        let tracker = add.tracker.as_deref();
-        asked = daemon
-            .trackers
-            .fetch(tracker, found.info_hash())
-            .await?
-            .peers;
-        &asked
-    } else {
-        &found.peers
-    };
-    let is_it = |peer: &&api::FetchPeer| {
-        let node = peer.node.as_deref().unwrap_or_default();
-        node == from || node.rsplit('/').next() == Some(from)
-    };
-    let mut addrs = Vec::new();
-    for peer in peers.iter().filter(is_it) {
-        addrs.extend(lookup(&peer.addr).await?);
-    }
-    if addrs.is_empty() {
-        let nodes: Vec<_> = peers.iter().filter_map(|peer| peer.node.clone()).collect();
-        let why = match nodes.as_slice() {
-            [] => "No node is known to be in its swarm now".to_owned(),
-            nodes => format!("In its swarm are {}", nodes.join(", ")),
-        };
-        return Err(Fault::new(
-            ErrorKind::NotFound,
-            format!("cannot fetch from `{from}`"),
-            why,
-            "Name one of those, or HOST:PORT:  p2pctl online   shows the nodes",
-        ));
-    }
-    Ok(addrs)
-}
-
-async fn lookup_all(peers: &[String]) -> Result<Vec<SocketAddr>, Fault> {
-    if peers.len() > MAX_PEERS {
-        return Err(Fault::new(
-            ErrorKind::Usage,
-            "too many peers",
-            format!("at most {MAX_PEERS} can be named"),
-            "Leave some out; the others are found through them",
-        ));
-    }
-    let mut addrs = Vec::new();
-    for peer in peers {
-        addrs.extend(lookup(peer).await?);
-    }
-    Ok(addrs)
-}
-
-/// The addresses of `host:port`.
-async fn lookup(peer: &str) -> Result<Vec<SocketAddr>, Fault> {
-    let fault = |why: String| {
-        Fault::new(
-            ErrorKind::Usage,
-            format!("`{peer}` is no peer that can be asked"),
-            why,
-            "A peer is HOST:PORT, such as 192.0.2.7:6881 or [2001:db8::7]:6881",
-        )
-    };
-    let found = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host(peer)).await;
-    match found {
-        Err(_) => Err(fault("its name was not found in time".into())),
-        Ok(Err(error)) => Err(fault(error.to_string())),
-        Ok(Ok(addrs)) => Ok(addrs.collect()),
-    }
 }
 
 fn is_url(target: &str) -> bool {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use p2p_wire::InfoHash;
-use p2p_wire::api::{Availability, FileEntry};
+use p2p_wire::api::FileEntry;
 use p2p_wire::control::{
-    ErrorKind, HistoryList, Item, ItemDetail, ItemList, ItemMove, ItemPage, ItemPieces, ItemRef,
-    ItemRemove, ItemSet, ItemShow, ItemsRef, Link, State, Transfer,
+    ErrorKind, HistoryList, Item, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet,
+    ItemsRef, Link, State, Transfer,
 };
 use p2p_wire::magnet::Magnet;
 
 use super::caller::Role;
+use super::lookup::{MIN_PREFIX, find, not_here, resolve};
 use super::progress::Progress;
 use super::{Daemon, paths};
 use crate::Fault;
@@ -20,9 +21,6 @@ use crate::engine::{self, ItemSetting};
 
 /// Items on a page at most.
 const PAGE: u32 = 1_000;
-/// Shortest prefix of an info-hash that names an item.
-pub(super) const MIN_PREFIX: usize = 4;
-
 /// What can be done to several items at once.
 #[derive(Clone, Copy)]
 pub(super) enum Act {
@@ -30,55 +28,6 @@ pub(super) enum Act {
     Resume,
     Announce,
     Verify,
-}
-
-/// The item that `name` means: its info-hash, a unique prefix of that, or its unique name.
-pub(super) async fn find(daemon: &Arc<Daemon>, name: &str) -> Result<Item, Fault> {
-    let items = daemon.engine.items().await;
-    pick(items, name)?.ok_or_else(|| not_here(name))
-}
-
-/// As [`find`]; `None` if there is none, an error if there are several.
-pub(super) fn pick(items: Vec<Item>, name: &str) -> Result<Option<Item>, Fault> {
-    let is_hex = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let prefix = (is_hex && name.len() >= MIN_PREFIX).then(|| name.to_ascii_lowercase());
-    let by_hash = |item: &Item| {
-        let hash = item.info_hash.to_string();
-        prefix
-            .as_ref()
-            .is_some_and(|prefix| hash.starts_with(prefix))
-    };
-    // A name in full counts before a prefix of another's hash would: `cafe` may be a file.
-    let (named, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.name == name);
-    let mut found = if named.is_empty() {
-        rest.into_iter().filter(by_hash).collect()
-    } else {
-        named
-    };
-    if found.len() > 1 {
-        let mut rows: Vec<_> = found
-            .iter()
-            .take(10)
-            .map(|item| format!("{} {}", item.info_hash, item.name))
-            .collect();
-        rows.sort();
-        return Err(Fault::new(
-            ErrorKind::Conflict,
-            format!("`{name}` means {} items", found.len()),
-            rows.join("\n"),
-            "Give more digits of the hash",
-        ));
-    }
-    Ok(found.pop())
-}
-
-fn not_here(name: &str) -> Fault {
-    Fault::new(
-        ErrorKind::NotFound,
-        format!("there is no item `{name}` here"),
-        "No item has that name, and no info-hash here begins with it",
-        "See what there is:  p2pctl ls   or in the catalogue:  p2pctl search",
-    )
 }
 
 /// `item.list`.
@@ -198,30 +147,6 @@ pub(super) async fn each(
     Ok(done)
 }
 
-/// All that are named are found before anything is done to one.
-async fn resolve(daemon: &Arc<Daemon>, which: ItemsRef) -> Result<Vec<InfoHash>, Fault> {
-    let items = daemon.engine.items().await;
-    if which.all {
-        return Ok(items.into_iter().map(|item| item.info_hash).collect());
-    }
-    if which.items.is_empty() {
-        return Err(Fault::new(
-            ErrorKind::Usage,
-            "which items?",
-            "None is named, and not `all` either",
-            "Give hashes or names, or --all",
-        ));
-    }
-    let mut hashes = Vec::with_capacity(which.items.len());
-    for name in &which.items {
-        let item = pick(items.clone(), name)?.ok_or_else(|| not_here(name))?;
-        if !hashes.contains(&item.info_hash) {
-            hashes.push(item.info_hash);
-        }
-    }
-    Ok(hashes)
-}
-
 /// `item.set`.
 pub(super) async fn set(daemon: &Arc<Daemon>, role: Role, set: ItemSet) -> Result<Item, Fault> {
     role.admin("change an item's settings")?;
@@ -324,125 +249,6 @@ fn entry_name(entry: &FileEntry) -> String {
     format!("{owner}/{share}/{entry}@{version}")
 }
 
-/// `item.show`: an item that is here, or else an entry of the catalogue.
-pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDetail, Fault> {
-    const PARTS: [&str; 6] = ["files", "peers", "trackers", "pieces", "events", "versions"];
-    if let Some(unknown) = show
-        .parts
-        .iter()
-        .find(|part| !PARTS.contains(&part.as_str()))
-    {
-        return Err(Fault::new(
-            ErrorKind::Usage,
-            format!("an item has no part `{unknown}`"),
-            format!("There are {}", PARTS.join(", ")),
-            "",
-        ));
-    }
-    let item = pick(daemon.engine.items().await, &show.item)?;
-    let catalogue = match &item {
-        Some(item) => {
-            daemon
-                .trackers
-                .find(None, &item.info_hash.to_string())
-                .await
-        }
-        None => daemon.trackers.find(None, &show.item).await,
-    };
-    let (hash, entry) = match (&item, catalogue) {
-        (Some(item), entry) => (item.info_hash, entry.ok()),
-        (None, Ok(entry)) => (entry.info_hash, Some(entry)),
-        // A catalogue that cannot be asked must not hide that the item is not here.
-        (None, Err(fault)) if fault.kind == ErrorKind::NotFound => {
-            return Err(not_here(&show.item));
-        }
-        (None, Err(fault)) => return Err(fault),
-    };
-    let wants = |part: &str| show.parts.iter().any(|wanted| wanted == part);
-    let engine = &daemon.engine;
-    let mut detail = ItemDetail {
-        item,
-        catalogue: None,
-        files: None,
-        peers: None,
-        trackers: None,
-        pieces: None,
-        events: None,
-        versions: None,
-    };
-    if wants("files") {
-        detail.files = match engine.files(hash).await {
-            Some(files) => Some(files),
-            None => catalogue_files(daemon, hash).await,
-        };
-    }
-    if wants("peers") {
-        detail.peers = engine.peers(hash).await;
-    }
-    if wants("trackers") && detail.item.is_some() {
-        detail.trackers = Some(daemon.announcer.rows(hash).await);
-    }
-    if wants("pieces") {
-        detail.pieces = pieces(daemon, hash, entry.as_ref()).await;
-    }
-    if wants("events") {
-        detail.events = Some(daemon.events.of_item(hash));
-    }
-    if wants("versions")
-        && let Some(entry) = &entry
-    {
-        detail.versions = Some(daemon.trackers.versions(None, entry).await?);
-    }
-    detail.catalogue = entry;
-    Ok(detail)
-}
-
-/// The files of an entry that is not here, from its metainfo.
-async fn catalogue_files(
-    daemon: &Arc<Daemon>,
-    hash: InfoHash,
-) -> Option<Vec<p2p_wire::control::ItemFile>> {
-    let fetch = daemon.trackers.fetch(None, hash).await.ok()?;
-    let bytes = BASE64.decode(fetch.metainfo.as_bytes()).ok()?;
-    let metainfo = p2p_wire::metainfo::Metainfo::from_bytes(&bytes).ok()?;
-    let files = metainfo.info.files().iter().filter(|file| !file.padding);
-    let rows = files.map(|file| p2p_wire::control::ItemFile {
-        path: file.path.join("/"),
-        size: file.len,
-        done: 0,
-        wanted: true,
-    });
-    Some(rows.collect())
-}
-
-/// What the tracker knows of the pieces counts before what is seen among the connected peers.
-async fn pieces(
-    daemon: &Arc<Daemon>,
-    hash: InfoHash,
-    entry: Option<&FileEntry>,
-) -> Option<ItemPieces> {
-    let here = daemon.engine.pieces(hash).await;
-    let known: Option<Availability> = match entry {
-        Some(_) => daemon.trackers.availability(None, hash).await.ok(),
-        None => None,
-    };
-    let Some(known) = known else { return here };
-    let (pieces, piece_len, held) = match (here, entry) {
-        (Some(here), _) => (here.pieces, here.piece_len, here.here),
-        (None, Some(entry)) => (entry.pieces, entry.piece_len, Vec::new()),
-        (None, None) => return None,
-    };
-    Some(ItemPieces {
-        pieces,
-        piece_len,
-        here: held,
-        holders: known.counts,
-        unknown: known.summary.unknown,
-        missing: known.missing,
-        source: "tracker".to_owned(),
-    })
-}
-
 /// `history.list`. What names no item here may be the hash of one that was removed.
 pub(super) async fn history(
     daemon: &Arc<Daemon>,
@@ -455,4 +261,36 @@ pub(super) async fn history(
     }
     let rows = engine::history(&daemon.state, list).await;
     rows.map_err(|error| super::settings::state_fault("read the history", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lookup::sample as item;
+    use super::*;
+
+    #[test]
+    fn lists_are_filtered_and_sorted() {
+        let a = item(1, "Alpha", 5);
+        for (filter, matching) in [
+            ("seeding", true),
+            ("fetching", false),
+            ("share:Public", true),
+            ("share:Other", false),
+            ("LPH", true),
+            ("0101", true),
+            ("0202", false),
+        ] {
+            assert_eq!(matches(&a, filter), matching, "{filter}");
+        }
+        let sorted = |key: &str| {
+            let mut items = vec![item(2, "b", 1), item(1, "b", 3), item(3, "a", 2)];
+            sort(&mut items, key).map(|()| items.iter().map(|item| item.size).collect::<Vec<_>>())
+        };
+        assert_eq!(sorted("name"), Ok(vec![2, 3, 1]));
+        assert_eq!(sorted("-name"), Ok(vec![1, 3, 2]));
+        assert_eq!(sorted("size"), Ok(vec![1, 2, 3]));
+        assert_eq!(sorted("-size"), Ok(vec![3, 2, 1]));
+        assert_eq!(sorted("done"), Ok(vec![2, 3, 1]), "equal ones by name");
+        assert!(sorted("colour").is_err());
+    }
 }

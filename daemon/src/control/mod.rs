@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `socket`, `caller` | the socket file; who connected and what that allows |
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
+//! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
-//! | `items`, `fetch`, `announce_urls`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -13,11 +14,14 @@ mod announce_urls;
 mod answer;
 mod caller;
 mod connection;
+mod detail;
 mod dispatch;
 mod fetch;
 mod items;
+mod lookup;
 mod overview;
 mod paths;
+mod peers;
 mod progress;
 mod settings;
 mod shares;

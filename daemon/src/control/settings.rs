@@ -126,10 +126,10 @@ pub async fn reread(daemon: &Daemon) -> Result<Reload, Fault> {
     for key in &reload.needs_restart {
         tracing::warn!("{key} changed and takes effect at the next start");
     }
-    tracing::info!(
-        "configuration reloaded; changed: {}",
-        reload.applied.join(", ")
-    );
+    match reload.applied.as_slice() {
+        [] => tracing::info!("configuration reloaded; nothing changed that takes effect now"),
+        keys => tracing::info!("configuration reloaded; changed: {}", keys.join(", ")),
+    }
     Ok(reload)
 }
 

@@ -3,9 +3,9 @@
 //! Only who holds the lock on the state folder removes a socket file, and only one that nobody listens at: so a daemon can neither take
 //! another's place nor be kept out by what a crash left behind.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use interprocess::local_socket::tokio::Listener;
@@ -67,6 +67,8 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
         .mode(permissions)
         .create_tokio()
         .map_err(io)?;
+    // The umask took its part of the mode, and connecting needs the right to write.
+    fs::set_permissions(path, Permissions::from_mode(permissions)).map_err(io)?;
     if mode == Mode::System {
         match Group::from_name(GROUP) {
             Ok(Some(group)) => {

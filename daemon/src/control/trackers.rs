@@ -9,7 +9,7 @@ use p2p_wire::control::{
 };
 
 use super::caller::Role;
-use super::{Daemon, announce_urls, items, paths};
+use super::{Daemon, announce_urls, lookup, paths};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
 
@@ -91,9 +91,9 @@ pub(super) async fn publish(
     let mut here = None;
     let metainfo = match (&publish.item, publish.torrent) {
         (Some(name), None) => {
-            let item = items::find(daemon, name).await?;
+            let item = lookup::find(daemon, name).await?;
             let metainfo = daemon.engine.metainfo(item.info_hash).await;
-            let metainfo = metainfo.ok_or_else(|| {
+            let mut metainfo = metainfo.ok_or_else(|| {
                 Fault::new(
                     ErrorKind::Conflict,
                     format!("cannot publish {}", item.name),
@@ -101,6 +101,8 @@ pub(super) async fn publish(
                     "Wait until it is fetching:  p2pctl ls",
                 )
             })?;
+            // Who fetches it gets an announce URL of their own; ours are secrets.
+            metainfo.announce = Vec::new();
             let torrent = BASE64.encode(&metainfo.to_bytes());
             here = Some((item, metainfo));
             torrent
@@ -149,7 +151,7 @@ pub(super) async fn unpublish(
     which: ItemRef,
 ) -> Result<(), Fault> {
     role.admin("unpublish")?;
-    let hash = match items::pick(daemon.engine.items().await, &which.item)? {
+    let hash = match lookup::pick(daemon.engine.items().await, &which.item)? {
         Some(item) => item.info_hash,
         None => daemon.trackers.find(None, &which.item).await?.info_hash,
     };

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::progress::Progress;
-use super::{Daemon, answer, items};
+use super::{Daemon, answer, lookup};
 use crate::Fault;
 use crate::engine::Events;
 
@@ -96,7 +96,7 @@ pub(super) async fn log(
     mut progress: Progress,
 ) -> Result<Vec<LogLine>, Fault> {
     let item = match &tail.item {
-        Some(name) => Some(items::find(daemon, name).await?.info_hash),
+        Some(name) => Some(lookup::find(daemon, name).await?.info_hash),
         None => None,
     };
     let about = |line: &LogLine| item.is_none_or(|item: InfoHash| line.info_hash == Some(item));

@@ -1,10 +1,16 @@
 //! New items: from what the caller knows to a record on the disk.
 
+use std::net::SocketAddr;
+
 use p2p_wire::control::{ErrorKind, Limits};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{InfoHash, magnet::Magnet};
 
-use super::{Content, Ctx, NewItem, Place, view};
+use super::registry::{Command, Registry, Slot, join};
+use super::torrent::Command as ToTorrent;
+use super::{AnnounceCommand, Change, Content, Ctx, NewItem, Place, view};
+use tokio::sync::oneshot;
+
 use crate::Fault;
 use crate::resume::{Check, Have, Record, Site};
 
@@ -13,6 +19,76 @@ impl NewItem {
         match &self.content {
             Content::Metainfo(metainfo) => metainfo.info.info_hash(),
             Content::Magnet(Magnet { info_hash, .. }) => *info_hash,
+        }
+    }
+}
+
+impl Registry {
+    pub(super) fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
+        let item = new.info_hash();
+        if let Some(row) = self.rows.get_mut(&item) {
+            match &mut row.slot {
+                Slot::Awake(task) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
+                Slot::Dormant(record) => {
+                    if join(&mut record.trackers, new.trackers) {
+                        let tiers = record.trackers.clone();
+                        self.ctx.store.put(item, record);
+                        self.join(item, tiers);
+                    }
+                }
+                Slot::Busy(_) => {}
+            }
+            self.found(item, new.peers);
+            let _ = reply.send(Ok(false));
+            return;
+        }
+        if !self.adding.insert(item) {
+            let _ = reply.send(Ok(false));
+            return;
+        }
+        let peers = new.peers.clone();
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let recorded = record_new(&ctx, new).await;
+            let (record, answer) = match recorded {
+                Ok(record) => (Some(record), Ok(true)),
+                Err(fault) => (None, Err(fault)),
+            };
+            let Some(commands) = ctx.commands.upgrade() else {
+                return;
+            };
+            let inserted = match record {
+                Some(record) => Command::Insert(item, record, peers),
+                None => Command::Back(item, None),
+            };
+            // Before the answer, so that who has it finds the item.
+            let _ = commands.send(inserted).await;
+            let _ = reply.send(answer);
+        });
+    }
+
+    pub(super) fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
+        self.adding.remove(&item);
+        let name = Some(record.name.as_str());
+        let text = format!("{} added", record.name);
+        self.ctx.events.emit("item.added", Some(item), name, text);
+        if !record.is_complete() {
+            let text = format!("{} starts", record.name);
+            self.ctx.events.emit("item.started", Some(item), name, text);
+        }
+        self.insert(item, record);
+        self.found(item, peers);
+    }
+
+    /// The announcer is told of further trackers by starting again, the reporter of piece points by a reset.
+    pub(super) fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
+        if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
+            self.changes.push(Change::Reset(item));
+            self.announces.push_back(AnnounceCommand::Start {
+                info_hash: item,
+                tiers,
+                counters: row.counters.clone(),
+            });
         }
     }
 }

@@ -40,9 +40,11 @@ impl Default for Events {
 impl Events {
     /// Records, and logs, that `topic` (such as `item.finished`) happened to `info_hash`, called `name`; `text` is the sentence for people.
     pub fn emit(&self, topic: &str, info_hash: Option<InfoHash>, name: Option<&str>, text: String) {
-        match info_hash {
-            Some(item) => tracing::info!(%item, "{topic}: {text}"),
-            None => tracing::info!("{topic}: {text}"),
+        match (info_hash, topic.ends_with(".error")) {
+            (Some(item), false) => tracing::info!(%item, "{topic}: {text}"),
+            (None, false) => tracing::info!("{topic}: {text}"),
+            (Some(item), true) => tracing::warn!(%item, "{topic}: {text}"),
+            (None, true) => tracing::warn!("{topic}: {text}"),
         }
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let event = Event {

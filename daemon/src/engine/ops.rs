@@ -47,13 +47,13 @@ impl Registry {
         };
         row.queue.push_back(op);
         match &row.slot {
-            Slot::Awake(task, _) => {
+            Slot::Awake(task) => {
                 let task = task.clone();
                 // Waits where the channel is full; the torrent takes it in its turn.
                 tokio::spawn(async move { task.send(ToTorrent::Stop).await });
             }
             Slot::Dormant(_) => self.settle(item),
-            Slot::Busy => {}
+            Slot::Busy(_) => {}
         }
     }
 
@@ -72,7 +72,7 @@ impl Registry {
                 if !record.paused {
                     record.paused = true;
                     self.ctx.store.put(item, record);
-                    self.tell(item, "item.paused", "paused", Change::Gone(item));
+                    self.tell(item, "item.paused", "paused");
                 }
                 self.reply(item, reply);
             }
@@ -81,7 +81,7 @@ impl Registry {
                     record.paused = false;
                     row.fault = None;
                     self.ctx.store.put(item, record);
-                    self.tell(item, "item.resumed", "resumed", Change::Reset(item));
+                    self.tell(item, "item.resumed", "resumed");
                 }
                 self.reply(item, reply);
             }
@@ -116,8 +116,7 @@ impl Registry {
         }
     }
 
-    fn tell(&mut self, item: InfoHash, topic: &str, what: &str, change: Change) {
-        self.changes.push(change);
+    fn tell(&self, item: InfoHash, topic: &str, what: &str) {
         if let Some(Slot::Dormant(record)) = self.rows.get(&item).map(|row| &row.slot) {
             let name = Some(record.name.as_str());
             let text = format!("{} {what}", record.name);
@@ -136,9 +135,10 @@ impl Registry {
     /// Takes a dormant item's record out for work beside the registry.
     fn take_out(&mut self, item: InfoHash) -> Option<(Box<Record>, Item)> {
         let row = self.rows.get_mut(&item)?;
-        match std::mem::replace(&mut row.slot, Slot::Busy) {
+        match std::mem::replace(&mut row.slot, Slot::Busy(None)) {
             Slot::Dormant(record) => {
                 let shown = view::item(item, &record, &row.live());
+                row.slot = Slot::Busy(Some(Box::new(shown.clone())));
                 Some((record, shown))
             }
             other => {

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,18 +16,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::changes::Changes;
+use super::full::RETRY_FULL;
 use super::ops::Op;
-use super::torrent::{
-    Ask, Command as ToTorrent, Exit, Halt, Report, Waking, answer_dormant, apply, torrent_task,
-};
+use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torrent_task};
 use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
 use crate::Fault;
 use crate::net::Connection;
 use crate::resume::{Check, Record};
-use crate::storage::{Lane, StorageError, free_space};
-
-/// Between two looks whether a full disk has space again.
-const RETRY_FULL: Duration = Duration::from_secs(10);
+use crate::storage::StorageError;
 
 /// The least that an item may have in flight, however many share.
 const LEAST_IN_FLIGHT: u64 = 1024 * 1024;
@@ -59,30 +54,32 @@ pub(super) enum Command {
 /// One item.
 pub(super) struct Row {
     pub(super) slot: Slot,
-    counters: Arc<Counters>,
-    announced: bool,
+    pub(super) counters: Arc<Counters>,
+    pub(super) announced: bool,
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
-    tracker_error: Option<Box<str>>,
-    points: Option<Box<points::Swarm>>,
-    watchers: Option<watch::Sender<Item>>,
+    pub(super) tracker_error: Option<Box<str>>,
+    pub(super) points: Option<Box<points::Swarm>>,
+    pub(super) watchers: Option<watch::Sender<Item>>,
+    /// Asked while the torrent task was ending.
+    pub(super) asked: Vec<Ask>,
 }
 
 /// Where an item's record is.
 pub(super) enum Slot {
     Dormant(Box<Record>),
-    /// With its torrent task. The flag: it counts as fetching.
-    Awake(mpsc::Sender<ToTorrent>, bool),
-    /// With work that runs beside the registry.
-    Busy,
+    /// With its torrent task.
+    Awake(mpsc::Sender<ToTorrent>),
+    /// With work that runs beside the registry; how it looked before.
+    Busy(Option<Box<Item>>),
 }
 
 /// Why an item stands still.
 pub(super) struct Stopped {
-    text: String,
+    pub(super) text: String,
     /// When to look whether a full disk has space again.
-    retry: Option<Instant>,
+    pub(super) retry: Option<Instant>,
 }
 
 /// The rows and what they need.
@@ -91,9 +88,13 @@ pub(super) struct Registry {
     pub(super) rows: HashMap<InfoHash, Row>,
     pub(super) changes: Changes,
     /// Announces that do not fit into the announcer's channel yet: one or two for each item at most.
-    announces: VecDeque<AnnounceCommand>,
+    pub(super) announces: VecDeque<AnnounceCommand>,
+    /// Awake leeches: they share what may be in flight.
+    pub(super) fetching: HashSet<InfoHash>,
+    /// Items that wait for space on a full disk.
+    pub(super) full: HashSet<InfoHash>,
     /// Items being added: their row comes when they are recorded.
-    adding: HashSet<InfoHash>,
+    pub(super) adding: HashSet<InfoHash>,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -113,6 +114,8 @@ impl Registry {
             rows: HashMap::new(),
             changes: Changes::default(),
             announces: VecDeque::new(),
+            fetching: HashSet::new(),
+            full: HashSet::new(),
             adding: HashSet::new(),
             stopping: None,
         }
@@ -129,9 +132,9 @@ impl Registry {
             tracker_error: None,
             points: None,
             watchers: None,
+            asked: Vec::new(),
         };
         self.rows.insert(item, row);
-        self.changes.push(Change::Reset(item));
         self.settle(item);
     }
 
@@ -202,7 +205,7 @@ impl Registry {
             Command::Changes(reply) => drop(reply.send(self.changes.take())),
             Command::Points(item, points) => {
                 if let Some(row) = self.rows.get_mut(&item) {
-                    if let Slot::Awake(task, _) = &row.slot {
+                    if let Slot::Awake(task) = &row.slot {
                         let _ = task.try_send(ToTorrent::Points(points.clone()));
                     }
                     row.points = Some(Box::new(points));
@@ -210,7 +213,7 @@ impl Registry {
             }
             Command::Tracker(item, error) => {
                 if let Some(row) = self.rows.get_mut(&item) {
-                    if let Slot::Awake(task, _) = &row.slot {
+                    if let Slot::Awake(task) = &row.slot {
                         let _ = task.try_send(ToTorrent::Tracker(error.clone()));
                     }
                     row.tracker_error = error.map(String::into_boxed_str);
@@ -239,13 +242,7 @@ impl Registry {
                 if self.rows.get(&item).is_some_and(|row| row.announced) {
                     self.announces.push_back(AnnounceCommand::Completed(item));
                 }
-                if let Some(Row {
-                    slot: Slot::Awake(_, fetching),
-                    ..
-                }) = self.rows.get_mut(&item)
-                {
-                    *fetching = false;
-                }
+                self.fetching.remove(&item);
                 self.share_in_flight();
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
@@ -289,10 +286,18 @@ impl Registry {
         if let Some(stopped) = stopped {
             let name = Some(record.name.as_str());
             (self.ctx.events).emit("item.error", Some(item), name, stopped.text.clone());
+            if stopped.retry.is_some() {
+                self.full.insert(item);
+            }
             row.fault = Some(Box::new(stopped));
         }
+        self.fetching.remove(&item);
         row.slot = Slot::Dormant(record);
+        let asked = std::mem::take(&mut row.asked);
         self.settle(item);
+        for ask in asked {
+            self.ask(item, ask);
+        }
         for command in leftover {
             self.again(item, command);
         }
@@ -342,6 +347,7 @@ impl Registry {
                 counters: row.counters.clone(),
             });
             row.announced = true;
+            self.changes.push(Change::Reset(item));
         } else if !takes_part && row.announced {
             self.announces.push_back(AnnounceCommand::Stop(item));
             row.announced = false;
@@ -358,15 +364,16 @@ impl Registry {
     pub(super) fn wake(&mut self, item: InfoHash) -> Option<mpsc::Sender<ToTorrent>> {
         let row = self.rows.get_mut(&item)?;
         match &row.slot {
-            Slot::Awake(task, _) => return Some(task.clone()),
-            Slot::Busy => return None,
+            Slot::Awake(task) => return Some(task.clone()),
+            Slot::Busy(_) => return None,
             Slot::Dormant(_) => {}
         }
         let (task, commands) = mpsc::channel(256);
-        let Slot::Dormant(record) = std::mem::replace(&mut row.slot, Slot::Busy) else {
+        let Slot::Dormant(record) = std::mem::replace(&mut row.slot, Slot::Busy(None)) else {
             return None;
         };
-        row.slot = Slot::Awake(task.clone(), !record.is_complete());
+        row.slot = Slot::Awake(task.clone());
+        let fetches = !record.is_complete();
         let first = [
             Some(ToTorrent::Tracker(
                 row.tracker_error.as_deref().map(str::to_owned),
@@ -386,20 +393,21 @@ impl Registry {
             counters: row.counters.clone(),
             in_flight: self.ctx.config.in_flight,
         }));
-        self.share_in_flight();
+        if fetches {
+            self.fetching.insert(item);
+            self.share_in_flight();
+        }
         Some(task)
     }
 
     /// Divides what may be in flight among the items that fetch.
     fn share_in_flight(&self) {
-        let fetching = self.rows.values().filter_map(|row| match &row.slot {
-            Slot::Awake(task, true) => Some(task),
-            _ => None,
-        });
-        let count = fetching.clone().count() as u64;
-        let share = self.ctx.config.in_flight / count.max(1);
-        for task in fetching {
-            let _ = task.try_send(ToTorrent::InFlight(share.max(LEAST_IN_FLIGHT)));
+        let count = self.fetching.len() as u64;
+        let share = (self.ctx.config.in_flight / count.max(1)).max(LEAST_IN_FLIGHT);
+        for item in &self.fetching {
+            if let Some(Slot::Awake(task)) = self.rows.get(item).map(|row| &row.slot) {
+                let _ = task.try_send(ToTorrent::InFlight(share));
+            }
         }
     }
 
@@ -418,195 +426,11 @@ impl Registry {
     }
 
     /// Addresses worth dialling, for a leech. A seed waits to be dialled.
-    fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
-        if let Some(Row {
-            slot: Slot::Awake(task, true),
-            ..
-        }) = self.rows.get(&item)
+    pub(super) fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
+        if self.fetching.contains(&item)
+            && let Some(Slot::Awake(task)) = self.rows.get(&item).map(|row| &row.slot)
         {
             let _ = task.try_send(ToTorrent::Peers(addrs));
-        }
-    }
-
-    fn set(
-        &mut self,
-        item: InfoHash,
-        setting: ItemSetting,
-        reply: oneshot::Sender<Result<Item, Fault>>,
-    ) {
-        self.apply(item, setting);
-        self.answer_item(item, reply);
-    }
-
-    fn apply(&mut self, item: InfoHash, setting: ItemSetting) {
-        match self.rows.get_mut(&item).map(|row| &mut row.slot) {
-            Some(Slot::Awake(task, _)) => drop(task.try_send(ToTorrent::Set(setting))),
-            Some(Slot::Dormant(record)) => {
-                apply(record, setting);
-                self.ctx.store.put(item, record);
-            }
-            _ => {}
-        }
-    }
-
-    fn ask(&mut self, item: InfoHash, ask: Ask) {
-        let Some(row) = self.rows.get(&item) else {
-            return;
-        };
-        match &row.slot {
-            Slot::Awake(task, _) => {
-                if let Err(error) = task.try_send(ToTorrent::Ask(ask))
-                    && let mpsc::error::TrySendError::Closed(ToTorrent::Ask(ask)) = error
-                {
-                    // It is on its way to sleep, with the record: asked again when that is back.
-                    let (again, ctx) = (Command::Ask(item, ask), self.ctx.clone());
-                    tokio::spawn(async move {
-                        tokio::task::yield_now().await;
-                        let _ = ctx.commands.upgrade().map(|tx| tx.try_send(again));
-                    });
-                }
-            }
-            Slot::Dormant(record) => {
-                answer_dormant(&self.ctx, item, record, &row.live(), ask);
-            }
-            Slot::Busy => {}
-        }
-    }
-
-    fn answer_item(&mut self, item: InfoHash, reply: oneshot::Sender<Result<Item, Fault>>) {
-        let (tx, rx) = oneshot::channel();
-        self.ask(item, Ask::Item(tx));
-        tokio::spawn(async move {
-            let shown = rx.await.map_err(|_| no_such(item));
-            let _ = reply.send(shown);
-        });
-    }
-
-    fn items(&mut self, reply: oneshot::Sender<Vec<Item>>) {
-        let all: Vec<InfoHash> = self.rows.keys().copied().collect();
-        let mut answers = Vec::with_capacity(all.len());
-        for item in all {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        tokio::spawn(async move {
-            let mut items = Vec::with_capacity(answers.len());
-            for answer in answers {
-                items.extend(answer.await);
-            }
-            let _ = reply.send(items);
-        });
-    }
-
-    fn totals(&mut self, reply: oneshot::Sender<Totals>) {
-        let awake: Vec<InfoHash> = (self.rows.iter())
-            .filter(|(_, row)| matches!(row.slot, Slot::Awake(..)))
-            .map(|(item, _)| *item)
-            .collect();
-        let mut answers = Vec::new();
-        for item in awake {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        let mut totals = Totals {
-            downloaded: self.ctx.downloaded.load(Ordering::Relaxed),
-            uploaded: self.ctx.uploaded.load(Ordering::Relaxed),
-            ..Totals::default()
-        };
-        tokio::spawn(async move {
-            for answer in answers {
-                if let Ok(item) = answer.await {
-                    totals.peers += item.peers;
-                    totals.down_rate += item.down_rate;
-                    totals.up_rate += item.up_rate;
-                }
-            }
-            let _ = reply.send(totals);
-        });
-    }
-
-    fn watch(&mut self, item: InfoHash) -> Option<watch::Receiver<Item>> {
-        let row = self.rows.get_mut(&item)?;
-        if let Some(watchers) = row.watchers.as_ref().filter(|w| !w.is_closed()) {
-            return Some(watchers.subscribe());
-        }
-        let first = match &row.slot {
-            Slot::Dormant(record) => view::item(item, record, &row.live()),
-            // The torrent shows the truth at once.
-            _ => view::item(item, &super::add::blank(item), &row.live()),
-        };
-        let (watchers, watching) = watch::channel(first);
-        if let Slot::Awake(task, _) = &row.slot {
-            let _ = task.try_send(ToTorrent::Watch(watchers.clone()));
-        }
-        row.watchers = Some(watchers);
-        Some(watching)
-    }
-
-    /// Shows watchers a dormant item.
-    fn show(&mut self, item: InfoHash) {
-        let Some(row) = self.rows.get_mut(&item) else {
-            return;
-        };
-        if row.watchers.as_ref().is_some_and(watch::Sender::is_closed) {
-            row.watchers = None;
-        }
-        if let (Slot::Dormant(record), Some(watchers)) = (&row.slot, &row.watchers) {
-            watchers.send_replace(view::item(item, record, &row.live()));
-        }
-    }
-
-    fn next_retry(&self) -> Option<Instant> {
-        // Faults are few; items are many, and without a fault a row costs one look.
-        let faults = self.rows.values().filter_map(|row| row.fault.as_ref());
-        faults.filter_map(|fault| fault.retry).min()
-    }
-
-    fn retry(&mut self) {
-        let now = Instant::now();
-        for (item, row) in &mut self.rows {
-            let Some(fault) = &mut row.fault else {
-                continue;
-            };
-            if fault.retry.is_none_or(|at| at > now) {
-                continue;
-            }
-            fault.retry = Some(now + RETRY_FULL);
-            let Slot::Dormant(record) = &row.slot else {
-                continue;
-            };
-            let (ctx, item) = (self.ctx.clone(), *item);
-            let path: PathBuf = view::path(record);
-            let held = record.have.count(record.layout.map_or(0, |l| l.pieces()));
-            let held = u64::from(held) * record.layout.map_or(0, |l| l.piece_len()) as u64;
-            // Room that was taken for files that are not written yet counts twice: better late than in vain.
-            let needed = record.wanted_len.saturating_sub(held);
-            let staged = view::stage(record, item).exists();
-            tokio::spawn(async move {
-                let free = ctx.disk.run(Lane::Sync, move || free_space(&path)).await;
-                let least = ctx.config.min_free + if staged { 0 } else { needed };
-                let there = free.is_ok_and(|free| free > least);
-                if let Some(commands) = ctx.commands.upgrade() {
-                    let _ = commands.send(Command::Space(item, there)).await;
-                }
-            });
-        }
-    }
-
-    fn space(&mut self, item: InfoHash, there: bool) {
-        let Some(row) = self.rows.get_mut(&item).filter(|_| there) else {
-            return;
-        };
-        if row
-            .fault
-            .as_ref()
-            .is_some_and(|fault| fault.retry.is_some())
-        {
-            row.fault = None;
-            self.changes.push(Change::Reset(item));
-            self.settle(item);
         }
     }
 
@@ -625,7 +449,7 @@ impl Registry {
     fn stop(&mut self, reply: oneshot::Sender<()>) {
         self.stopping = Some(reply);
         for (item, row) in &mut self.rows {
-            if let Slot::Awake(task, _) = &row.slot {
+            if let Slot::Awake(task) = &row.slot {
                 let task = task.clone();
                 // Waits where the channel is full; the torrent takes it in its turn.
                 tokio::spawn(async move { task.send(ToTorrent::Stop).await });
@@ -638,75 +462,8 @@ impl Registry {
     }
 
     fn is_asleep(&self) -> bool {
-        let awake = |row: &Row| matches!(row.slot, Slot::Awake(..));
+        let awake = |row: &Row| matches!(row.slot, Slot::Awake(_));
         !self.rows.values().any(awake)
-    }
-
-    fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
-        let item = new.info_hash();
-        if let Some(row) = self.rows.get_mut(&item) {
-            match &mut row.slot {
-                Slot::Awake(task, _) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
-                Slot::Dormant(record) => {
-                    if join(&mut record.trackers, new.trackers) {
-                        let tiers = record.trackers.clone();
-                        self.ctx.store.put(item, record);
-                        self.join(item, tiers);
-                    }
-                }
-                Slot::Busy => {}
-            }
-            self.found(item, new.peers);
-            let _ = reply.send(Ok(false));
-            return;
-        }
-        if !self.adding.insert(item) {
-            let _ = reply.send(Ok(false));
-            return;
-        }
-        let peers = new.peers.clone();
-        let ctx = self.ctx.clone();
-        tokio::spawn(async move {
-            let recorded = super::add::record_new(&ctx, new).await;
-            let (record, answer) = match recorded {
-                Ok(record) => (Some(record), Ok(true)),
-                Err(fault) => (None, Err(fault)),
-            };
-            let Some(commands) = ctx.commands.upgrade() else {
-                return;
-            };
-            let inserted = match record {
-                Some(record) => Command::Insert(item, record, peers),
-                None => Command::Back(item, None),
-            };
-            // Before the answer, so that who has it finds the item.
-            let _ = commands.send(inserted).await;
-            let _ = reply.send(answer);
-        });
-    }
-
-    /// The announcer is told of further trackers by starting again.
-    fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
-        if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
-            self.announces.push_back(AnnounceCommand::Start {
-                info_hash: item,
-                tiers,
-                counters: row.counters.clone(),
-            });
-        }
-    }
-
-    fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
-        self.adding.remove(&item);
-        let name = Some(record.name.as_str());
-        let text = format!("{} added", record.name);
-        self.ctx.events.emit("item.added", Some(item), name, text);
-        if !record.is_complete() {
-            let text = format!("{} starts", record.name);
-            self.ctx.events.emit("item.started", Some(item), name, text);
-        }
-        self.insert(item, record);
-        self.found(item, peers);
     }
 }
 

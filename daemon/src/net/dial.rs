@@ -6,18 +6,31 @@ use std::time::Duration;
 
 use p2p_wire::peer::{HANDSHAKE_LEN, Handshake};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
-use super::{Connection, Slot};
+use super::{Connection, LocalAddrs, Slot};
 
 /// From the first packet to the peer's handshake.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Connects, sends our handshake and waits for the peer's. An error also if the peer is in another swarm, or does not answer in 10 s.
-pub async fn dial(addr: SocketAddr, ours: Handshake, slot: Slot) -> io::Result<Connection> {
+/// Connects from our side's address, sends our handshake and waits for the peer's. An error also if the peer is in another swarm, or does not answer in 10 s.
+pub async fn dial(
+    addr: SocketAddr,
+    local: LocalAddrs,
+    ours: Handshake,
+    slot: Slot,
+) -> io::Result<Connection> {
     let connect = async {
-        let mut stream = TcpStream::connect(addr).await?;
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        if let Some(from) = local.towards(addr) {
+            socket.bind(from)?;
+        }
+        let mut stream = socket.connect(addr).await?;
         stream.set_nodelay(true)?;
         stream.write_all(&ours.to_bytes()).await?;
         let mut bytes = [0; HANDSHAKE_LEN];

@@ -7,6 +7,7 @@ mod dial;
 mod limit;
 mod link;
 mod listen;
+mod local;
 mod peer;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use self::dial::dial;
 pub use self::limit::{Bucket, Throttle, is_lan};
 pub use self::link::Link;
 pub use self::listen::{Listeners, listen};
+pub use self::local::LocalAddrs;
 pub use self::peer::{Connection, FromPeer, Reports, Throttles, spawn};
 
 /// Counts the connections of the daemon.

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::metainfo::Metainfo;
@@ -48,6 +49,9 @@ struct Pending {
 
 /// Sessions that are kept while the database does not answer; later ones are dropped.
 const MAX_SESSIONS: usize = 10_000;
+
+/// Between two attempts to write what the database refused, a full disk mostly.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One row of the table.
 pub struct Loaded {
@@ -128,21 +132,32 @@ impl Store {
         self.state.call(job).await
     }
 
-    /// The metainfo, if it is known and can be read.
+    /// The metainfo, if it is known and can be read, with the announce URLs that the item has now.
     pub async fn metainfo(&self, item: InfoHash) -> Result<Option<Metainfo>, StateError> {
-        let bytes = self.state.call(move |tx| {
-            let mut query = tx.prepare_cached("SELECT metainfo FROM items WHERE info_hash = ?")?;
+        // The record may be on its way: it can leave `pending` and reach the database after it is read here.
+        let before = self.pending().records.get(&item).cloned();
+        let row = self.state.call(move |tx| {
+            let mut query =
+                tx.prepare_cached("SELECT metainfo, record FROM items WHERE info_hash = ?")?;
             let mut rows = query.query([&item.0[..]])?;
             match rows.next()? {
-                Some(row) => row.get::<_, Option<Vec<u8>>>(0),
-                None => Ok(None),
+                Some(row) => Ok((row.get::<_, Option<Vec<u8>>>(0)?, Some(row.get(1)?))),
+                None => Ok((None, None)),
             }
         });
-        let Some(bytes) = bytes.await? else {
+        let (Some(bytes), written) = row.await? else {
             return Ok(None);
         };
+        let pending = self.pending().records.get(&item).cloned();
+        let record: Option<Vec<u8>> = pending.or(before).or(written);
+        let record = record.and_then(|bytes| Record::from_bytes(&bytes).ok());
         match Metainfo::from_bytes(&bytes) {
-            Ok(metainfo) if metainfo.info.info_hash() == item => Ok(Some(metainfo)),
+            Ok(mut metainfo) if metainfo.info.info_hash() == item => {
+                if let Some(record) = record {
+                    metainfo.announce = record.trackers;
+                }
+                Ok(Some(metainfo))
+            }
             Ok(_) => {
                 tracing::warn!("the metainfo kept of item {item} is another's");
                 Ok(None)
@@ -201,7 +216,7 @@ impl Store {
 async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
         shared.wake.notified().await;
-        let (batch, records, sessions) = {
+        let (number, records, sessions) = {
             let mut pending = shared
                 .pending
                 .lock()
@@ -214,21 +229,37 @@ async fn write_task(state: State, shared: Arc<Shared>) {
             )
         };
         if !(records.is_empty() && sessions.is_empty()) {
+            let batch = Arc::new((records, sessions));
+            let rows = batch.clone();
             let written = state.call(move |tx| {
                 let mut update =
                     tx.prepare_cached("UPDATE items SET record = ? WHERE info_hash = ?")?;
-                for (item, record) in &records {
+                for (item, record) in &rows.0 {
                     update.execute((record, &item.0[..]))?;
                 }
-                history::insert(tx, &sessions)
+                history::insert(tx, &rows.1)
             });
             match written.await {
                 Ok(()) => {}
                 Err(StateError::Closed) => return,
-                Err(error) => tracing::error!("items cannot be recorded: {error}"),
+                Err(error) => {
+                    tracing::error!("items cannot be recorded, trying again: {error}");
+                    tokio::time::sleep(RETRY).await;
+                    let mut pending = shared
+                        .pending
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
+                    for (item, record) in &batch.0 {
+                        let newest = pending.records.entry(*item);
+                        newest.or_insert_with(|| record.clone());
+                    }
+                    pending.sessions.extend_from_slice(&batch.1);
+                    shared.wake.notify_one();
+                    continue;
+                }
             }
         }
-        shared.done.send_replace(batch);
+        shared.done.send_replace(number);
     }
 }
 
@@ -292,5 +323,35 @@ mod tests {
         store.remove(item).await.unwrap();
         store.flush().await;
         assert!(store.load().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_metainfo_comes_with_the_announce_urls_that_the_item_has_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state);
+        let builder = p2p_wire::metainfo::Builder {
+            name: "x".into(),
+            content: p2p_wire::metainfo::Content::Single(1),
+            piece_len: 16_384,
+            private: true,
+            announce: vec![vec!["http://old/announce".into()]],
+            comment: None,
+            created: None,
+        };
+        let metainfo = builder.build(&[[0; 20]]).unwrap();
+        let item = metainfo.info.info_hash();
+        let mut record = sample();
+        let bytes = metainfo.to_bytes();
+        store.insert(item, &record, Some(bytes)).await.unwrap();
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
+        record.trackers = vec![vec!["http://new/announce".into()]];
+        store.put(item, &record);
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
+        store.flush().await;
+        let kept = store.metainfo(item).await.unwrap().unwrap();
+        assert_eq!(kept.announce, record.trackers);
     }
 }

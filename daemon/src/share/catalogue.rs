@@ -9,9 +9,9 @@ use p2p_wire::api::{Mode, Publish};
 use p2p_wire::metainfo::{Metainfo, safe_component};
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::Hub;
 use super::hashing::{Hashed, Job, Unhashed};
 use super::holder::Holder;
+use super::hub::Hub;
 use super::store::{Known, Row};
 use crate::Fault;
 use crate::engine::{Content, FileStamp, NewItem, Place};

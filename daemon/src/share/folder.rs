@@ -5,25 +5,25 @@
 //! being written does not keep a core busy.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{Each, PathText, Share, ShareProgress};
+use p2p_wire::control::{Each, ShareProgress};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::Hub;
 use super::catalogue::{Catalogue, NotAdmitted};
 use super::hashing::{Activity, Job, Unhashed};
 use super::holder::Holder;
+use super::hub::Hub;
 use super::ignore::Rules;
-use super::place::{self, Identity};
-use super::scan::{Files, LeftOut, Scan, Seen, View};
+use super::place::Identity;
+use super::scan::LeftOut;
 use super::settle::{News, Settle};
 use super::store::{Known, Row};
-use super::watch::{self as watching, Dirty, Unwatched, Watch};
+use super::watch::Watch;
 use crate::tracker::{Outcome, OutcomeKind};
 
 /// Entries on their way from rest to item at once.
@@ -32,8 +32,6 @@ const AT_ONCE: usize = 32;
 const GATHER: Duration = Duration::from_millis(100);
 /// How often progress is told while something is hashed.
 const PROGRESS: Duration = Duration::from_millis(200);
-/// How often a share that is not there is looked for.
-const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
 
 /// From the other parts to a share.
 #[derive(Debug)]
@@ -64,11 +62,11 @@ pub(super) struct Folder<H> {
     /// The folder that entries lie in.
     pub(super) base: PathBuf,
     /// The one entry, if the share is a file.
-    only: Option<PathBuf>,
-    rules: Arc<Rules>,
+    pub(super) only: Option<PathBuf>,
+    pub(super) rules: Arc<Rules>,
     pub(super) identity: Option<Identity>,
-    is_remote: bool,
-    notice: Notice,
+    pub(super) is_remote: bool,
+    pub(super) notice: Notice,
     pub(super) known: HashMap<PathBuf, Known>,
     pub(super) by_hash: HashMap<InfoHash, Vec<PathBuf>>,
     pub(super) settle: Settle<PathBuf>,
@@ -78,20 +76,20 @@ pub(super) struct Folder<H> {
     pub(super) busy: HashMap<PathBuf, bool>,
     /// What cannot become an item as it is.
     pub(super) unfit: HashMap<PathBuf, ([u8; 20], String)>,
-    jobs: JoinSet<(PathBuf, [u8; 20], Result<Known, NotAdmitted>)>,
-    activity: Activity,
-    left_out: LeftOut,
-    folders: u32,
+    pub(super) jobs: JoinSet<(PathBuf, [u8; 20], Result<Known, NotAdmitted>)>,
+    pub(super) activity: Activity,
+    pub(super) left_out: LeftOut,
+    pub(super) folders: u32,
     pub(super) unavailable: Option<String>,
-    refused: Option<String>,
-    scanning: bool,
-    size: u64,
-    published: u32,
-    progress: watch::Sender<ShareProgress>,
+    pub(super) refused: Option<String>,
+    pub(super) scanning: bool,
+    pub(super) size: u64,
+    pub(super) published: u32,
+    pub(super) progress: watch::Sender<ShareProgress>,
     /// Hints wait to be looked at then.
-    look_at: Option<Instant>,
-    last_look: (Instant, Duration),
-    scan_at: Instant,
+    pub(super) look_at: Option<Instant>,
+    pub(super) last_look: (Instant, Duration),
+    pub(super) scan_at: Instant,
 }
 
 impl<H: Holder> Folder<H> {
@@ -115,7 +113,7 @@ impl<H: Holder> Folder<H> {
             is_file,
         };
         let now = Instant::now();
-        let empty = share_of(&catalogue, "scanning");
+        let empty = super::status::share_of(&catalogue, "scanning");
         let mut folder = Self {
             catalogue,
             base,
@@ -344,304 +342,6 @@ impl<H: Holder> Folder<H> {
             .min()
     }
 
-    async fn take_hints(&mut self) {
-        let Notice::Watching(watch) = &self.notice else {
-            return;
-        };
-        let Dirty::Paths(paths) = watch.take() else {
-            return self.scan(false).await;
-        };
-        // A disk that was unmounted, or a folder that took the place of another, changes everything.
-        if place::identity(&self.base).ok() != self.identity {
-            return self.scan(false).await;
-        }
-        let mut entries = HashMap::new();
-        for (path, news) in paths {
-            match self.entry_of(&path) {
-                Touched::Entry(entry) => {
-                    let known = entries.entry(entry).or_insert(news);
-                    *known = (*known).min(news);
-                }
-                Touched::Everything => return self.scan(false).await,
-                Touched::Nothing => {}
-            }
-        }
-        self.look(entries, false).await;
-    }
-
-    fn entry_of(&self, path: &Path) -> Touched {
-        let Ok(below) = path.strip_prefix(&self.base) else {
-            return Touched::Nothing;
-        };
-        if let Some(only) = &self.only {
-            return if below == only {
-                Touched::Entry(only.clone())
-            } else {
-                Touched::Nothing
-            };
-        }
-        let Some(first) = below.components().next() else {
-            return Touched::Everything;
-        };
-        if below == Path::new(&self.catalogue.hub.config.ignore_file) {
-            return Touched::Everything;
-        }
-        match self.catalogue.row.options.each {
-            Each::Whole => Touched::Entry(PathBuf::new()),
-            Each::Entry => Touched::Entry(first.as_os_str().into()),
-            // A folder that came, went or was renamed brings or takes many.
-            Each::File if path.is_dir() || (!path.exists() && !self.known.contains_key(below)) => {
-                Touched::Everything
-            }
-            Each::File => Touched::Entry(below.to_owned()),
-        }
-    }
-
-    /// Looks at some entries.
-    pub(super) async fn look(&mut self, entries: HashMap<PathBuf, News>, is_new: bool) {
-        if entries.is_empty() {
-            return;
-        }
-        let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
-        let begin = Instant::now();
-        let looked = tokio::task::spawn_blocking(move || {
-            let view = View {
-                root: &base,
-                each,
-                rules: &rules,
-            };
-            let look = |(entry, news): (PathBuf, News)| {
-                let seen = view.look_at(&entry);
-                (entry, news, seen)
-            };
-            entries.into_iter().map(look).collect::<Vec<_>>()
-        })
-        .await;
-        let end = Instant::now();
-        self.last_look = (end, end - begin);
-        if let Ok(looked) = looked {
-            self.reconcile(looked, is_new).await;
-        }
-    }
-
-    /// The files of an entry as they are now.
-    pub(super) async fn files_of(&self, entry: &Path) -> Option<Files> {
-        let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
-        let entry = entry.to_owned();
-        let files = tokio::task::spawn_blocking(move || {
-            let view = View {
-                root: &base,
-                each,
-                rules: &rules,
-            };
-            view.files_of(&entry)
-        });
-        files.await.ok().flatten()
-    }
-
-    /// Looks at everything.
-    pub(super) async fn scan(&mut self, is_new: bool) {
-        self.scanning = true;
-        self.tell();
-        let found = self.scan_files().await;
-        self.scanning = false;
-        self.scan_at = Instant::now() + self.scan_interval();
-        let (scan, now) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                let why = format!("{} cannot be read: {error}", self.base.display());
-                return self.lose(why);
-            }
-        };
-        let is_other = self.identity.is_some() && now != self.identity;
-        let known_there = self
-            .known
-            .keys()
-            .any(|entry| scan.entries.contains_key(entry));
-        if is_other && !self.known.is_empty() && !known_there {
-            let why = format!("another folder lies at {}", self.base.display());
-            return self.lose(why);
-        }
-        self.identity = now;
-        if self.unavailable.take().is_some() {
-            self.come_back().await;
-        }
-        self.left_out = scan.left_out;
-        self.folders = scan.folders;
-        let waiting: Vec<&PathBuf> = self.settle.keys().collect();
-        let gone = self
-            .known
-            .keys()
-            .chain(waiting)
-            .chain(self.busy.keys())
-            .filter(|entry| !scan.entries.contains_key(*entry));
-        let gone: Vec<_> = gone
-            .map(|entry| (entry.clone(), News::Found, None))
-            .collect();
-        let there = scan.entries.into_iter();
-        let looked = gone
-            .into_iter()
-            .chain(there.map(|(entry, seen)| (entry, News::Found, Some(seen))));
-        self.reconcile(looked.collect(), is_new).await;
-    }
-
-    async fn scan_files(&mut self) -> std::io::Result<(Scan, Option<Identity>)> {
-        let (base, only, each) = (self.base.clone(), self.only.clone(), self.view_each());
-        let (config, options) = (&self.catalogue.hub.config, &self.catalogue.row.options);
-        let globs: Vec<String> = config
-            .exclude
-            .iter()
-            .chain(&options.exclude)
-            .cloned()
-            .collect();
-        let ignore_file = config.ignore_file.clone();
-        let begin = Instant::now();
-        let result = tokio::task::spawn_blocking(move || {
-            let rules = load_rules(&base, &globs, &ignore_file);
-            let view = View {
-                root: &base,
-                each,
-                rules: &rules,
-            };
-            let scan = match only {
-                None => view.scan(),
-                Some(only) => std::fs::metadata(&base).map(|_| {
-                    let seen: Option<(PathBuf, Seen)> =
-                        view.look_at(&only).map(|seen| (only, seen));
-                    Scan {
-                        entries: seen.into_iter().collect(),
-                        ..Scan::default()
-                    }
-                }),
-            };
-            let identity = place::identity(&base).ok();
-            (scan.map(|scan| (scan, identity)), rules)
-        })
-        .await;
-        self.last_look = (Instant::now(), begin.elapsed());
-        let (found, rules) = result.map_err(std::io::Error::other)?;
-        self.rules = Arc::new(rules);
-        found
-    }
-
-    fn view_each(&self) -> Each {
-        if self.only.is_some() {
-            Each::Entry
-        } else {
-            self.catalogue.row.options.each
-        }
-    }
-
-    fn scan_interval(&self) -> Duration {
-        let config = &self.catalogue.hub.config;
-        if self.unavailable.is_some() {
-            return LOOK_FOR_ROOT;
-        }
-        match self.notice {
-            Notice::Polling(_) => {
-                let (_, took) = self.last_look;
-                (config.settle * 2)
-                    .max(Duration::from_secs(1))
-                    .max(took * 10)
-            }
-            _ => config.rescan.max(Duration::from_secs(1)),
-        }
-    }
-
-    /// Begins to watch, or to poll where watching cannot work.
-    async fn notice(&mut self) {
-        if self.catalogue.row.options.once {
-            self.notice = Notice::Never;
-            return;
-        }
-        let (base, recursive) = (self.base.clone(), self.only.is_none());
-        let started = tokio::task::spawn_blocking(move || {
-            let is_remote = place::is_remote(&base);
-            let watch = (!is_remote).then(|| Watch::start(&base, recursive));
-            (is_remote, watch)
-        })
-        .await;
-        let Ok((is_remote, watch)) = started else {
-            return;
-        };
-        self.is_remote = is_remote;
-        self.notice = match watch {
-            Some(Ok(watch)) => Notice::Watching(watch),
-            None => Notice::Polling(
-                "a network file system does not tell of changes made elsewhere".into(),
-            ),
-            Some(Err(Unwatched::Limit)) => Notice::Polling(String::new()),
-            Some(Err(Unwatched::Other(why))) => {
-                Notice::Polling(format!("it cannot be watched: {why}"))
-            }
-        };
-    }
-
-    fn lose(&mut self, why: String) {
-        if self.unavailable.is_none() {
-            let name = &self.catalogue.row.name;
-            let text = format!("share {name} is not available: {why}");
-            let events = &self.catalogue.hub.events;
-            events.emit("share.unavailable", None, Some(name), text);
-        }
-        self.unavailable = Some(why);
-        self.scan_at = Instant::now() + LOOK_FOR_ROOT;
-    }
-
-    /// The disk is there again.
-    async fn come_back(&mut self) {
-        self.notice().await;
-        for item in self.by_hash.keys() {
-            self.catalogue.hub.holder.revive(*item).await;
-        }
-    }
-
-    /// How long an entry has looked as it does. Other machines' clocks may differ: on network file systems nobody knows.
-    pub(super) fn age(&self, seen: &Seen, is_new: bool) -> Duration {
-        if self.is_remote {
-            return Duration::ZERO;
-        }
-        // A folder that a user shares has been there; otherwise a move or a restored time must not pass for old age.
-        let then = if is_new {
-            seen.mtime_ns
-        } else {
-            seen.mtime_ns.max(seen.ctime_ns)
-        };
-        let now = i128::from(jiff::Timestamp::now().as_millisecond()) * 1_000_000;
-        u64::try_from(now - then).map_or(Duration::ZERO, Duration::from_nanos)
-    }
-
-    pub(super) fn insert(&mut self, entry: PathBuf, known: Known) {
-        self.forget(&entry);
-        self.size = self.size.saturating_add(known.size);
-        self.published += u32::from(known.published);
-        let entries = self.by_hash.entry(known.info_hash).or_default();
-        entries.push(entry.clone());
-        self.known.insert(entry, known);
-    }
-
-    pub(super) fn forget(&mut self, entry: &Path) -> Option<Known> {
-        let known = self.known.remove(entry)?;
-        self.size = self.size.saturating_sub(known.size);
-        self.published = self.published.saturating_sub(u32::from(known.published));
-        if let Some(entries) = self.by_hash.get_mut(&known.info_hash) {
-            entries.retain(|other| other != entry);
-            if entries.is_empty() {
-                self.by_hash.remove(&known.info_hash);
-            }
-        }
-        Some(known)
-    }
-
-    pub(super) fn emit(&self, topic: &str, item: Option<InfoHash>, entry: &Path, what: &str) {
-        let name = self.catalogue.name_of(entry);
-        let text = format!("{}/{name} {what}", self.catalogue.row.name);
-        self.catalogue
-            .hub
-            .events
-            .emit(topic, item, Some(&name), text);
-    }
-
     pub(super) fn cancel(&self) {
         self.activity.cancel();
     }
@@ -657,116 +357,6 @@ impl<H: Holder> Folder<H> {
         }
         self.busy.clear();
     }
-
-    fn tell(&self) {
-        let (state, reason) = self.state();
-        let waiting = self.settle.len() + self.ready.len() + self.busy.len();
-        let mut left_out: std::collections::BTreeMap<String, u32> = self
-            .left_out
-            .iter()
-            .map(|(reason, count)| ((*reason).to_owned(), *count))
-            .collect();
-        if !self.unfit.is_empty() {
-            *left_out.entry("unreadable".to_owned()).or_default() += count(self.unfit.len());
-        }
-        let mut share = share_of(&self.catalogue, state);
-        share.reason = reason;
-        share.items = count(self.known.len());
-        share.size = self.size;
-        share.published = self.published;
-        share.pending = count(waiting).max(u32::from(self.scanning));
-        share.left_out = left_out;
-        let current = self.activity.get();
-        let hashed = current.as_ref().map_or(0, |c| c.progress.bytes_done());
-        let seconds = current
-            .as_ref()
-            .map_or(0.0, |c| c.since.elapsed().as_secs_f64());
-        self.progress.send_replace(ShareProgress {
-            share,
-            size: current.as_ref().map_or(0, |c| c.size),
-            current: current.map(|c| c.name),
-            hashed,
-            rate: if seconds > 0.0 {
-                (hashed as f64 / seconds) as u64
-            } else {
-                0
-            },
-        });
-    }
-
-    fn state(&self) -> (&'static str, Option<String>) {
-        if let Some(why) = &self.unavailable {
-            return ("unavailable", Some(why.clone()));
-        }
-        if let Some(why) = &self.refused {
-            return (
-                "error",
-                Some(format!("the tracker refuses to publish: {why}")),
-            );
-        }
-        if self.scanning {
-            return ("scanning", None);
-        }
-        if !self.busy.is_empty() || !self.ready.is_empty() {
-            return ("hashing", None);
-        }
-        match &self.notice {
-            Notice::Watching(_) => ("watching", None),
-            Notice::Never => ("once", None),
-            Notice::Polling(why) if why.is_empty() => {
-                let limit = watching::limit().map_or("unknown".to_owned(), |n| n.to_string());
-                let why = format!(
-                    "the limit on watches is reached: {} are needed here, fs.inotify.max_user_watches is {limit}",
-                    self.folders.max(1)
-                );
-                ("polling", Some(why))
-            }
-            Notice::Polling(why) => ("polling", Some(why.clone())),
-        }
-    }
-}
-
-enum Touched {
-    Entry(PathBuf),
-    Everything,
-    Nothing,
-}
-
-fn share_of<H: Holder>(catalogue: &Catalogue<H>, state: &str) -> Share {
-    let Row {
-        name,
-        path,
-        options,
-        ..
-    } = &*catalogue.row;
-    Share {
-        name: name.clone(),
-        path: PathText::from(&**path),
-        each: options.each,
-        state: state.to_owned(),
-        reason: None,
-        items: 0,
-        size: 0,
-        published: 0,
-        pending: 1,
-        left_out: std::collections::BTreeMap::new(),
-        tracker: catalogue.hub.trackers.name_of(catalogue.tracker()).ok(),
-        visibility: options.visibility,
-    }
-}
-
-fn load_rules(base: &Path, globs: &[String], ignore_file: &str) -> Rules {
-    // The globs were checked when the share was added; those of the configuration when it was read.
-    let mut rules = Rules::new(globs.iter().map(String::as_str)).unwrap_or_else(|error| {
-        tracing::warn!("{error}");
-        Rules::default()
-    });
-    let path = base.join(ignore_file);
-    let is_file = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-    if is_file && let Ok(text) = std::fs::read(&path) {
-        rules.add_file(&text);
-    }
-    rules
 }
 
 async fn hint(notice: &Notice) {
@@ -781,8 +371,4 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

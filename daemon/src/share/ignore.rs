@@ -8,7 +8,7 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobMatcher};
 
 /// Longest ignore file that is read, in bytes.
-const MAX_FILE: usize = 256 * 1024;
+pub(crate) const MAX_FILE: u64 = 256 * 1024;
 
 /// The rules of one share.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Rules {
 
     /// Adds the lines of an ignore file; those that cannot be understood are passed over.
     pub(crate) fn add_file(&mut self, text: &[u8]) {
-        let text = String::from_utf8_lossy(&text[..text.len().min(MAX_FILE)]);
+        let text = String::from_utf8_lossy(text);
         for line in text.lines() {
             match parse(line) {
                 Ok(rule) => self.0.extend(rule),

@@ -8,42 +8,39 @@
 //! | `watch`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
-//! | `folder`, `reconcile` | one share at work |
+//! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
+//! | `hub` | what all shares use, and the way to each |
 mod catalogue;
 mod folder;
 mod hashing;
 mod holder;
+mod hub;
 mod ignore;
 #[allow(unsafe_code, reason = "leases have no safe interface")]
 mod lease;
+mod look;
 mod place;
 mod reconcile;
 mod scan;
 mod settle;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareProgress};
-use p2p_wire::metainfo::safe_component;
-use std::os::unix::ffi::OsStrExt as _;
-use tokio::sync::{mpsc, oneshot, watch as watching};
+use p2p_wire::control::{Share, ShareAdd, ShareProgress};
+use tokio::sync::watch as watching;
 
-use self::folder::{Command, Folder};
-use self::hashing::Hashing;
-use self::holder::Holder;
-use self::ignore::Rules;
-use self::store::{Row, Store};
+use self::hub::Hub;
 use crate::Fault;
 use crate::engine::{Engine, Events};
-use crate::state::{State, StateError};
-use crate::tracker::{Outcome, OutcomeKind, Trackers};
+use crate::state::State;
+use crate::tracker::Trackers;
 
 /// Settings of all shares.
 #[derive(Clone, Debug)]
@@ -108,353 +105,4 @@ impl Shares {
     pub async fn watch(&self, share: PathBuf) -> Result<watching::Receiver<ShareProgress>, Fault> {
         Ok(self.hub.find(&share)?.progress)
     }
-}
-
-/// What all shares use, and the way to each.
-struct Hub<H> {
-    config: Config,
-    store: Store,
-    holder: H,
-    trackers: Trackers,
-    events: Events,
-    hashing: Hashing,
-    folders: Mutex<Vec<Handle>>,
-    /// Held while a share is added or removed: whether it may be depends on the others.
-    changing: tokio::sync::Mutex<()>,
-}
-
-/// The way to a share's task.
-#[derive(Clone)]
-struct Handle {
-    id: i64,
-    name: String,
-    path: PathBuf,
-    /// When full, the sender waits.
-    commands: mpsc::Sender<Command>,
-    progress: watching::Receiver<ShareProgress>,
-}
-
-impl<H: Holder> Hub<H> {
-    async fn start(
-        config: Config,
-        configured: Vec<ShareAdd>,
-        state: State,
-        holder: H,
-        trackers: Trackers,
-        events: Events,
-    ) -> Result<Arc<Self>, Fault> {
-        check_globs(&config.exclude)?;
-        let hashing = Hashing::start(config.threads).map_err(|error| {
-            Fault::new(
-                ErrorKind::Failed,
-                "cannot start hashing",
-                format!("No thread can be started: {error}."),
-                "Look at the limits of the service (tasks, memory).",
-            )
-        })?;
-        let hub = Arc::new(Self {
-            config,
-            store: Store::new(state),
-            holder,
-            trackers,
-            events,
-            hashing,
-            folders: Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
-        });
-        let (sender, outcomes) = mpsc::channel(256);
-        hub.trackers.listen(sender);
-        tokio::spawn(hub.clone().route(outcomes));
-        let rows = hub.store.shares().await;
-        for row in rows.map_err(|error| hub.state_fault(&error))? {
-            let entries = hub.store.entries(row.id).await;
-            let entries = entries.map_err(|error| hub.state_fault(&error))?;
-            let folder = Folder::new(hub.clone(), row.clone(), entries);
-            hub.spawn(row, folder, false);
-        }
-        for add in configured {
-            let there = add.path.to_path();
-            let there = there.map(|path| path.canonicalize().unwrap_or(path));
-            if there.is_some_and(|path| hub.folders().iter().any(|f| f.path == path)) {
-                continue;
-            }
-            // A share of the file that cannot be used must not keep the daemon from starting.
-            if let Err(fault) = hub.begin(add).await {
-                let text = format!("{}: {} {}", fault.what, fault.why, fault.fix);
-                tracing::warn!("{text}");
-                hub.events.emit("share.error", None, None, text);
-            }
-        }
-        Ok(hub)
-    }
-
-    async fn add(self: &Arc<Self>, add: ShareAdd) -> Result<Share, Fault> {
-        let (handle, begun) = self.begin(add).await?;
-        // Until the first scan is over nobody knows what there is.
-        let _ = begun.await;
-        Ok(handle.progress.borrow().share.clone())
-    }
-
-    async fn begin(
-        self: &Arc<Self>,
-        mut add: ShareAdd,
-    ) -> Result<(Handle, oneshot::Receiver<()>), Fault> {
-        let _changing = self.changing.lock().await;
-        let path = add.path.to_path().ok_or_else(|| {
-            Fault::new(
-                ErrorKind::Usage,
-                "cannot share that",
-                "The path cannot be read.",
-                "Give an absolute path.",
-            )
-        })?;
-        let (refused, force) = (self.config.refused.clone(), add.force);
-        let checked =
-            tokio::task::spawn_blocking(move || place::check(&path, &refused, force)).await;
-        let path = checked.map_err(|error| {
-            Fault::new(
-                ErrorKind::Failed,
-                "cannot share that",
-                error.to_string(),
-                "Try again.",
-            )
-        })??;
-        self.check_options(&path, &add)?;
-        let name = match &add.name {
-            Some(name) => name.clone(),
-            None => safe_component(path.file_name().unwrap_or_default().as_bytes()),
-        };
-        self.check_others(&path, &name)?;
-        if path.is_file() {
-            add.each = p2p_wire::control::Each::Whole;
-        }
-        let row = self.store.add_share(&path, &name, &add).await;
-        let row = row.map_err(|error| self.state_fault(&error))?;
-        let text = format!("sharing {} as {name}", path.display());
-        self.events.emit("share.added", None, Some(&name), text);
-        let folder = Folder::new(self.clone(), row.clone(), Vec::new());
-        Ok(self.spawn(row, folder, true))
-    }
-
-    fn check_options(&self, path: &Path, add: &ShareAdd) -> Result<(), Fault> {
-        let what = format!("cannot share {}", path.display());
-        let bad =
-            |why: String, fix: &str| Err(Fault::new(ErrorKind::Usage, what.clone(), why, fix));
-        if let Some(name) = &add.name
-            && safe_component(name.as_bytes()) != *name
-        {
-            return bad(
-                format!("{name:?} is no name for a share."),
-                "A name is one part of a path, without control characters.",
-            );
-        }
-        if let Some(len) = add.piece_len
-            && !(len.is_power_of_two() && (16 * 1024..=64 * 1024 * 1024).contains(&len))
-        {
-            return bad(
-                format!("{len} bytes cannot be the size of a piece."),
-                "Give a power of two from 16KiB to 64MiB, or auto.",
-            );
-        }
-        check_globs(&add.exclude)?;
-        match &add.tracker {
-            Some(tracker) => self.trackers.name_of(Some(tracker)).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn check_others(&self, path: &Path, name: &str) -> Result<(), Fault> {
-        let what = format!("cannot share {}", path.display());
-        for other in self.folders().iter() {
-            let there = other.path.display();
-            let why = if other.path == path {
-                format!("It is shared already, as {}.", other.name)
-            } else if other.path.starts_with(path) {
-                format!("It contains {there}, which is shared as {}.", other.name)
-            } else if path.starts_with(&other.path) {
-                format!("It lies in {there}, which is shared as {}.", other.name)
-            } else if other.name == name {
-                let why = format!("{there} is shared under the name {name}.");
-                let fix = "Give it another name with --name.";
-                return Err(Fault::new(ErrorKind::Conflict, what, why, fix));
-            } else {
-                continue;
-            };
-            let fix = format!("Stop sharing that first:  p2pctl unshare {}", other.name);
-            return Err(Fault::new(ErrorKind::Conflict, what, why, fix));
-        }
-        Ok(())
-    }
-
-    fn spawn(
-        self: &Arc<Self>,
-        row: Row,
-        folder: Folder<H>,
-        is_new: bool,
-    ) -> (Handle, oneshot::Receiver<()>) {
-        let (commands, queue) = mpsc::channel(64);
-        let handle = Handle {
-            id: row.id,
-            name: row.name,
-            path: row.path,
-            commands,
-            progress: folder.progress(),
-        };
-        let (begun, begins) = oneshot::channel();
-        tokio::spawn(folder.run(queue, begun, is_new));
-        self.folders().push(handle.clone());
-        (handle, begins)
-    }
-
-    async fn remove(&self, share: &Path) -> Result<Share, Fault> {
-        let _changing = self.changing.lock().await;
-        let handle = self.find(share)?;
-        let view = handle.progress.borrow().share.clone();
-        let (reply, done) = oneshot::channel();
-        if handle.commands.send(Command::Remove(reply)).await.is_ok() {
-            let _ = done.await;
-        }
-        let removed = self.store.remove_share(handle.id).await;
-        removed.map_err(|error| self.state_fault(&error))?;
-        self.folders().retain(|other| other.id != handle.id);
-        let text = format!("{} is shared no more", handle.path.display());
-        self.events
-            .emit("share.removed", None, Some(&handle.name), text);
-        Ok(view)
-    }
-
-    async fn rescan(&self, share: Option<&Path>) -> Result<Vec<Share>, Fault> {
-        let handles = match share {
-            Some(share) => vec![self.find(share)?],
-            None => self.folders().clone(),
-        };
-        let mut views = Vec::with_capacity(handles.len());
-        for handle in handles {
-            let (reply, done) = oneshot::channel();
-            if handle.commands.send(Command::Rescan(reply)).await.is_ok() {
-                let _ = done.await;
-            }
-            views.push(handle.progress.borrow().share.clone());
-        }
-        Ok(views)
-    }
-
-    fn list(&self) -> Vec<Share> {
-        let folders = self.folders();
-        folders
-            .iter()
-            .map(|handle| handle.progress.borrow().share.clone())
-            .collect()
-    }
-
-    /// By path or by name.
-    fn find(&self, share: &Path) -> Result<Handle, Fault> {
-        let folders = self.folders();
-        let path = share.canonicalize().unwrap_or_else(|_| share.to_owned());
-        let found = folders.iter().find(|handle| {
-            handle.path == path || handle.path == share || Path::new(&handle.name) == share
-        });
-        found.cloned().ok_or_else(|| {
-            Fault::new(
-                ErrorKind::NotFound,
-                format!("{} is not shared", share.display()),
-                "No share has that path or name.",
-                "Look at those there are:  p2pctl status",
-            )
-        })
-    }
-
-    /// Hands what trackers answered and new logins to the shares.
-    async fn route(self: Arc<Self>, mut outcomes: mpsc::Receiver<Outcome>) {
-        let mut logins = self.trackers.logins();
-        loop {
-            tokio::select! {
-                outcome = outcomes.recv() => {
-                    let Some(outcome) = outcome else { return };
-                    let mut batch = vec![outcome];
-                    while batch.len() < 256 && let Ok(more) = outcomes.try_recv() {
-                        batch.push(more);
-                    }
-                    self.take_outcomes(batch).await;
-                }
-                changed = logins.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let handles = self.folders().clone();
-                    for handle in handles {
-                        let _ = handle.commands.send(Command::Logins).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn take_outcomes(&self, batch: Vec<Outcome>) {
-        let published: HashSet<_> = batch
-            .iter()
-            .filter(|outcome| outcome.kind == OutcomeKind::Published)
-            .map(|outcome| outcome.item)
-            .collect();
-        if !published.is_empty() {
-            let marked = self
-                .store
-                .mark_published(published.into_iter().collect())
-                .await;
-            self.warn(marked.map_err(|error| self.state_fault(&error)));
-        }
-        let handles = self.folders().clone();
-        for outcome in batch {
-            for handle in &handles {
-                let _ = handle
-                    .commands
-                    .send(Command::Outcome(outcome.clone()))
-                    .await;
-            }
-        }
-    }
-
-    /// Tells a share something, without waiting: two shares may have something to tell each other.
-    fn send(&self, share: i64, command: Command) {
-        let handle = self
-            .folders()
-            .iter()
-            .find(|handle| handle.id == share)
-            .cloned();
-        if let Some(handle) = handle {
-            tokio::spawn(async move { handle.commands.send(command).await.ok() });
-        }
-    }
-
-    fn folders(&self) -> std::sync::MutexGuard<'_, Vec<Handle>> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn state_fault(&self, error: &StateError) -> Fault {
-        Fault::new(
-            ErrorKind::Disk,
-            "cannot keep the shares",
-            format!("The daemon's state cannot be read or written: {error}."),
-            "Look at the disk that holds the state folder (full, read-only?), then try again.",
-        )
-    }
-
-    fn warn(&self, result: Result<(), Fault>) {
-        if let Err(fault) = result {
-            tracing::warn!("{fault}");
-        }
-    }
-}
-
-fn check_globs(globs: &[String]) -> Result<(), Fault> {
-    Rules::new(globs.iter().map(String::as_str))
-        .map(drop)
-        .map_err(|why| {
-            Fault::new(
-                ErrorKind::Usage,
-                "cannot leave that out",
-                format!("{why}."),
-                "Write a glob such as \"*.tmp\" or \"build/\".",
-            )
-        })
 }

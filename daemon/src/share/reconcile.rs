@@ -3,7 +3,7 @@
 //! What changed or is gone is withdrawn at once, before it is looked at any further: nobody is served bytes that were not checked. An entry
 //! that is gone while one of the same files came is a rename, and keeps its hashes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ impl<H: Holder> Folder<H> {
         is_new: bool,
     ) {
         let (mut fresh, mut gone) = (Vec::new(), Vec::new());
+        let mut changed = HashSet::new();
         for (entry, news, seen) in looked {
             let known = self.known.get(&entry).copied();
             match (known, seen) {
@@ -35,6 +36,7 @@ impl<H: Holder> Folder<H> {
                     self.withdraw(&entry, known, "share.changed", "changed and is withdrawn")
                         .await;
                     self.settle.restless(entry.clone(), Instant::now());
+                    changed.insert(known.content);
                     fresh.push((entry, news, seen));
                 }
                 (Some(known), None) => gone.push((entry, known)),
@@ -73,6 +75,22 @@ impl<H: Holder> Folder<H> {
             let age = self.age(&seen, is_new);
             self.settle.observe(entry, seen.stamp, news, age, now);
         }
+        self.look_at_links(&changed).await;
+    }
+
+    /// A write through one name of a hard link is told of that name alone: looks at the others.
+    async fn look_at_links(&mut self, changed: &HashSet<[u8; 20]>) {
+        if changed.is_empty() {
+            return;
+        }
+        let linked = self
+            .known
+            .iter()
+            .filter(|(_, known)| changed.contains(&known.content));
+        let linked = linked
+            .map(|(entry, _)| (entry.clone(), News::Found))
+            .collect();
+        Box::pin(self.look(linked, false)).await;
     }
 
     /// Finds what was renamed among what came and what is gone; withdraws the rest of what is gone and gives the rest of what came.
@@ -170,7 +188,7 @@ impl<H: Holder> Folder<H> {
     /// At the start: rows whose item the engine does not have are hashed anew.
     pub(super) async fn drop_lost(&mut self) {
         let hub = self.catalogue.hub.clone();
-        let held: std::collections::HashSet<_> = hub.holder.held().await.into_iter().collect();
+        let held: HashSet<_> = hub.holder.held().await.into_iter().collect();
         let lost: Vec<(PathBuf, Known)> = self
             .known
             .iter()

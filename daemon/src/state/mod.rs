@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -75,6 +75,10 @@ impl State {
         private.create(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
         let path = dir.join("state.db");
+        // Logins are in it; the files that SQLite puts beside it get the same mode.
+        let mut private = File::options();
+        let made = private.create(true).append(true).mode(0o600).open(&path);
+        made.map_err(at(&path))?;
         let conn = match open_database(&path) {
             Err(StateError::Database(error)) => {
                 let aside = set_aside(&path).map_err(at(&path))?;

@@ -23,7 +23,8 @@ use tokio::sync::{Notify, oneshot};
 
 pub use self::error::StorageError;
 pub use self::place::{
-    delete, delete_stage, free_space, make_folder, move_into, not_a_folder, stage_of,
+    allocated, delete, delete_stage, free_space, make_folder, move_into, not_a_folder, places,
+    stage_of,
 };
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};

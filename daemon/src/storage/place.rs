@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FallocateFlags, RenameFlags, fallocate, renameat2};
 use nix::sys::statvfs::statvfs;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
+use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
@@ -23,6 +24,31 @@ const STAGE: &str = ".p2p-incomplete";
 /// Where an item is staged that will end in `dir`.
 pub fn stage_of(dir: &Path, item: InfoHash) -> PathBuf {
     dir.join(STAGE).join(item.to_string())
+}
+
+/// The paths in `dir` that an item of this name may have been put at, and that exist.
+pub fn places(dir: &Path, info: &Info) -> Vec<PathBuf> {
+    let named = (1..1_000).map(|n| dir.join(numbered(top_of(info), n)));
+    named.take_while(|path| path.exists()).collect()
+}
+
+/// The file or folder that holds all of an item.
+fn top_of(info: &Info) -> &str {
+    let top = info.files().first().and_then(|file| file.path.first());
+    top.map_or(info.name(), String::as_str)
+}
+
+/// Bytes that the files in a folder take; what cannot be read counts as nothing.
+pub fn allocated(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let taken = entries.filter_map(|entry| {
+        let meta = entry.metadata().ok()?;
+        Some(match meta.is_dir() {
+            true => allocated(&entry.path()),
+            false => meta.blocks().saturating_mul(512),
+        })
+    });
+    taken.sum()
 }
 
 /// Bytes free for us on the file system that `path`, or its nearest parent that exists, lies on.
@@ -153,8 +179,7 @@ impl Tree {
             .filter(|i| wanted.get(*i).copied().unwrap_or(true) && !self.info.files()[*i].padding)
             .collect();
         self.sync(&files)?;
-        let top = self.info.files().first().and_then(|f| f.path.first());
-        let top = top.map_or(self.info.name(), String::as_str);
+        let top = top_of(&self.info);
         let from = stage.join(top);
         sync_folders(&from)?;
         let path = rename_free(&from, dir, top)?;

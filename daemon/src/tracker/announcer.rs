@@ -11,28 +11,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use p2p_wire::announce::{Event, Peers, Reply, Request};
+use p2p_wire::announce::{Event, Request};
 use p2p_wire::control::ItemTracker;
 use p2p_wire::{InfoHash, PeerId};
 use rand::RngExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use url::Url;
 
+use super::announce::{Call, Finished, masked, origin};
 use super::backoff::backoff;
-use super::http::{Http, HttpError};
+use super::http::Http;
 use super::schedule::{Attempt, Row, Schedule};
 use crate::engine::{AnnounceCommand, Counters, Engine};
+use crate::net::LocalAddrs;
 
 /// Requests out at once.
 const AT_ONCE: usize = 16;
 /// Between the first announces of seeds: 10,000 take 50 s.
 const SEED_SPACING: Duration = Duration::from_millis(5);
-const TIMEOUT: Duration = Duration::from_secs(15);
-/// `stopped` is worth less waiting.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// For all that is said at the end.
 const STOP_ALL: Duration = Duration::from_secs(2);
-const MAX_REPLY: usize = 256 * 1024;
 /// Peers wanted by a leech, and by a seed: leeches find seeds by themselves, those behind NAT are found by the seed.
 const NUMWANT_LEECH: u32 = 50;
 const NUMWANT_SEED: u32 = 20;
@@ -54,14 +52,15 @@ enum Ask {
 }
 
 impl Announcer {
-    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). `peer_id` and `port`
+    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go out from `local`. `peer_id` and `port`
     /// are told by [`Announcer::set_identity`] once the engine listens; nothing is announced before.
     pub fn start(
         commands: mpsc::Receiver<AnnounceCommand>,
         peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+        local: LocalAddrs,
     ) -> Self {
         let (asks, queue) = mpsc::channel(16);
-        tokio::spawn(Task::new(peers).run(commands, queue));
+        tokio::spawn(Task::new(peers, local).run(commands, queue));
         Self { asks }
     }
 
@@ -129,25 +128,10 @@ struct Task {
     stopping: bool,
 }
 
-struct Finished {
-    item: InfoHash,
-    generation: u64,
-    host: String,
-    event: Event,
-    result: Result<Peers, Failure>,
-}
-
-struct Failure {
-    text: String,
-    retry_in: Option<Duration>,
-    /// Nothing there: other items need not try.
-    unreachable: bool,
-}
-
 impl Task {
-    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>) -> Self {
+    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>, local: LocalAddrs) -> Self {
         Self {
-            http: Arc::new(Http::new()),
+            http: Arc::new(Http::new(local)),
             peers,
             identity: None,
             key: format!("{:08x}", rand::random::<u32>()),
@@ -467,295 +451,5 @@ fn request(
     }
 }
 
-/// One request with all that its task needs.
-struct Call {
-    http: Arc<Http>,
-    peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
-    item: InfoHash,
-    generation: u64,
-    host: String,
-    own: (u16, PeerId),
-}
-
-impl Call {
-    async fn run(self, attempt: Attempt, request: Request) -> Finished {
-        let result = self.announce(&attempt, &request).await;
-        if let Ok(found) = &result {
-            let (port, peer_id) = self.own;
-            let addrs: Vec<SocketAddr> = found
-                .peers
-                .iter()
-                .filter(|peer| peer.peer_id != Some(peer_id) && peer.addr.port() != 0)
-                .filter(|peer| !(peer.addr.ip().is_loopback() && peer.addr.port() == port))
-                .map(|peer| peer.addr)
-                .collect();
-            if !addrs.is_empty() {
-                // An engine that ended dials nobody.
-                let _ = self.peers.send((self.item, addrs)).await;
-            }
-        }
-        Finished {
-            item: self.item,
-            generation: self.generation,
-            host: self.host,
-            event: attempt.event,
-            result,
-        }
-    }
-
-    async fn announce(&self, attempt: &Attempt, request: &Request) -> Result<Peers, Failure> {
-        let joint = if attempt.url.contains('?') { '&' } else { '?' };
-        let url = format!("{}{joint}{}", attempt.url, request.to_query());
-        let timeout = match attempt.event {
-            Event::Stopped => STOP_TIMEOUT,
-            _ => TIMEOUT,
-        };
-        let answer = self
-            .http
-            .get(&url, MAX_REPLY, timeout)
-            .await
-            .map_err(|error| Failure {
-                text: format!("{}: {error}", self.host),
-                retry_in: None,
-                unreachable: matches!(error, HttpError::Connect(_) | HttpError::TimedOut(_)),
-            })?;
-        // A failure may come with any status: its reason is worth more than the number.
-        match Reply::from_bytes(&answer.body) {
-            Ok(Reply::Peers(peers)) if answer.status.is_success() => Ok(peers),
-            Ok(Reply::Failure { reason, retry_in }) => Err(Failure {
-                text: printable(&reason),
-                retry_in: retry_in
-                    .map(|minutes| Duration::from_secs(u64::from(minutes) * 60))
-                    .or(answer.retry_after),
-                unreachable: false,
-            }),
-            _ => Err(Failure {
-                text: format!(
-                    "{}: no announce answer, HTTP status {}",
-                    self.host, answer.status
-                ),
-                retry_in: answer.retry_after,
-                unreachable: false,
-            }),
-        }
-    }
-}
-
-/// A tracker's text, without what moves a terminal's cursor, of bounded length.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-/// `scheme://host:port`, without anything secret.
-fn origin(url: &str) -> String {
-    Url::parse(url)
-        .map(|url| url.origin().ascii_serialization())
-        .unwrap_or_else(|_| "malformed URL".to_owned())
-}
-
-/// The URL with what may be a passkey replaced: long segments of the path, the user part, and every value of the query.
-pub(crate) fn masked(url: &str) -> String {
-    let Ok(mut parsed) = Url::parse(url) else {
-        return "malformed URL".to_owned();
-    };
-    let secret = |segment: &str| segment.len() >= 16;
-    let path: Vec<&str> = parsed
-        .path()
-        .split('/')
-        .map(|segment| if secret(segment) { "***" } else { segment })
-        .collect();
-    let path = path.join("/");
-    let keys: Vec<String> = parsed
-        .query_pairs()
-        .map(|(key, _)| format!("{key}=***"))
-        .collect();
-    parsed.set_path(&path);
-    parsed.set_query((!keys.is_empty()).then(|| keys.join("&")).as_deref());
-    // URLs without a host have no user part either.
-    let _ = parsed.set_username("");
-    let _ = parsed.set_password(None);
-    parsed.to_string()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tracker::testing::{self, Server, eventually};
-    use std::sync::atomic::AtomicU64;
-
-    struct Rig {
-        commands: mpsc::Sender<AnnounceCommand>,
-        announcer: Announcer,
-        peers: mpsc::Receiver<(InfoHash, Vec<SocketAddr>)>,
-    }
-
-    fn rig() -> Rig {
-        let (commands, receiver) = mpsc::channel(64);
-        let (sender, peers) = mpsc::channel(64);
-        let (asks, queue) = mpsc::channel(16);
-        let mut task = Task::new(sender);
-        task.identity = Some(Identity {
-            peer_id: PeerId(*b"-P20100-abcdefghijkl"),
-            port: 7_000,
-            engine: None,
-        });
-        tokio::spawn(task.run(receiver, queue));
-        Rig {
-            commands,
-            announcer: Announcer { asks },
-            peers,
-        }
-    }
-
-    fn hash(n: u16) -> InfoHash {
-        let mut hash = [0; 20];
-        hash[..2].copy_from_slice(&n.to_be_bytes());
-        InfoHash(hash)
-    }
-
-    async fn start(rig: &Rig, n: u16, left: u64, url: &str) {
-        let counters = Counters {
-            left: AtomicU64::new(left),
-            ..Counters::default()
-        };
-        let command = AnnounceCommand::Start {
-            info_hash: hash(n),
-            tiers: vec![vec![url.to_owned()]],
-            counters: Arc::new(counters),
-        };
-        rig.commands.send(command).await.unwrap();
-    }
-
-    fn announces(server: &Server) -> Vec<Request> {
-        let query = |seen: &testing::Seen| {
-            let (_, query) = seen.target.split_once('?').unwrap();
-            Request::from_query(query).unwrap()
-        };
-        server.seen().iter().map(query).collect()
-    }
-
-    fn peers_reply(addrs: &[&str]) -> testing::Reply {
-        let peers = addrs.iter().map(|addr| p2p_wire::announce::Peer {
-            addr: addr.parse().unwrap(),
-            peer_id: None,
-        });
-        let reply = Reply::Peers(Peers {
-            interval: 1_800,
-            complete: Some(3),
-            incomplete: Some(1),
-            peers: peers.collect(),
-            ..Peers::default()
-        });
-        (200, "text/plain", reply.to_bytes(true, true))
-    }
-
-    #[tokio::test]
-    async fn announces_hands_peers_on_and_says_stopped_at_the_end() {
-        let server =
-            testing::serve(|_| peers_reply(&["10.0.0.1:5", "127.0.0.1:7000", "10.0.0.2:0"])).await;
-        let mut rig = rig();
-        let url = format!("{}/announce/secretsecretsecret/announce", server.url);
-        start(&rig, 1, 100, &url).await;
-        let (item, addrs) = rig.peers.recv().await.unwrap();
-        assert_eq!(
-            (item, addrs),
-            (hash(1), vec!["10.0.0.1:5".parse().unwrap()])
-        );
-        let rows = eventually("an answered row", async || {
-            let rows = rig.announcer.rows(hash(1)).await;
-            (rows.first()?.state == "ok").then_some(rows)
-        })
-        .await;
-        assert!(rows[0].url.ends_with("/announce/***/announce"));
-        assert_eq!((rows[0].seeds, rows[0].leeches), (Some(3), Some(1)));
-
-        rig.commands
-            .send(AnnounceCommand::Completed(hash(1)))
-            .await
-            .unwrap();
-        eventually("completed", async || {
-            (announces(&server).len() == 2).then_some(())
-        })
-        .await;
-        rig.announcer.stop().await;
-        let events: Vec<Event> = announces(&server).iter().map(|r| r.event).collect();
-        assert_eq!(events, [Event::Started, Event::Completed, Event::Stopped]);
-        assert_eq!(announces(&server)[0].numwant, Some(NUMWANT_LEECH));
-        assert_eq!(announces(&server)[2].numwant, Some(0));
-    }
-
-    #[tokio::test]
-    async fn many_items_are_all_announced_each_once() {
-        let server = testing::serve(|_| peers_reply(&[])).await;
-        let rig = rig();
-        for n in 0..200 {
-            start(
-                &rig,
-                n,
-                u64::from(n % 2),
-                &format!("{}/announce", server.url),
-            )
-            .await;
-        }
-        eventually("200 announces", async || {
-            (server.seen().len() >= 200).then_some(())
-        })
-        .await;
-        let mut hashes: Vec<InfoHash> = announces(&server).iter().map(|r| r.info_hash).collect();
-        hashes.sort();
-        hashes.dedup();
-        assert_eq!((hashes.len(), server.seen().len()), (200, 200));
-    }
-
-    #[tokio::test]
-    async fn an_unreachable_host_is_an_error_row_and_others_go_on() {
-        let server = testing::serve(|_| peers_reply(&[])).await;
-        let closed = testing::closed_url().await;
-        let rig = rig();
-        for n in 0..50 {
-            start(&rig, n, 1, &format!("{closed}/announce")).await;
-        }
-        start(&rig, 99, 1, &format!("{}/announce", server.url)).await;
-        eventually("the good one", async || {
-            (server.seen().len() == 1).then_some(())
-        })
-        .await;
-        eventually("an error row", async || {
-            let rows = rig.announcer.rows(hash(0)).await;
-            (rows[0].state == "error").then_some(())
-        })
-        .await;
-        // Nobody knows of the failed ones, so ending is quick and says nothing about them.
-        rig.announcer.stop().await;
-        assert_eq!(announces(&server).last().unwrap().event, Event::Stopped);
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_shown_with_the_trackers_words() {
-        let server = testing::serve(|_| {
-            let reply = Reply::Failure {
-                reason: "unknown info-hash\x1b[2J".into(),
-                retry_in: Some(10),
-            };
-            (200, "text/plain", reply.to_bytes(true, true))
-        })
-        .await;
-        let rig = rig();
-        start(&rig, 1, 1, &format!("{}/announce", server.url)).await;
-        let row = eventually("an error row", async || {
-            let rows = rig.announcer.rows(hash(1)).await;
-            rows.into_iter().find(|row| row.state == "error")
-        })
-        .await;
-        assert_eq!(row.message.as_deref(), Some("unknown info-hash[2J"));
-        assert!(row.next_s.is_some_and(|next| next > 590));
-    }
-
-    #[test]
-    fn masks_what_may_be_a_passkey() {
-        let url = "http://h:6969/announce/0123456789abcdef0123/announce";
-        assert_eq!(masked(url), "http://h:6969/announce/***/announce");
-        let url = "https://u:p@h/announce.php?passkey=x&y=1";
-        assert_eq!(masked(url), "https://h/announce.php?passkey=***&y=***");
-    }
-}
+mod tests;

@@ -45,13 +45,14 @@ mod tests {
     use super::super::testing;
     use super::*;
     use crate::engine::Events;
+    use crate::net::LocalAddrs;
     use crate::state::State;
 
     #[tokio::test]
     async fn a_file_is_read_whole_or_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let (state, _lock) = State::open(dir.path()).unwrap();
-        let trackers = Trackers::open(state, Events::default(), Vec::new());
+        let trackers = Trackers::open(state, Events::default(), Vec::new(), LocalAddrs::default());
         let trackers = trackers.await.unwrap();
         let server = testing::serve(|_| testing::json(200, &"x")).await;
         let body = trackers.download(&server.url, 10).await.unwrap();

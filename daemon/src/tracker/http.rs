@@ -2,6 +2,7 @@
 //!
 //! Errors name the host, never the path or query of a URL: those carry passkeys.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::net::LocalAddrs;
 
 /// Until a TCP connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +31,7 @@ pub(crate) struct Http {
     plain: Client<HttpConnector, Full<Bytes>>,
     /// Made at the first use: reading the machine's certificates takes a while, and there may be none.
     secure: OnceLock<Result<Secure, String>>,
+    local: LocalAddrs,
 }
 
 /// A whole answer.
@@ -57,9 +61,11 @@ pub(crate) enum HttpError {
 }
 
 impl Http {
-    pub(crate) fn new() -> Self {
+    /// Requests go out from `local`.
+    pub(crate) fn new(local: LocalAddrs) -> Self {
         Self {
-            plain: pool().build(tcp()),
+            plain: pool().build(tcp(local)),
+            local,
             secure: OnceLock::new(),
         }
     }
@@ -101,7 +107,7 @@ impl Http {
     ) -> Result<Answer, HttpError> {
         let response = match request.uri().scheme_str() {
             Some("http") => self.plain.request(request).await,
-            Some("https") => match self.secure.get_or_init(secure_pool) {
+            Some("https") => match self.secure.get_or_init(|| secure_pool(self.local)) {
                 Ok(client) => client.request(request).await,
                 Err(reason) => return Err(HttpError::Connect(reason.clone())),
             },
@@ -120,19 +126,26 @@ fn pool() -> hyper_util::client::legacy::Builder {
     builder
 }
 
-fn tcp() -> HttpConnector {
+fn tcp(local: LocalAddrs) -> HttpConnector {
     let mut connector = HttpConnector::new();
+    match (local.v4, local.v6) {
+        (Some(v4), Some(v6)) => connector.set_local_addresses(v4, v6),
+        (v4, v6) => connector.set_local_address(v4.map(IpAddr::V4).or(v6.map(IpAddr::V6))),
+    }
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector
 }
 
-fn secure_pool() -> Result<Secure, String> {
+fn secure_pool(local: LocalAddrs) -> Result<Secure, String> {
     let builder = HttpsConnectorBuilder::new()
         .with_native_roots()
         .map_err(|error| format!("this machine has no usable CA certificates: {error}"))?;
-    let connector = builder.https_only().enable_http1().wrap_connector(tcp());
+    let connector = builder
+        .https_only()
+        .enable_http1()
+        .wrap_connector(tcp(local));
     Ok(pool().build(connector))
 }
 
@@ -178,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_over_the_limit_is_refused() {
         let server = testing::serve(|_| testing::json(200, &"x".repeat(5_000))).await;
-        let answer = Http::new()
+        let answer = Http::new(LocalAddrs::default())
             .get(&server.url, 1_000, Duration::from_secs(10))
             .await;
         assert_eq!(answer.unwrap_err(), HttpError::TooLarge(1_000));
@@ -187,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_says_so() {
         let url = testing::closed_url().await;
-        let error = Http::new()
+        let error = Http::new(LocalAddrs::default())
             .get(&url, 1_000, Duration::from_secs(10))
             .await
             .unwrap_err();
@@ -199,13 +212,16 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let wait = Duration::from_millis(50);
-        let error = Http::new().get(&url, 1_000, wait).await.unwrap_err();
+        let error = Http::new(LocalAddrs::default())
+            .get(&url, 1_000, wait)
+            .await
+            .unwrap_err();
         assert_eq!(error, HttpError::TimedOut(wait));
     }
 
     #[tokio::test]
     async fn other_schemes_are_refused() {
-        let error = Http::new()
+        let error = Http::new(LocalAddrs::default())
             .get("udp://127.0.0.1:1/announce", 10, Duration::from_secs(1))
             .await
             .unwrap_err();

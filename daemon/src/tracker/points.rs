@@ -6,108 +6,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use p2p_wire::InfoHash;
 use p2p_wire::points::{
-    ItemRef, MAX_ITEMS, Op, Reply, ReplyItem, Report, ReportItem, Status, Swarm, checksum, mix,
+    ItemRef, MAX_ITEMS, Op, Reply, ReplyItem, Report, ReportItem, Status, Swarm,
 };
-use p2p_wire::{Bitfield, InfoHash};
 
-use crate::engine::Holding;
+use super::holdings::{Held, Holdings};
 
 /// Bytes of sets in one report, about.
 const MAX_BYTES: usize = 512 * 1024;
 /// Until an item that the tracker does not want is offered again.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(300);
-
-/// What is held of every item.
-#[derive(Debug, Default)]
-pub(crate) struct Holdings {
-    items: HashMap<InfoHash, Held>,
-}
-
-#[derive(Debug)]
-enum Held {
-    Seed { pieces: u32, checksum: u32 },
-    Partial { set: Bitfield, checksum: u32 },
-}
-
-impl Held {
-    fn new(holding: Holding) -> Self {
-        match holding {
-            Holding::Seed(pieces) => Self::Seed {
-                pieces,
-                checksum: checksum(0..pieces),
-            },
-            Holding::Partial(set) => Self::Partial {
-                checksum: checksum(set.iter()),
-                set,
-            },
-        }
-    }
-
-    fn pieces(&self) -> u32 {
-        match self {
-            Self::Seed { pieces, .. } => *pieces,
-            Self::Partial { set, .. } => set.len(),
-        }
-    }
-
-    /// How many are held, and their checksum.
-    fn sum(&self) -> (u32, u32) {
-        match self {
-            Self::Seed { pieces, checksum } => (*pieces, *checksum),
-            Self::Partial { set, checksum } => (set.count(), *checksum),
-        }
-    }
-}
-
-impl Holdings {
-    /// The whole truth about an item; replaces what was known.
-    pub(crate) fn set(&mut self, item: InfoHash, holding: Holding) {
-        self.items.insert(item, Held::new(holding));
-    }
-
-    /// Pieces that came; gives those that are news. Of an item that is not known, nothing.
-    pub(crate) fn add(&mut self, item: InfoHash, pieces: &[u32]) -> Vec<u32> {
-        let Some(Held::Partial { set, checksum }) = self.items.get_mut(&item) else {
-            return Vec::new();
-        };
-        let news: Vec<u32> = pieces.iter().copied().filter(|p| set.set(*p)).collect();
-        for piece in &news {
-            *checksum = checksum.wrapping_add(mix(*piece));
-        }
-        news
-    }
-
-    /// The item is complete. False if it is not known.
-    pub(crate) fn complete(&mut self, item: InfoHash) -> bool {
-        let Some(held) = self.items.get_mut(&item) else {
-            return false;
-        };
-        *held = Held::new(Holding::Seed(held.pieces()));
-        true
-    }
-
-    /// The item is gone.
-    pub(crate) fn remove(&mut self, item: InfoHash) {
-        self.items.remove(&item);
-    }
-
-    /// All items.
-    pub(crate) fn items(&self) -> impl Iterator<Item = InfoHash> {
-        self.items.keys().copied()
-    }
-
-    /// Whether something is being fetched.
-    pub(crate) fn any_partial(&self) -> bool {
-        self.items
-            .values()
-            .any(|held| matches!(held, Held::Partial { .. }))
-    }
-
-    fn is_partial(&self, item: InfoHash) -> bool {
-        matches!(self.items.get(&item), Some(Held::Partial { .. }))
-    }
-}
 
 /// What one tracker was told.
 #[derive(Debug, Default)]
@@ -386,6 +295,9 @@ impl Untold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Holding;
+    use p2p_wire::Bitfield;
+    use p2p_wire::points::checksum;
 
     const A: InfoHash = InfoHash([1; 20]);
 

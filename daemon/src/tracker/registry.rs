@@ -5,14 +5,14 @@
 //! database (its folder is 0700) and in [`Secret`], which never shows them.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use p2p_wire::api::{Mode, Session};
 use p2p_wire::control::ErrorKind;
-use rusqlite::{OptionalExtension, Row, params};
-use url::Url;
+use rusqlite::{OptionalExtension, params};
 
+use super::address::{check_name, normalise};
+use super::rows::{follow_file, insert, mode_name, read_row};
 use crate::Fault;
 use crate::state::{State, StateError};
 
@@ -320,149 +320,6 @@ fn unknown(name: &str) -> Fault {
     )
 }
 
-fn follow_file(db: &rusqlite::Transaction<'_>, rows: &[(String, String)]) -> rusqlite::Result<()> {
-    let mut query = db.prepare("SELECT name FROM trackers WHERE configured = 1")?;
-    let known: Vec<String> = query
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for name in known {
-        if !rows.iter().any(|(configured, _)| *configured == name) {
-            db.execute("DELETE FROM trackers WHERE name = ?1", [name])?;
-        }
-    }
-    for (name, url) in rows {
-        let found: Option<(String, bool)> = db
-            .query_row(
-                "SELECT url, configured FROM trackers WHERE name = ?1",
-                [name],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        match found {
-            Some((old, _)) if old == *url => {}
-            Some((old, false)) => tracing::warn!(
-                "tracker {name} is {old} by command and {url} in the configuration file; the command wins"
-            ),
-            Some((_, true)) => {
-                db.execute("DELETE FROM trackers WHERE name = ?1", [name])?;
-                insert(db, name, url, true)?;
-            }
-            None => insert(db, name, url, true)?,
-        }
-    }
-    Ok(())
-}
-
-fn insert(
-    db: &rusqlite::Transaction<'_>,
-    name: &str,
-    url: &str,
-    configured: bool,
-) -> rusqlite::Result<()> {
-    let next: i64 = db.query_row(
-        "SELECT COALESCE(MAX(added), 0) + 1 FROM trackers",
-        [],
-        |row| row.get(0),
-    )?;
-    db.execute(
-        "INSERT INTO trackers (name, url, configured, added) VALUES (?1, ?2, ?3, ?4)",
-        params![name, url, configured, next],
-    )?;
-    Ok(())
-}
-
-fn read_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let login = match (
-        row.get::<_, Option<String>>("username")?,
-        row.get::<_, Option<String>>("token")?,
-        row.get::<_, Option<String>>("announce")?,
-    ) {
-        (Some(username), Some(token), Some(announce)) => Some(Account {
-            username,
-            token: Secret::new(token),
-            node_name: row
-                .get::<_, Option<String>>("node_name")?
-                .unwrap_or_default(),
-            announce: Secret::new(announce),
-        }),
-        _ => None,
-    };
-    let mode: Option<String> = row.get("mode")?;
-    Ok(Entry {
-        name: row.get("name")?,
-        url: row.get("url")?,
-        login,
-        node_id: row.get("node_id")?,
-        mode: mode.and_then(|name| mode_from(&name)),
-        configured: row.get("configured")?,
-        health: Health::Untried,
-    })
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Open => "open",
-        Mode::Registered => "registered",
-        Mode::Listed => "listed",
-    }
-}
-
-fn mode_from(name: &str) -> Option<Mode> {
-    [Mode::Open, Mode::Registered, Mode::Listed]
-        .into_iter()
-        .find(|mode| mode_name(*mode) == name)
-}
-
-fn check_name(name: &str) -> Result<(), Fault> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if (1..=32).contains(&name.len()) && name.chars().all(good) {
-        return Ok(());
-    }
-    Err(Fault::new(
-        ErrorKind::Usage,
-        format!("{:?} is no name for a tracker", name),
-        "A name has 1 to 32 letters, digits, `-`, `_` or `.`.",
-        "Choose a short one:  p2pctl tracker add home http://HOST:6969",
-    ))
-}
-
-/// `http(s)://host:port[/prefix]`; without a scheme http is meant.
-fn normalise(text: &str) -> Result<String, Fault> {
-    let bad = |why: &str| {
-        Fault::new(
-            ErrorKind::Usage,
-            "the tracker's URL cannot be used",
-            why,
-            "Give its address:  p2pctl tracker add home http://HOST:6969",
-        )
-    };
-    let text = text.trim();
-    let full = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("http://{text}")
-    };
-    let url = Url::parse(&full).map_err(|error| bad(&format!("It is malformed: {error}.")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad("Only http and https can be used."));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("It must not hold a name or password."));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("It must not have a query or fragment."));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Whether an address is this machine or a private network, where a password may go unencrypted.
-pub(crate) fn is_private(addr: IpAddr) -> bool {
-    match addr.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,23 +334,6 @@ mod tests {
             "tracker": {"name": "home", "mode": "listed", "server": "p2p-tracker 0.1.0"},
         }))
         .unwrap()
-    }
-
-    #[test]
-    fn urls_are_normalised_or_refused_with_the_reason() {
-        let ok = |text: &str| normalise(text).unwrap();
-        assert_eq!(ok("http://Host:6969/"), "http://host:6969");
-        assert_eq!(ok("https://host/p2p/"), "https://host/p2p");
-        assert_eq!(ok("nas.lan:6969"), "http://nas.lan:6969");
-        for bad in [
-            "ftp://host",
-            "http://",
-            "http://a:b@host",
-            "http://host/?x=1",
-            "http://host:99999",
-        ] {
-            assert_eq!(normalise(bad).unwrap_err().kind, ErrorKind::Usage, "{bad}");
-        }
     }
 
     #[tokio::test]
@@ -556,22 +396,5 @@ mod tests {
 
         let registry = Registry::open(state, vec![]).await.unwrap();
         assert!(registry.all().is_empty());
-    }
-
-    #[test]
-    fn passwords_may_go_plain_to_private_addresses_alone() {
-        for good in [
-            "127.0.0.1",
-            "::1",
-            "192.168.1.2",
-            "10.0.0.1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-        ] {
-            assert!(is_private(good.parse().unwrap()), "{good}");
-        }
-        for bad in ["8.8.8.8", "2001:db8::1", "172.32.0.1", "0.0.0.0"] {
-            assert!(!is_private(bad.parse().unwrap()), "{bad}");
-        }
     }
 }

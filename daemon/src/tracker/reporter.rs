@@ -16,7 +16,8 @@ use url::{Origin, Url};
 use super::Inner;
 use super::backoff::backoff;
 use super::client::ApiError;
-use super::points::{Holdings, Ledger};
+use super::holdings::Holdings;
+use super::points::Ledger;
 use super::registry::{Entry, Health, Secret};
 use crate::engine::{Change, Engine};
 

@@ -1,7 +1,9 @@
 use super::testing::{self, Reply, Seen, Server, eventually, json, problem};
 use super::*;
 use p2p_wire::api::ProblemType;
+use p2p_wire::api::Publish;
 use p2p_wire::control::ErrorKind;
+use p2p_wire::control::{Credentials, Search};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn entry(hash: InfoHash, name: &str) -> serde_json::Value {
@@ -80,7 +82,9 @@ struct Rig {
 async fn open(dir: &std::path::Path) -> Rig {
     let (state, lock) = State::open(dir).unwrap();
     let events = Events::default();
-    let trackers = Trackers::open(state, events.clone(), vec![]).await.unwrap();
+    let trackers = Trackers::open(state, events.clone(), vec![], LocalAddrs::default())
+        .await
+        .unwrap();
     Rig {
         trackers,
         events,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use p2p_wire::control::{Item, ItemPeer, ItemPieces};
 use p2p_wire::metainfo::Info;
 use p2p_wire::peer::{Frame, Message};
 use p2p_wire::{Bitfield, Block};
@@ -16,14 +15,15 @@ use super::super::{ItemSetting, view};
 use super::disk::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
+use super::show::client;
 use super::uploads::Uploads;
-use super::{Ask, Command, Halt, IDLE, Torrent, WATCH, holding, missing_range, run_lengths, until};
+use super::{Command, Halt, IDLE, Torrent, WATCH, until};
 use crate::net::FromPeer;
 use crate::storage::{Inbox, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
 
 /// A leech that got nothing for this long looks for what is missing.
-const STUCK: std::time::Duration = std::time::Duration::from_secs(15);
+const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Batches taken at once before actions are worked off.
 const BATCHES: usize = 32;
@@ -34,7 +34,7 @@ pub(super) struct Active {
     pub(super) info: Arc<Info>,
     pub(super) tree: Arc<Tree>,
     pub(super) wanted_files: Vec<bool>,
-    wanted: Bitfield,
+    pub(super) wanted: Bitfield,
     pub(super) inbox: Arc<Inbox>,
     pub(super) keeping: Keeping,
     pub(super) uploads: Uploads,
@@ -43,11 +43,11 @@ pub(super) struct Active {
     /// Bytes missing of what is wanted.
     pub(super) missing: u64,
     /// What the record said of bytes when this stage began.
-    before: (u64, u64, u64),
+    pub(super) before: (u64, u64, u64),
     idle_since: Option<Timer>,
     next_view: Option<Timer>,
     last_block: Timer,
-    told_missing: Vec<(u32, u32)>,
+    pub(super) told_missing: Vec<(u32, u32)>,
 }
 
 impl Torrent {
@@ -357,77 +357,6 @@ impl Torrent {
         Ok(())
     }
 
-    fn answer(&mut self, active: &Active, ask: Ask) {
-        match ask {
-            Ask::Item(reply) => {
-                self.update_totals(active);
-                drop(reply.send(self.active_view(active)));
-            }
-            Ask::Files(reply) => {
-                let files = view::files(&active.info, &self.record, active.swarm.have());
-                drop(reply.send(files));
-            }
-            Ask::Peers(reply) => drop(reply.send(peers(&active.swarm))),
-            Ask::Pieces(reply) => drop(reply.send(self.pieces(active))),
-            Ask::Holding(reply) => drop(reply.send(holding(active.swarm.have()))),
-        }
-    }
-
-    fn active_view(&self, active: &Active) -> Item {
-        let stats = active.swarm.stats(Instant::now());
-        let left = active.missing;
-        let live = view::Live {
-            stats,
-            have: Some(active.swarm.have()),
-            done: Some(self.record.wanted_len.saturating_sub(left)),
-            tracker_error: self.tracker_error.as_deref(),
-            points: self.points.as_ref(),
-            missing: (stats.peers > 0 && left > 0).then(|| lacking(active).count() as u32),
-            ..view::Live::default()
-        };
-        let mut item = view::item(self.item, &self.record, &live);
-        let (downloaded, uploaded, wasted) = active.before;
-        item.downloaded = downloaded + stats.downloaded;
-        item.uploaded = uploaded + stats.uploaded;
-        item.wasted = wasted + stats.wasted;
-        if left > 0 && !active.told_missing.is_empty() && item.reason.is_none() {
-            item.reason = Some(missing_text(&active.told_missing));
-        }
-        item
-    }
-
-    fn pieces(&self, active: &Active) -> ItemPieces {
-        let have = active.swarm.have();
-        let connected = active.swarm.availability();
-        let holders: Vec<u32> = (0..have.len())
-            .map(|piece| {
-                let others = connected.get(piece as usize).copied().unwrap_or(0);
-                others + u32::from(have.get(piece))
-            })
-            .collect();
-        let nobody = (0..have.len()).filter(|piece| holders[*piece as usize] == 0);
-        ItemPieces {
-            pieces: have.len(),
-            piece_len: active.info.layout().piece_len(),
-            here: view::ranges(have.iter()),
-            missing: (view::ranges(nobody).into_iter())
-                .map(missing_range)
-                .collect(),
-            holders: run_lengths(holders.into_iter()),
-            unknown: 0,
-            source: "peers".into(),
-        }
-    }
-
-    /// Brings the record's totals up to date.
-    fn update_totals(&mut self, active: &Active) {
-        let stats = active.swarm.stats(Instant::now());
-        let (downloaded, uploaded, wasted) = active.before;
-        self.record.downloaded = downloaded + stats.downloaded;
-        self.record.uploaded = uploaded + stats.uploaded;
-        self.record.wasted = wasted + stats.wasted;
-    }
-
     /// A timer came.
     fn tick(&mut self, active: &mut Active) {
         let now = Instant::now();
@@ -445,23 +374,6 @@ impl Torrent {
         if active.last_block.elapsed() >= STUCK && active.missing > 0 {
             active.last_block = Timer::now();
             self.look_for_missing(active);
-        }
-    }
-
-    /// Says which pieces nobody is known to hold, once for each set of them.
-    fn look_for_missing(&mut self, active: &mut Active) {
-        let elsewhere = (self.points.as_ref()).is_some_and(|p| p.nobody == 0 && p.least > 0);
-        let stats = active.swarm.stats(Instant::now());
-        let known = stats.peers > 0 || self.points.is_some();
-        let missing = match known && !elsewhere {
-            true => view::ranges(lacking(active)),
-            false => Vec::new(),
-        };
-        if missing != active.told_missing {
-            if !missing.is_empty() {
-                self.emit("item.missing-pieces", missing_text(&missing));
-            }
-            active.told_missing = missing;
         }
     }
 
@@ -495,49 +407,4 @@ impl Torrent {
         .flatten()
         .min()
     }
-}
-
-/// Wanted pieces that neither we nor any connected peer has.
-fn lacking(active: &Active) -> impl Iterator<Item = u32> + '_ {
-    let connected = active.swarm.availability();
-    let have = active.swarm.have();
-    let nobody = move |piece: &u32| {
-        !have.get(*piece) && connected.get(*piece as usize).is_none_or(|n| *n == 0)
-    };
-    active.wanted.iter().filter(nobody)
-}
-
-/// The program of a peer.
-fn client(swarm: &Swarm, key: PeerKey) -> String {
-    let peers = swarm.peers(Instant::now());
-    let peer = peers.into_iter().find(|peer| peer.key == key);
-    peer.map(|peer| peer.client).unwrap_or_default()
-}
-
-fn missing_text(ranges: &[(u32, u32)]) -> String {
-    format!(
-        "nobody is known to hold pieces {}",
-        view::ranges_text(ranges)
-    )
-}
-
-fn peers(swarm: &Swarm) -> Vec<ItemPeer> {
-    let peers = swarm.peers(Instant::now()).into_iter();
-    let peer = peers.map(|p| ItemPeer {
-        addr: p.addr.to_string(),
-        client: p.client,
-        direction: if p.outgoing { "out" } else { "in" }.into(),
-        pieces: p.pieces,
-        down_rate: p.down_rate,
-        up_rate: p.up_rate,
-        downloaded: p.downloaded,
-        uploaded: p.uploaded,
-        choking_us: p.choking_us,
-        choked: p.choked,
-        interesting: p.interesting,
-        interested: p.interested,
-        requests: p.requests,
-        window: p.window,
-    });
-    peer.collect()
 }

@@ -8,6 +8,7 @@ mod disk;
 mod metadata;
 mod peers;
 mod prepare;
+mod show;
 mod uploads;
 
 use std::net::SocketAddr;

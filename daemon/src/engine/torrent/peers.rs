@@ -10,7 +10,7 @@ use p2p_wire::peer::{Handshake, Message, Reserved};
 use tokio::sync::mpsc;
 
 use super::super::{Ctx, view};
-use crate::net::{self, Bucket, Connection, FromPeer, Link, Throttle, Throttles};
+use crate::net::{self, Bucket, Connection, FromPeer, Link, LocalAddrs, Throttle, Throttles};
 use crate::swarm::{NewPeer, PeerKey};
 
 /// Batches that wait for the torrent, over all its peers. When full, the peers' sockets are not read: TCP slows them down.
@@ -115,7 +115,8 @@ impl Peers {
                 let _permit = ctx.dials.acquire().await.map_err(io::Error::other)?;
                 let slot = ctx.slots.take();
                 let slot = slot.ok_or_else(|| io::Error::other("as many peers as max_peers"))?;
-                net::dial(addr, ours, slot).await
+                let local = LocalAddrs::of(ctx.config.listen.iter().map(SocketAddr::ip));
+                net::dial(addr, local, ours, slot).await
             };
             // The torrent may be gone.
             let _ = dials.send((addr, connected.await)).await;

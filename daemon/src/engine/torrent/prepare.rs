@@ -7,10 +7,10 @@ use p2p_hash::Progress;
 use p2p_wire::Bitfield;
 use p2p_wire::metainfo::Info;
 
-use super::super::{FileStamp, view};
-use super::{Halt, Torrent};
+use super::super::{Change, FileStamp, view};
+use super::{Halt, Report, Torrent};
 use crate::resume::{Check, Have, Site, written};
-use crate::storage::{Lane, StorageError, Tree, TreeSpec};
+use crate::storage::{self, Lane, StorageError, Tree, TreeSpec};
 
 /// What the third stage starts with.
 pub(super) struct Ready {
@@ -43,10 +43,8 @@ impl Torrent {
         if wanted.count() == 0 && !self.record.only.is_empty() {
             return Err(Halt::Fault("no file matches --only".into()));
         }
+        self.find_data(info, &wanted_files).await?;
         let staged = matches!(self.record.site, Site::Staged(_));
-        if staged && self.record.have == Have::Nothing && self.stage_exists() {
-            self.record.check = Check::All;
-        }
         let stamps = if self.record.is_complete() {
             self.record.stamps.clone()
         } else {
@@ -54,7 +52,11 @@ impl Torrent {
         };
         let tree = self.tree(info, &wanted_files, stamps);
         if staged {
-            self.make_room(&tree, &wanted_files).await?;
+            let stamps = self.make_room(&tree, &wanted_files).await?;
+            if self.record.stamps.is_empty() {
+                self.record.stamps = stamps;
+                self.ctx.store.put(self.item, &self.record);
+            }
         }
         self.compare(&tree).await?;
         let mut have = self.record.have.to_bitfield(pieces);
@@ -103,8 +105,56 @@ impl Torrent {
         })
     }
 
-    fn stage_exists(&self) -> bool {
-        view::stage(&self.record, self.item).exists()
+    /// Looks for the data of a staged item where the record does not expect it, and has it read if it is there.
+    ///
+    /// Either the item was removed without its data and is added again: never prepared, and yet there is a stage. Or p2pd was killed
+    /// between putting the files at their place and recording that: prepared, and the stage is gone, but the very same files lie
+    /// at the place.
+    async fn find_data(&mut self, info: &Arc<Info>, wanted: &[bool]) -> Result<(), Halt> {
+        let Site::Staged(dir) = self.record.site.clone() else {
+            return Ok(());
+        };
+        let stage = view::stage(&self.record, self.item);
+        let (info, wanted, disk) = (info.clone(), wanted.to_vec(), self.ctx.disk.clone());
+        let known = self.record.stamps.clone();
+        let fresh = self.record.have == Have::Nothing && known.is_empty();
+        let on_disk = self.ctx.disk.clone();
+        let look = move || {
+            let there = stage.exists();
+            if there || fresh {
+                return Ok((there, None));
+            }
+            let ours = storage::places(&dir, &info).into_iter().find_map(|path| {
+                let site = Site::Fetched {
+                    path,
+                    aside: stage.clone(),
+                };
+                let tree = on_disk.tree(TreeSpec {
+                    info: &info,
+                    site: &site,
+                    stage: &stage,
+                    wanted: &wanted,
+                    writable: false,
+                    stamps: Vec::new(),
+                });
+                let found = tree.stamps();
+                let mut known = known.iter().zip(&found).filter(|(was, _)| was.is_some());
+                let same = |(was, is): (&Option<FileStamp>, &Option<FileStamp>)| {
+                    was.map(|was| (was.inode, was.size)) == is.map(|is| (is.inode, is.size))
+                };
+                (known.clone().count() > 0 && known.all(same)).then_some(site)
+            });
+            Ok((false, ours))
+        };
+        match self.during(disk.run(Lane::Sync, look)).await?? {
+            (true, _) if fresh => self.record.check = Check::All,
+            (_, Some(site)) => {
+                self.record.site = site;
+                self.record.check = Check::All;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The files at their place; read only once complete.
@@ -124,12 +174,18 @@ impl Torrent {
         })
     }
 
-    async fn make_room(&mut self, tree: &Arc<Tree>, wanted: &[bool]) -> Result<(), Halt> {
+    async fn make_room(
+        &mut self,
+        tree: &Arc<Tree>,
+        wanted: &[bool],
+    ) -> Result<Vec<Option<FileStamp>>, Halt> {
         let (tree, wanted, min_free) = (tree.clone(), wanted.to_vec(), self.ctx.config.min_free);
         let disk = self.ctx.disk.clone();
-        let room = disk.run(Lane::Sync, move || tree.prepare(&wanted, min_free));
-        self.during(room).await??;
-        Ok(())
+        let room = move || {
+            tree.prepare(&wanted, min_free)?;
+            Ok(tree.stamps())
+        };
+        Ok(self.during(disk.run(Lane::Sync, room)).await??)
     }
 
     /// Compares what the record says of the files of an incomplete item with what they are. Those of a complete one are
@@ -209,16 +265,25 @@ impl Torrent {
         self.record.stamps = stamps;
         self.record.clean = true;
         let complete = bad == 0 && self.record.site.placed().is_some();
+        let finished = complete && self.record.completed.is_none();
         self.record.completed = match (complete, self.record.completed) {
             (true, known) => Some(known.unwrap_or_else(view::now)),
             (false, _) => None,
         };
         self.ctx.store.put(self.item, &self.record);
+        let change = Change::Reset(self.item);
+        self.report(Report::Changed(change)).await;
         let text = match bad {
             0 => format!("{} is verified: every piece is good", self.record.name),
             bad => format!("{} is verified: {bad} pieces are missing", self.record.name),
         };
         self.emit("item.verified", text);
+        if finished {
+            self.ctx.store.flush().await;
+            let path = view::path(&self.record);
+            let text = format!("{} is complete: {}", self.record.name, path.display());
+            self.emit("item.finished", text);
+        }
         Ok(())
     }
 }

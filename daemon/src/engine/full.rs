@@ -1,0 +1,80 @@
+//! Items that wait for space on a full disk.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use p2p_wire::InfoHash;
+use tokio::time::Instant;
+
+use super::registry::{Command, Registry, Slot};
+use super::view;
+use crate::storage::{Lane, allocated, free_space};
+
+/// Between two looks whether a full disk has space again.
+pub(super) const RETRY_FULL: Duration = Duration::from_secs(10);
+
+impl Registry {
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        let faults = (self.full.iter()).filter_map(|item| self.rows.get(item)?.fault.as_ref());
+        faults.filter_map(|fault| fault.retry).min()
+    }
+
+    pub(super) fn retry(&mut self) {
+        let now = Instant::now();
+        // A fault that is gone, or an item, needs no more looks.
+        let rows = &self.rows;
+        let waits = |item: &InfoHash| rows.get(item).is_some_and(|row| row.fault.is_some());
+        self.full.retain(waits);
+        for item in &self.full {
+            let Some(row) = self.rows.get_mut(item) else {
+                continue;
+            };
+            let Some(fault) = &mut row.fault else {
+                continue;
+            };
+            if fault.retry.is_none_or(|at| at > now) {
+                continue;
+            }
+            fault.retry = Some(now + RETRY_FULL);
+            let Slot::Dormant(record) = &row.slot else {
+                continue;
+            };
+            let (ctx, item) = (self.ctx.clone(), *item);
+            let path: PathBuf = view::path(record);
+            let len = record.wanted_len;
+            let stage = view::stage(record, item);
+            tokio::spawn(async move {
+                let min_free = ctx.config.min_free;
+                let look = move || {
+                    let needed = len.saturating_sub(allocated(&stage));
+                    let least = min_free.saturating_add(needed);
+                    Ok(free_space(&path)? >= least)
+                };
+                let there = ctx.disk.run(Lane::Sync, look).await.unwrap_or(false);
+                if let Some(commands) = ctx.commands.upgrade() {
+                    let _ = commands.send(Command::Space(item, there)).await;
+                }
+            });
+        }
+    }
+
+    pub(super) fn space(&mut self, item: InfoHash, there: bool) {
+        let Some(row) = self.rows.get_mut(&item).filter(|_| there) else {
+            return;
+        };
+        if row
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.retry.is_some())
+        {
+            row.fault = None;
+            self.full.remove(&item);
+            if let Slot::Dormant(record) = &row.slot {
+                let text = format!("{} goes on: there is space again", record.name);
+                let name = Some(record.name.as_str());
+                (self.ctx.events).emit("item.resumed", Some(item), name, text);
+            }
+            self.settle(item);
+        }
+    }
+}

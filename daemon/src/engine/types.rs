@@ -1,0 +1,199 @@
+//! What goes into the engine and what comes out.
+
+use std::fs::Metadata;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use p2p_wire::control::Limits;
+use p2p_wire::magnet::Magnet;
+use p2p_wire::metainfo::Metainfo;
+use p2p_wire::{Bitfield, InfoHash};
+use tokio::sync::mpsc;
+
+use super::Events;
+
+/// Settings of the engine; what the configuration file says, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where fetched items go.
+    pub download_dir: PathBuf,
+    /// Addresses to listen on; port 0 takes any free one, kept over restarts where possible.
+    pub listen: Vec<SocketAddr>,
+    /// Connected peers at most, over all items.
+    pub max_peers: usize,
+    /// Connected peers at most, for one item.
+    pub max_peers_item: usize,
+    /// Unchoked peers at most, for one item.
+    pub upload_slots: usize,
+    /// Bytes in flight at most, over all items.
+    pub in_flight: u64,
+    /// Bytes that must stay free on the file system of a download.
+    pub min_free: u64,
+    /// Rate limits in force at the start.
+    pub limits: Limits,
+    /// Peers on loopback and private addresses are not limited.
+    pub lan_exempt: bool,
+    /// Disk threads.
+    pub disk_threads: usize,
+}
+
+/// An item to hold.
+#[derive(Debug)]
+pub struct NewItem {
+    /// What it is.
+    pub content: Content,
+    /// Where its data is or goes.
+    pub place: Place,
+    /// Announce URLs in tiers, passkeys included; those of the metainfo or magnet link are not looked at.
+    pub trackers: Vec<Vec<String>>,
+    /// Share it belongs to.
+    pub share: Option<String>,
+    /// Globs of the files wanted; all when empty.
+    pub only: Vec<String>,
+    /// Pieces in order.
+    pub sequential: bool,
+    /// Peers to dial at once.
+    pub peers: Vec<SocketAddr>,
+    /// Talk to these addresses alone (`--from`); empty for everybody.
+    pub only_peers: Vec<SocketAddr>,
+}
+
+/// What is known of a new item.
+#[derive(Debug)]
+pub enum Content {
+    /// All.
+    Metainfo(Box<Metainfo>),
+    /// The hash; the metadata comes from peers (BEP 9).
+    Magnet(Magnet),
+}
+
+/// Where an item's data is.
+#[derive(Debug)]
+pub enum Place {
+    /// To be fetched into this folder, staged below its `.p2p-incomplete`.
+    Download(PathBuf),
+    /// In place and just hashed: complete. The path of the file or folder.
+    Hashed(PathBuf, Vec<FileStamp>),
+    /// In place and perhaps incomplete or different: verified first, then completed in place (`--data`).
+    Existing(PathBuf),
+}
+
+/// What tells whether a file changed since it was read: taken by fstat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Inode.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// Nanoseconds since 1970.
+    pub ctime_ns: i128,
+}
+
+impl FileStamp {
+    /// The stamp of an open or found file.
+    pub fn of(meta: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            inode: meta.ino(),
+            size: meta.size(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// The engine at a glance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Connected peers.
+    pub peers: u32,
+    /// Bytes/s of blocks received.
+    pub down_rate: u64,
+    /// Bytes/s of blocks sent.
+    pub up_rate: u64,
+    /// Block bytes received since the start.
+    pub downloaded: u64,
+    /// Block bytes sent since the start.
+    pub uploaded: u64,
+}
+
+/// What an announce says of an item; written by the item's owner, read by the announcer.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Block bytes sent in this session.
+    pub uploaded: AtomicU64,
+    /// Block bytes received in this session.
+    pub downloaded: AtomicU64,
+    /// Bytes missing of what is wanted.
+    pub left: AtomicU64,
+}
+
+/// From the engine to the announcer.
+#[derive(Debug)]
+pub enum AnnounceCommand {
+    /// The item takes part in its swarm: announce `started`, then at the intervals.
+    Start {
+        /// Which.
+        info_hash: InfoHash,
+        /// Announce URLs in tiers.
+        tiers: Vec<Vec<String>>,
+        /// What to say.
+        counters: Arc<Counters>,
+    },
+    /// It became complete: announce `completed` now.
+    Completed(InfoHash),
+    /// It takes part no more: announce `stopped`, once, and forget it.
+    Stop(InfoHash),
+    /// Announce as soon as the tracker's minimum interval allows (the user's wish, or no peers left).
+    Now(InfoHash),
+}
+
+/// What the engine holds of an item, for piece points.
+#[derive(Clone, Debug)]
+pub enum Holding {
+    /// Every piece, of so many.
+    Seed(u32),
+    /// These.
+    Partial(Bitfield),
+}
+
+/// A change of what is held, since the last [`Engine::take_changes`].
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The item came, or its set changed in another way than by additions: ask [`Engine::holding`].
+    Reset(InfoHash),
+    /// These pieces were added.
+    Added(InfoHash, Vec<u32>),
+    /// Became complete.
+    Complete(InfoHash),
+    /// The item is gone, paused or in error.
+    Gone(InfoHash),
+}
+
+/// A setting of one item.
+#[derive(Clone, Copy, Debug)]
+pub enum ItemSetting {
+    /// Bytes/s received; `None` for no limit.
+    Down(Option<u64>),
+    /// Bytes/s sent; `None` for no limit.
+    Up(Option<u64>),
+    /// Pieces in order.
+    Sequential(bool),
+    /// Connected peers at most.
+    MaxPeers(usize),
+}
+
+/// What other parts hand to the engine at its start.
+pub struct Links {
+    /// Where announces go. When full, the engine waits: the announcer is quick.
+    pub announce: mpsc::Sender<AnnounceCommand>,
+    /// Peers that trackers gave.
+    pub peers: mpsc::Receiver<(InfoHash, Vec<SocketAddr>)>,
+    /// What happened.
+    pub events: Events,
+}

@@ -1,0 +1,315 @@
+//! How a share looks: which entries hints name, and what a scan finds.
+//!
+//! All that touches the file system runs on blocking threads: a disk that does not answer holds up its share alone.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use p2p_wire::control::Each;
+
+use super::folder::{Folder, Notice};
+use super::holder::Holder;
+use super::ignore::{self, Rules};
+use super::place::{self, Identity};
+use super::scan::{Files, Scan, Seen, View};
+use super::settle::News;
+use super::watch::{Dirty, Unwatched, Watch};
+
+/// How often a share that is not there is looked for.
+const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
+
+enum Touched {
+    Entry(PathBuf),
+    Everything,
+    Nothing,
+}
+
+impl<H: Holder> Folder<H> {
+    pub(super) async fn take_hints(&mut self) {
+        let Notice::Watching(watch) = &self.notice else {
+            return;
+        };
+        let Dirty::Paths(paths) = watch.take() else {
+            return self.scan(false).await;
+        };
+        // A disk that was unmounted, or a folder that took the place of another, changes everything.
+        if place::identity(&self.base).ok() != self.identity {
+            return self.scan(false).await;
+        }
+        let mut entries = HashMap::new();
+        for (path, news) in paths {
+            match self.entry_of(&path) {
+                Touched::Entry(entry) => {
+                    let known = entries.entry(entry).or_insert(news);
+                    *known = (*known).min(news);
+                }
+                Touched::Everything => return self.scan(false).await,
+                Touched::Nothing => {}
+            }
+        }
+        self.look(entries, false).await;
+    }
+
+    fn entry_of(&self, path: &Path) -> Touched {
+        let Ok(below) = path.strip_prefix(&self.base) else {
+            return Touched::Nothing;
+        };
+        if let Some(only) = &self.only {
+            return if below == only {
+                Touched::Entry(only.clone())
+            } else {
+                Touched::Nothing
+            };
+        }
+        let Some(first) = below.components().next() else {
+            return Touched::Everything;
+        };
+        if below == Path::new(&self.catalogue.hub.config.ignore_file) {
+            return Touched::Everything;
+        }
+        match self.catalogue.row.options.each {
+            Each::Whole => Touched::Entry(PathBuf::new()),
+            Each::Entry => Touched::Entry(first.as_os_str().into()),
+            // A folder that came, went or was renamed brings or takes many.
+            Each::File if path.is_dir() || (!path.exists() && !self.known.contains_key(below)) => {
+                Touched::Everything
+            }
+            Each::File => Touched::Entry(below.to_owned()),
+        }
+    }
+
+    /// Looks at some entries.
+    pub(super) async fn look(&mut self, entries: HashMap<PathBuf, News>, is_new: bool) {
+        if entries.is_empty() {
+            return;
+        }
+        let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let begin = Instant::now();
+        let looked = tokio::task::spawn_blocking(move || {
+            let view = View {
+                root: &base,
+                each,
+                rules: &rules,
+            };
+            let look = |(entry, news): (PathBuf, News)| {
+                let seen = view.look_at(&entry);
+                (entry, news, seen)
+            };
+            entries.into_iter().map(look).collect::<Vec<_>>()
+        })
+        .await;
+        let end = Instant::now();
+        self.last_look = (end, end - begin);
+        if let Ok(looked) = looked {
+            self.reconcile(looked, is_new).await;
+        }
+    }
+
+    /// The files of an entry as they are now.
+    pub(super) async fn files_of(&self, entry: &Path) -> Option<Files> {
+        let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let entry = entry.to_owned();
+        let files = tokio::task::spawn_blocking(move || {
+            let view = View {
+                root: &base,
+                each,
+                rules: &rules,
+            };
+            view.files_of(&entry)
+        });
+        files.await.ok().flatten()
+    }
+
+    /// Looks at everything.
+    pub(super) async fn scan(&mut self, is_new: bool) {
+        self.scanning = true;
+        self.tell();
+        let found = self.scan_files().await;
+        self.scanning = false;
+        self.scan_at = Instant::now() + self.scan_interval();
+        let (scan, now) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let why = format!("{} cannot be read: {error}", self.base.display());
+                return self.lose(why);
+            }
+        };
+        let is_other = self.identity.is_some() && now != self.identity;
+        let known_there = self
+            .known
+            .keys()
+            .any(|entry| scan.entries.contains_key(entry));
+        if is_other && !self.known.is_empty() && !known_there {
+            let why = format!("another folder lies at {}", self.base.display());
+            return self.lose(why);
+        }
+        self.identity = now;
+        if self.unavailable.take().is_some() {
+            self.come_back().await;
+        }
+        self.left_out = scan.left_out;
+        self.folders = scan.folders;
+        let waiting: Vec<&PathBuf> = self.settle.keys().collect();
+        let gone = self
+            .known
+            .keys()
+            .chain(waiting)
+            .chain(self.busy.keys())
+            .filter(|entry| !scan.entries.contains_key(*entry));
+        let gone: Vec<_> = gone
+            .map(|entry| (entry.clone(), News::Found, None))
+            .collect();
+        let there = scan.entries.into_iter();
+        let looked = gone
+            .into_iter()
+            .chain(there.map(|(entry, seen)| (entry, News::Found, Some(seen))));
+        self.reconcile(looked.collect(), is_new).await;
+    }
+
+    async fn scan_files(&mut self) -> std::io::Result<(Scan, Option<Identity>)> {
+        let (base, only, each) = (self.base.clone(), self.only.clone(), self.view_each());
+        let (config, options) = (&self.catalogue.hub.config, &self.catalogue.row.options);
+        let globs: Vec<String> = config
+            .exclude
+            .iter()
+            .chain(&options.exclude)
+            .cloned()
+            .collect();
+        let ignore_file = config.ignore_file.clone();
+        let begin = Instant::now();
+        let result = tokio::task::spawn_blocking(move || {
+            let rules = load_rules(&base, &globs, &ignore_file);
+            let view = View {
+                root: &base,
+                each,
+                rules: &rules,
+            };
+            let scan = match only {
+                None => view.scan(),
+                Some(only) => std::fs::metadata(&base).map(|_| {
+                    let seen: Option<(PathBuf, Seen)> =
+                        view.look_at(&only).map(|seen| (only, seen));
+                    Scan {
+                        entries: seen.into_iter().collect(),
+                        ..Scan::default()
+                    }
+                }),
+            };
+            let identity = place::identity(&base).ok();
+            (scan.map(|scan| (scan, identity)), rules)
+        })
+        .await;
+        self.last_look = (Instant::now(), begin.elapsed());
+        let (found, rules) = result.map_err(std::io::Error::other)?;
+        self.rules = Arc::new(rules);
+        found
+    }
+
+    pub(super) fn view_each(&self) -> Each {
+        if self.only.is_some() {
+            Each::Entry
+        } else {
+            self.catalogue.row.options.each
+        }
+    }
+
+    fn scan_interval(&self) -> Duration {
+        let config = &self.catalogue.hub.config;
+        if self.unavailable.is_some() {
+            return LOOK_FOR_ROOT;
+        }
+        match self.notice {
+            Notice::Polling(_) => {
+                let (_, took) = self.last_look;
+                (config.settle * 2)
+                    .max(Duration::from_secs(1))
+                    .max(took * 10)
+            }
+            _ => config.rescan.max(Duration::from_secs(1)),
+        }
+    }
+
+    /// Begins to watch, or to poll where watching cannot work.
+    pub(super) async fn notice(&mut self) {
+        if self.catalogue.row.options.once {
+            self.notice = Notice::Never;
+            return;
+        }
+        let (base, recursive) = (self.base.clone(), self.only.is_none());
+        let started = tokio::task::spawn_blocking(move || {
+            let is_remote = place::is_remote(&base);
+            let watch = (!is_remote).then(|| Watch::start(&base, recursive));
+            (is_remote, watch)
+        })
+        .await;
+        let Ok((is_remote, watch)) = started else {
+            return;
+        };
+        self.is_remote = is_remote;
+        self.notice = match watch {
+            Some(Ok(watch)) => Notice::Watching(watch),
+            None => Notice::Polling(
+                "a network file system does not tell of changes made elsewhere".into(),
+            ),
+            Some(Err(Unwatched::Limit)) => Notice::Polling(String::new()),
+            Some(Err(Unwatched::Other(why))) => {
+                Notice::Polling(format!("it cannot be watched: {why}"))
+            }
+        };
+    }
+
+    fn lose(&mut self, why: String) {
+        if self.unavailable.is_none() {
+            let name = &self.catalogue.row.name;
+            let text = format!("share {name} is not available: {why}");
+            let events = &self.catalogue.hub.events;
+            events.emit("share.unavailable", None, Some(name), text);
+        }
+        self.unavailable = Some(why);
+        self.scan_at = Instant::now() + LOOK_FOR_ROOT;
+    }
+
+    /// The disk is there again.
+    async fn come_back(&mut self) {
+        self.notice().await;
+        for item in self.by_hash.keys() {
+            self.catalogue.hub.holder.revive(*item).await;
+        }
+    }
+
+    /// How long an entry has looked as it does. Other machines' clocks may differ: on network file systems nobody knows.
+    pub(super) fn age(&self, seen: &Seen, is_new: bool) -> Duration {
+        if self.is_remote {
+            return Duration::ZERO;
+        }
+        // A folder that a user shares has been there; otherwise a move or a restored time must not pass for old age.
+        let then = if is_new {
+            seen.mtime_ns
+        } else {
+            seen.mtime_ns.max(seen.ctime_ns)
+        };
+        let now = i128::from(jiff::Timestamp::now().as_millisecond()) * 1_000_000;
+        u64::try_from(now - then).map_or(Duration::ZERO, Duration::from_nanos)
+    }
+}
+
+fn load_rules(base: &Path, globs: &[String], ignore_file: &str) -> Rules {
+    // The globs were checked when the share was added; those of the configuration when it was read.
+    let mut rules = Rules::new(globs.iter().map(String::as_str)).unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        Rules::default()
+    });
+    let path = base.join(ignore_file);
+    let is_file = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+    let mut text = Vec::new();
+    if is_file
+        && let Ok(file) = std::fs::File::open(&path)
+        && file.take(ignore::MAX_FILE).read_to_end(&mut text).is_ok()
+    {
+        rules.add_file(&text);
+    }
+    rules
+}

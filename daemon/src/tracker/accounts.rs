@@ -1,0 +1,198 @@
+//! Which trackers there are, and who is logged in where.
+
+use p2p_wire::api;
+use p2p_wire::control::{Credentials, ErrorKind, Tracker};
+use url::Url;
+
+use super::Trackers;
+use super::address::is_private;
+use super::registry::{Entry, Health, state_fault};
+use crate::Fault;
+
+impl Trackers {
+    /// Adds one, after asking it for its name and mode if it answers.
+    pub async fn add(&self, name: String, url: String) -> Result<Tracker, Fault> {
+        let entry = self.inner.registry.add(name, &url).await?;
+        let health = self.inner.api(&entry).health().await;
+        self.inner.observe(&entry.name, &health);
+        self.inner.logins.send_modify(|count| *count += 1);
+        self.view(&entry.name).await
+    }
+
+    /// Forgets one.
+    pub async fn remove(&self, name: Option<String>) -> Result<Tracker, Fault> {
+        let entry = self.inner.registry.find(name.as_deref())?;
+        let view = self.view(&entry.name).await?;
+        self.inner.registry.remove(&entry.name).await?;
+        let forgotten = self.inner.queue.forget(&entry.name).await;
+        forgotten.map_err(|error| state_fault("cannot drop what waits for the tracker", &error))?;
+        if entry.login.is_some() {
+            // The session ends there too; a tracker that does not answer lets it expire.
+            let api = self.inner.api(&entry);
+            tokio::spawn(async move { api.logout().await.ok() });
+        }
+        self.inner.logins.send_modify(|count| *count += 1);
+        Ok(view)
+    }
+
+    /// All.
+    pub async fn list(&self) -> Vec<Tracker> {
+        let counts = self.inner.queue.counts().await.unwrap_or_default();
+        let all = self.inner.registry.all();
+        let rows = all.iter().enumerate().map(|(index, entry)| {
+            let unassigned = if index == 0 { counts.get("") } else { None };
+            let own = counts.get(&entry.name);
+            view(entry, own.into_iter().chain(unassigned).sum())
+        });
+        rows.collect()
+    }
+
+    /// Asks one now whether it is well and the login holds.
+    pub async fn test(&self, name: Option<String>) -> Result<Tracker, Fault> {
+        let entry = self.inner.registry.find(name.as_deref())?;
+        if entry.login.is_some() {
+            return self.whoami(Some(entry.name)).await;
+        }
+        let health = self.inner.api(&entry).health().await;
+        self.inner.observe(&entry.name, &health);
+        health.map_err(|error| error.fault("the test failed", &entry.name))?;
+        self.view(&entry.name).await
+    }
+
+    /// Makes an account; does not log in.
+    pub async fn register(&self, credentials: Credentials) -> Result<Tracker, Fault> {
+        let entry = self.inner.registry.find(credentials.tracker.as_deref())?;
+        let what = format!("cannot register {}", credentials.username);
+        check_transport(&entry, &what).await?;
+        let body = api::Register {
+            username: credentials.username,
+            password: credentials.password,
+            invite: credentials.invite,
+        };
+        let made = self.inner.api(&entry).register(&body).await;
+        self.inner.observe(&entry.name, &made);
+        made.map_err(|error| error.fault(&what, &entry.name))?;
+        self.view(&entry.name).await
+    }
+
+    /// Logs this machine in.
+    pub async fn login(&self, credentials: Credentials) -> Result<Tracker, Fault> {
+        let entry = self.inner.registry.find(credentials.tracker.as_deref())?;
+        let what = format!("cannot log in as {}", credentials.username);
+        check_transport(&entry, &what).await?;
+        let body = api::Login {
+            username: credentials.username,
+            password: credentials.password,
+            node_id: entry.node_id.clone(),
+            node_name: host_name(),
+        };
+        let session = self.inner.api(&entry).login(&body).await;
+        self.inner.observe(&entry.name, &session);
+        let session = session.map_err(|error| error.fault(&what, &entry.name))?;
+        self.inner.registry.set_login(&entry.name, session).await?;
+        self.inner.queue.wake(&entry.name);
+        self.inner.logins.send_modify(|count| *count += 1);
+        self.view(&entry.name).await
+    }
+
+    /// Ends the session here and there. A tracker that does not answer is told so in the result's `reason`.
+    pub async fn logout(&self, name: Option<String>) -> Result<Tracker, Fault> {
+        let entry = self.logged_in(name.as_deref(), "cannot log out")?;
+        let told = self.inner.api(&entry).logout().await;
+        self.inner.registry.drop_login(&entry.name).await?;
+        self.inner.logins.send_modify(|count| *count += 1);
+        let mut view = self.view(&entry.name).await?;
+        if let Err(error) = told
+            && !error.wants_login()
+        {
+            self.inner.observe::<()>(&entry.name, &Err(error));
+            view.reason = Some(
+                "Logged out here; the tracker could not be told, there the session ends by itself."
+                    .into(),
+            );
+        }
+        Ok(view)
+    }
+
+    /// Who is logged in.
+    pub async fn whoami(&self, name: Option<String>) -> Result<Tracker, Fault> {
+        let what = "cannot tell who is logged in";
+        let entry = self.logged_in(name.as_deref(), what)?;
+        let me = self.inner.api(&entry).me().await;
+        self.inner.observe(&entry.name, &me);
+        let me = me.map_err(|error| error.fault(what, &entry.name))?;
+        self.inner.learn(&entry, me).await?;
+        self.view(&entry.name).await
+    }
+
+    async fn view(&self, name: &str) -> Result<Tracker, Fault> {
+        let all = self.list().await;
+        let found = all.into_iter().find(|tracker| tracker.name == name);
+        found.map_or_else(
+            || self.inner.registry.find(Some(name)).map(|e| view(&e, 0)),
+            Ok,
+        )
+    }
+}
+
+fn view(entry: &Entry, queued: u32) -> Tracker {
+    let (state, reason) = match (&entry.health, &entry.login) {
+        (Health::Unreachable(why), _) => ("unreachable", Some(why.clone())),
+        (_, None) => ("login needed", None),
+        (Health::LoginEnded, _) => ("login needed", Some("the session ended".to_owned())),
+        (Health::Untried, _) => ("untried", None),
+        (Health::Ok, _) => ("ok", None),
+    };
+    Tracker {
+        name: entry.name.clone(),
+        url: entry.url.clone(),
+        username: entry.login.as_ref().map(|login| login.username.clone()),
+        node: entry.login.as_ref().map(|login| login.node_name.clone()),
+        state: state.to_owned(),
+        reason,
+        queued,
+    }
+}
+
+/// Refuses to send a password unencrypted over a network that others share.
+async fn check_transport(entry: &Entry, what: &str) -> Result<(), Fault> {
+    let url = Url::parse(&entry.url).expect("the registry keeps only URLs it parsed");
+    if url.scheme() == "https" {
+        return Ok(());
+    }
+    let what = format!("{what} at tracker {}", entry.name);
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(80);
+    let name = host.trim_matches(['[', ']']);
+    let found = tokio::net::lookup_host((name, port)).await;
+    let addrs: Vec<_> = found
+        .map_err(|error| {
+            Fault::new(
+                ErrorKind::Tracker,
+                what.clone(),
+                format!("The tracker cannot be reached: {host}: {error}."),
+                format!("Check its address:  p2pctl tracker test {}", entry.name),
+            )
+        })?
+        .collect();
+    match addrs.iter().find(|addr| !is_private(addr.ip())) {
+        None => Ok(()),
+        Some(public) => Err(Fault::new(
+            ErrorKind::Tracker,
+            what,
+            format!(
+                "The password would cross the network unencrypted: {} is http, and {} is no private address.",
+                entry.url,
+                public.ip()
+            ),
+            "Use the tracker's https URL, or reach it through a private network.",
+        )),
+    }
+}
+
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok();
+    name.and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unnamed".to_owned())
+}

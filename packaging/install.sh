@@ -1,0 +1,100 @@
+#!/bin/sh
+# Builds p2p from this checkout and installs it on this machine.
+#
+#   packaging/install.sh            for the whole machine: programs and units below /usr, users, folders; asks for root by sudo
+#   packaging/install.sh --user     for this user alone: programs in ~/.local/bin, the user unit; needs no root
+#   packaging/install.sh --remove   takes away what the first form installed; configuration, state and data stay
+#
+# Environment: DESTDIR (stage below this folder; nothing is started or created outside of it), CARGO (the cargo to build with),
+# BINARIES (a folder with the three programs: install these instead of building).
+set -eu
+
+here=$(cd -- "$(dirname -- "$0")/.." && pwd)
+dest=${DESTDIR:-}
+programs='p2pd p2pctl p2p-tracker'
+
+say() { printf '%s\n' "install.sh: $*"; }
+die() { printf '%s\n' "install.sh: $*" >&2; exit 1; }
+
+# Runs a command as root: directly, or through sudo; staging needs no root.
+as_root() {
+    if [ -n "$dest" ] || [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+build() {
+    out=${BINARIES:-}
+    [ -z "$out" ] || return 0
+    say "building (a few minutes the first time)"
+    (cd "$here" && "${CARGO:-cargo}" build --release --locked -p p2pd -p p2pctl -p p2p-tracker --bins)
+    out=${CARGO_TARGET_DIR:-$here/target}/release
+}
+
+install_system() {
+    build
+    for program in $programs; do
+        as_root install -D -m 0755 "$out/$program" "$dest/usr/bin/$program"
+    done
+    as_root install -D -m 0644 "$here/systemd/p2p-tracker.service" "$dest/usr/lib/systemd/system/p2p-tracker.service"
+    as_root install -D -m 0644 "$here/systemd/p2pd.service" "$dest/usr/lib/systemd/system/p2pd.service"
+    as_root install -D -m 0644 "$here/systemd/user/p2pd.service" "$dest/usr/lib/systemd/user/p2pd.service"
+    as_root install -D -m 0644 "$here/systemd/p2p.sysusers" "$dest/usr/lib/sysusers.d/p2p.conf"
+    as_root install -D -m 0644 "$here/systemd/p2p.tmpfiles" "$dest/usr/lib/tmpfiles.d/p2p.conf"
+    completions "$dest/usr/share" as_root
+    [ -z "$dest" ] || return 0
+    if command -v systemd-sysusers >/dev/null; then
+        as_root systemd-sysusers p2p.conf
+        as_root systemd-tmpfiles --create p2p.conf
+    fi
+    if [ -d /run/systemd/system ]; then as_root systemctl daemon-reload; fi
+    say "installed. Next:"
+    say "  sudo systemctl enable --now p2p-tracker    (on the machine that keeps the accounts)"
+    say "  systemctl --user enable --now p2pd         (on every machine, as the user who shares and fetches)"
+}
+
+install_user() {
+    build
+    bin=$dest$HOME/.local/bin
+    for program in p2pd p2pctl; do install -D -m 0755 "$out/$program" "$bin/$program"; done
+    unit=$dest${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/p2pd.service
+    install -d "${unit%/*}"
+    sed "s|/usr/bin/p2pd|$HOME/.local/bin/p2pd|" "$here/systemd/user/p2pd.service" >"$unit"
+    completions "$dest${XDG_DATA_HOME:-$HOME/.local/share}" ''
+    say "installed in $bin"
+    case ":$PATH:" in *":$HOME/.local/bin:"*) ;; *) say "add it to your PATH: export PATH=\"\$HOME/.local/bin:\$PATH\"" ;; esac
+    if [ -z "$dest" ] && systemctl --user daemon-reload 2>/dev/null; then
+        say "next: systemctl --user enable --now p2pd"
+    else
+        say "next: p2pctl daemon start"
+    fi
+}
+
+# $1: the share folder; $2: as_root or nothing
+completions() {
+    stage=$(mktemp -d)
+    "$out/p2pctl" completions bash >"$stage/p2pctl"
+    "$out/p2pctl" completions zsh >"$stage/_p2pctl"
+    "$out/p2pctl" completions fish >"$stage/p2pctl.fish"
+    $2 install -D -m 0644 "$stage/p2pctl" "$1/bash-completion/completions/p2pctl"
+    $2 install -D -m 0644 "$stage/_p2pctl" "$1/zsh/site-functions/_p2pctl"
+    $2 install -D -m 0644 "$stage/p2pctl.fish" "$1/fish/vendor_completions.d/p2pctl.fish"
+    rm -rf -- "$stage"
+}
+
+remove() {
+    if [ -z "$dest" ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now p2p-tracker.service p2pd.service 2>/dev/null || true
+    fi
+    for program in $programs; do as_root rm -f -- "$dest/usr/bin/$program"; done
+    as_root rm -f -- "$dest/usr/lib/systemd/system/p2p-tracker.service" "$dest/usr/lib/systemd/system/p2pd.service" \
+        "$dest/usr/lib/systemd/user/p2pd.service" "$dest/usr/lib/sysusers.d/p2p.conf" "$dest/usr/lib/tmpfiles.d/p2p.conf" \
+        "$dest/usr/share/bash-completion/completions/p2pctl" "$dest/usr/share/zsh/site-functions/_p2pctl" \
+        "$dest/usr/share/fish/vendor_completions.d/p2pctl.fish"
+    say "removed; /etc/p2p, /var/lib/p2pd, /var/lib/p2p-tracker and /srv/p2p stay"
+}
+
+case ${1:-} in
+    '') install_system ;;
+    --user) install_user ;;
+    --remove) remove ;;
+    *) die "unknown argument '$1'; see the head of this file" ;;
+esac

@@ -1,0 +1,537 @@
+//! A tracker and peers as real processes with real sockets, each with its own state, all below one folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// The password of every account in a lab.
+const PASSWORD: &str = "correct horse battery staple";
+
+/// The three programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// p2pd.
+    pub daemon: PathBuf,
+    /// p2pctl.
+    pub ctl: PathBuf,
+    /// p2p-tracker.
+    pub tracker: PathBuf,
+}
+
+impl Programs {
+    /// Those that cargo built beside the running program (`target/PROFILE`).
+    pub fn beside_this() -> Result<Self> {
+        let this = std::env::current_exe().context("find this program")?;
+        let folder = this
+            .ancestors()
+            .skip(1)
+            .find(|folder| folder.join("p2pd").is_file())
+            .ok_or_else(|| anyhow!("p2pd is not built: run `cargo build --workspace --bins`"))?;
+        let programs = Self {
+            daemon: folder.join("p2pd"),
+            ctl: folder.join("p2pctl"),
+            tracker: folder.join("p2p-tracker"),
+        };
+        for program in [&programs.ctl, &programs.tracker] {
+            ensure!(program.is_file(), "{} is not built", program.display());
+        }
+        Ok(programs)
+    }
+}
+
+/// A process that is killed when dropped; its output goes to a file.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; its output is appended to `log`.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let out = File::options().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("start {:?}", command.get_program()))?;
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed so far.
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end with SIGTERM and waits; an error after 5 s.
+    pub fn stop(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
+        wait_for("the end after SIGTERM", Duration::from_secs(5), || {
+            Ok(self.child.try_wait()?.map(|_| ()))
+        })
+    }
+
+    fn ensure_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!(
+                "the program ended ({status}); it printed:\n{}",
+                self.output()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks `condition` again and again until it gives a value. After `limit` the error says `what` was waited for, and the last
+/// error of the condition.
+pub fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let end = Instant::now() + limit;
+    loop {
+        let last = match condition() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if Instant::now() > end {
+            let waited = format!("waited {limit:?} for {what}");
+            return Err(match last {
+                Some(error) => error.context(waited),
+                None => anyhow!(waited),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(50)); // between two looks at the condition
+    }
+}
+
+/// A folder with a tracker and peers in it.
+#[derive(Debug)]
+pub struct Lab {
+    dir: PathBuf,
+    programs: Programs,
+    tracker: Option<Process>,
+    url: String,
+    network: [u8; 3],
+    peers: AtomicU8,
+}
+
+impl Lab {
+    /// Starts a tracker with open registration below the existing folder `dir`. `settings`: further lines of its configuration.
+    pub fn start(dir: &Path, programs: Programs, settings: &str) -> Result<Self> {
+        Self::start_in([127, 0, 1], dir, programs, settings)
+    }
+
+    /// The same with addresses in `network`, all of which this machine must have: .1 is the tracker's, the peers follow.
+    pub fn start_in(
+        network: [u8; 3],
+        dir: &Path,
+        programs: Programs,
+        settings: &str,
+    ) -> Result<Self> {
+        let tracker = address_in(network, 1);
+        let state = dir.join("tracker");
+        fs::create_dir_all(&state)?;
+        let config = format!(
+            "[http]\nlisten = [\"{tracker}:0\"]\n\n[accounts]\nregistration = \"open\"\n\n{settings}"
+        );
+        fs::write(dir.join("p2p-tracker.toml"), config)?;
+        let mut lab = Self {
+            dir: dir.to_owned(),
+            programs,
+            tracker: None,
+            url: String::new(),
+            network,
+            peers: AtomicU8::new(2),
+        };
+        lab.start_tracker()?;
+        Ok(lab)
+    }
+
+    /// Starts the tracker, again on the same address after [`Lab::stop_tracker`].
+    pub fn start_tracker(&mut self) -> Result<()> {
+        let state = self.dir.join("tracker");
+        let bound = state.join("http.addr");
+        // A file of an earlier run would be taken for this one's.
+        let _ = fs::remove_file(&bound);
+        let mut process = Process::start(
+            Command::new(&self.programs.tracker)
+                .arg("serve")
+                .arg("--config")
+                .arg(self.dir.join("p2p-tracker.toml"))
+                .arg("--state-dir")
+                .arg(&state),
+            &self.dir.join("tracker.log"),
+        )?;
+        let addr = wait_for("the tracker's address", Duration::from_secs(10), || {
+            process.ensure_alive()?;
+            Ok(fs::read_to_string(&bound)
+                .ok()
+                .filter(|text| text.ends_with('\n')))
+        })?;
+        let addr = addr.lines().next().unwrap_or_default().to_owned();
+        if self.url.is_empty() {
+            let config = self.dir.join("p2p-tracker.toml");
+            let text = fs::read_to_string(&config)?
+                .replace(&format!("{}:0", address_in(self.network, 1)), &addr);
+            fs::write(&config, text)?;
+            self.url = format!("http://{addr}");
+        }
+        self.tracker = Some(process);
+        Ok(())
+    }
+
+    /// Ends the tracker with SIGTERM.
+    pub fn stop_tracker(&mut self) -> Result<()> {
+        self.tracker.take().map_or(Ok(()), Process::stop)
+    }
+
+    /// Ends the tracker as a crash would.
+    pub fn kill_tracker(&mut self) -> Result<()> {
+        self.tracker.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// `http://address:port` of the tracker.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The folder of the lab.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The tracker's log as `p2p-tracker log` prints it, oldest line first.
+    pub fn tracker_log(&self, args: &[&str]) -> Result<String> {
+        let output = Command::new(&self.programs.tracker)
+            .arg("log")
+            .args(args)
+            .arg("--config")
+            .arg(self.dir.join("p2p-tracker.toml"))
+            .arg("--state-dir")
+            .arg(self.dir.join("tracker"))
+            .output()?;
+        stdout_of("p2p-tracker log", &output)
+    }
+
+    /// An address of the lab's network that nobody else has.
+    pub fn next_address(&self) -> Ipv4Addr {
+        address_in(self.network, self.peers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Starts a peer called `name` with folders of its own, without an account. `settings`: lines of its `p2pd.toml`.
+    pub fn peer(&self, name: &str, settings: &str) -> Result<Peer> {
+        let mut peer = self.new_peer(name, settings)?;
+        peer.start()?;
+        Ok(peer)
+    }
+
+    fn new_peer(&self, name: &str, settings: &str) -> Result<Peer> {
+        let dir = self.dir.join(name);
+        fs::create_dir_all(dir.join("downloads"))?;
+        let downloads = dir.join("downloads");
+        let address = self.next_address();
+        let config = format!(
+            "[daemon]\ndownload_dir = {:?}\n\n[network]\nbind = [\"{address}\"]\n\n{settings}\n",
+            downloads.display().to_string(),
+        );
+        fs::write(dir.join("p2pd.toml"), config)?;
+        let password = dir.join("password");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(password)?;
+        writeln!(file, "{PASSWORD}")?;
+        Ok(Peer {
+            name: name.to_owned(),
+            dir,
+            address,
+            programs: self.programs.clone(),
+            wrapper: Vec::new(),
+            process: None,
+        })
+    }
+
+    /// A [`Lab::member`] whose download folder is a memory file system of `size`, in a mount namespace of its own. `None`, with a
+    /// word on standard error, where this machine does not allow that; an error instead where `P2P_NO_SKIP` is set.
+    pub fn member_on_small_disk(
+        &self,
+        name: &str,
+        size: &str,
+        settings: &str,
+    ) -> Result<Option<Peer>> {
+        let downloads = self.dir.join(name).join("downloads");
+        let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
+        let mut wrapper = vec!["unshare".to_owned(), "-m".into()];
+        if !nix::unistd::geteuid().is_root() {
+            wrapper.push("-Ur".into());
+        }
+        wrapper.extend([
+            "sh".into(),
+            "-c".into(),
+            mount,
+            downloads.display().to_string(),
+        ]);
+        fs::create_dir_all(&downloads)?;
+        let works = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
+            .arg("true")
+            .output();
+        if !works.is_ok_and(|output| output.status.success()) {
+            ensure!(
+                std::env::var_os("P2P_NO_SKIP").is_none(),
+                "cannot mount a small disk"
+            );
+            eprintln!("skipped: this machine does not let us mount a small disk");
+            return Ok(None);
+        }
+        let mut peer = self.new_peer(name, settings)?;
+        peer.wrapper = wrapper;
+        peer.start()?;
+        self.join(&peer)?;
+        Ok(Some(peer))
+    }
+
+    /// Starts a peer that has joined the tracker (called `home` there) with an account of its own name.
+    pub fn member(&self, name: &str, settings: &str) -> Result<Peer> {
+        let peer = self.peer(name, settings)?;
+        self.join(&peer)?;
+        Ok(peer)
+    }
+
+    fn join(&self, peer: &Peer) -> Result<()> {
+        peer.ctl(&["tracker", "add", "home", &self.url])?;
+        let password = peer.password_file();
+        peer.ctl(&[
+            "register",
+            "--username",
+            peer.name(),
+            "--password-file",
+            &password,
+        ])?;
+        Ok(())
+    }
+}
+
+/// A daemon with its own state, and `p2pctl` to talk to it.
+#[derive(Debug)]
+pub struct Peer {
+    name: String,
+    dir: PathBuf,
+    address: Ipv4Addr,
+    programs: Programs,
+    /// What the daemon is started through; usually nothing.
+    wrapper: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Peer {
+    /// Its name, which is its account's too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address it listens on and dials from: each peer of a lab has its own.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where it fetches to.
+    pub fn downloads(&self) -> PathBuf {
+        self.dir.join("downloads")
+    }
+
+    /// A file with its password, 0600.
+    pub fn password_file(&self) -> String {
+        self.dir.join("password").display().to_string()
+    }
+
+    /// Process id of the daemon; 0 while it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::pid)
+    }
+
+    /// What the daemon printed so far.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.dir.join("p2pd.log")).unwrap_or_default()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.join("run/control.sock")
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn start(&mut self) -> Result<()> {
+        let mut command = match self.wrapper.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(&self.programs.daemon);
+                command
+            }
+            None => Command::new(&self.programs.daemon),
+        };
+        let mut process = Process::start(
+            command
+                .arg("--user")
+                .arg("--config")
+                .arg(self.dir.join("p2pd.toml"))
+                .arg("--state-dir")
+                .arg(self.dir.join("state"))
+                .arg("--socket")
+                .arg(self.socket()),
+            &self.dir.join("p2pd.log"),
+        )?;
+        wait_for(
+            &format!("{} to answer", self.name),
+            Duration::from_secs(15),
+            || {
+                process.ensure_alive()?;
+                self.ctl(&["status"]).map(Some)
+            },
+        )?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// SIGTERM.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::stop)
+    }
+
+    /// A `p2pctl` command for this daemon, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.programs.ctl);
+        command
+            .arg("--socket")
+            .arg(self.socket())
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `p2pctl` and gives its standard output; an error with all it printed when it fails.
+    pub fn ctl(&self, args: &[&str]) -> Result<String> {
+        let output = self.command(args).output()?;
+        stdout_of(
+            &format!("{}: p2pctl {}", self.name, args.join(" ")),
+            &output,
+        )
+    }
+
+    /// Runs `p2pctl` and gives its exit code and standard error.
+    pub fn refused(&self, args: &[&str]) -> Result<(i32, String)> {
+        let output = self.command(args).output()?;
+        let code = output.status.code().context("ended by a signal")?;
+        Ok((code, String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+
+    /// Runs `p2pctl --json`.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let mut all = vec!["--json"];
+        all.extend(args);
+        let text = self.ctl(&all)?;
+        serde_json::from_str(&text).with_context(|| format!("read the JSON of {args:?}: {text}"))
+    }
+
+    /// The items it holds.
+    pub fn items(&self) -> Result<Vec<Value>> {
+        let list = self.json(&["ls"])?;
+        let rows = list.get("items").unwrap_or(&list).as_array().cloned();
+        rows.with_context(|| format!("`ls --json` gave {list}"))
+    }
+
+    /// The item called `name`, if it holds one.
+    pub fn item(&self, name: &str) -> Result<Option<Value>> {
+        Ok(self.items()?.into_iter().find(|item| item["name"] == name))
+    }
+
+    /// Waits until the item called `name` is complete and seeded here.
+    pub fn wait_seeding(&self, name: &str, limit: Duration) -> Result<Value> {
+        wait_for(&format!("{} to seed {name}", self.name), limit, || {
+            let item = self
+                .item(name)?
+                .with_context(|| format!("no item {name}"))?;
+            if item["state"] == "seeding" {
+                return Ok(Some(item));
+            }
+            bail!("{name} is {item}")
+        })
+    }
+
+    /// Waits until `path` can be found in the catalogue, and gives its entry.
+    pub fn wait_published(&self, text: &str, limit: Duration) -> Result<Value> {
+        wait_for(&format!("{text} in the catalogue"), limit, || {
+            let found = self.json(&["search", text])?;
+            let rows = found
+                .get("items")
+                .unwrap_or(&found)
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            Ok(rows.into_iter().next())
+        })
+    }
+}
+
+fn address_in([a, b, c]: [u8; 3], host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(a, b, c, host)
+}
+
+fn stdout_of(what: &str, output: &Output) -> Result<String> {
+    ensure!(
+        output.status.success(),
+        "{what}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# The services in a booted systemd: install, start, stop, restart, reboot, power cut.
+#
+#   tests/systemd/service.sh [FOLDER WITH THE THREE PROGRAMS]     (default: target/release)
+#
+# Needs root, systemd-container, debootstrap, e2fsprogs, iproute2, perl. Boots a throw-away box of its own.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/../.." && pwd)
+binaries=$(cd "${1:-${CARGO_TARGET_DIR:-$here/target}/release}" && pwd)
+export SYSTEMD_BOX_NAME=p2p-service SYSTEMD_BOX_NET=veth
+box=$here/tests/systemd/box.sh
+work=$(mktemp -d)
+passed=0
+
+cleanup() { "$box" destroy >/dev/null 2>&1 || true; rm -rf -- "$work"; }
+trap cleanup EXIT
+failed() { echo "FAILED: $*" >&2; "$box" exec journalctl -n 60 --no-pager -u p2p-tracker -u p2pd >&2 || true; exit 1; }
+ok() { passed=$((passed + 1)); echo "ok: $*"; }
+root() { "$box" exec "$@"; }
+ann() { "$box" as ann "$@"; }
+# Runs a command until it succeeds, for 30 s.
+until_ok() {
+    local what=$1 end=$((SECONDS + 30)); shift
+    until "$@" >"$work/last" 2>&1; do
+        (( SECONDS < end )) || { cat "$work/last" >&2; failed "$what"; }
+        sleep 0.2 # between two looks at the condition
+    done
+}
+has() { "${@:2}" | grep -q -- "$1"; }
+same() { [[ $(root sha1sum "$1" | cut -d' ' -f1) == "$(root sha1sum "$2" | cut -d' ' -f1)" ]]; }
+
+"$box" destroy >/dev/null 2>&1 || true
+"$box" create
+"$box" boot >/dev/null
+
+# What install.sh needs of the checkout, and the programs.
+mkdir -p "$work/checkout/binaries"
+cp -r "$here/packaging" "$here/systemd" "$work/checkout/"
+cp "$binaries"/p2pd "$binaries"/p2pctl "$binaries"/p2p-tracker "$work/checkout/binaries/"
+"$box" copy "$work/checkout" /opt/p2p
+root env BINARIES=/opt/p2p/binaries /opt/p2p/packaging/install.sh
+root systemd-analyze verify /usr/lib/systemd/system/p2p-tracker.service /usr/lib/systemd/system/p2pd.service 2>"$work/verify" || true
+if grep -E 'p2p(d|-tracker)\.service' "$work/verify" | grep -v 'man:' >&2; then failed "systemd-analyze verify"; fi
+ok "installed, units are clean"
+
+root systemctl start p2p-tracker
+[[ $(root systemctl show -p StatusText --value p2p-tracker) == *6969* ]] || failed "p2p-tracker has no status"
+root systemctl start p2pd
+root p2pctl --system status >/dev/null
+ok "p2p-tracker and the system p2pd start, and are ready when systemctl returns"
+
+root useradd -m ann
+root loginctl enable-linger ann
+until_ok "ann's service manager" ann systemctl --user is-system-running --wait
+ann systemctl --user start p2pd
+ann p2pctl status >/dev/null
+ok "the user p2pd starts"
+
+password=/tmp/password
+root sh -c "umask 077; echo 'correct horse battery staple' >$password; chown ann $password"
+# Puts a new invitation into the file $1, owned by $2.
+invite() { root sh -c "umask 077; p2p-tracker invite | tail -n 1 >$1; chown $2 $1"; }
+ann p2pctl tracker add home http://127.0.0.1:6969
+invite /tmp/invite ann
+ann p2pctl register --username ann --invite-file /tmp/invite --password-file $password
+ann sh -c 'mkdir ~/Public && p2pctl share ~/Public'
+ann sh -c 'head -c 30000000 /dev/urandom >/tmp/one.bin && cp /tmp/one.bin ~/Public/'
+until_ok "one.bin in the catalogue" has one.bin ann p2pctl search one.bin
+root sh -c "cp $password $password.root"
+root p2pctl --system tracker add home http://127.0.0.1:6969
+invite /tmp/invite.root root
+root p2pctl --system register --username nas --invite-file /tmp/invite.root --password-file $password.root
+root p2pctl --system fetch --timeout 60s ann/Public/one.bin
+until_ok "the file" same /srv/p2p/one.bin /home/ann/Public/one.bin
+ok "a file dropped into the user's share is fetched by the system daemon"
+
+for service in p2p-tracker p2pd; do
+    root systemctl stop $service
+    [[ $(root systemctl show -p Result --value $service) == success ]] || failed "$service did not stop cleanly"
+    root systemctl start $service
+    root systemctl restart $service
+    root systemctl reload $service
+    root systemctl is-active --quiet $service || failed "$service is not active after restart and reload"
+done
+ann systemctl --user restart p2pd
+ok "stop, start, restart, reload"
+
+root systemctl enable p2p-tracker p2pd
+ann systemctl --user enable p2pd
+"$box" reboot >/dev/null
+until_ok "the tracker after the reboot" root systemctl is-active --quiet p2p-tracker
+until_ok "the user p2pd after the reboot" has seeding ann p2pctl ls
+until_ok "the system p2pd after the reboot" has seeding root p2pctl --system ls
+ann sh -c 'head -c 20000000 /dev/urandom >/tmp/two.bin && cp /tmp/two.bin ~/Public/'
+until_ok "two.bin in the catalogue" has two.bin ann p2pctl search two.bin
+root p2pctl --system fetch --timeout 60s ann/Public/two.bin
+until_ok "the second file" same /srv/p2p/two.bin /home/ann/Public/two.bin
+ok "after a reboot everything runs on by itself"
+
+ann sh -c 'head -c 200000000 /dev/urandom >/tmp/three.bin && cp /tmp/three.bin ~/Public/'
+until_ok "three.bin in the catalogue" has three.bin ann p2pctl search three.bin
+root sync
+root p2pctl --system limit down=20MiB/s
+root p2pctl --system config set limits.lan_exempt false >/dev/null
+root p2pctl --system fetch --detach ann/Public/three.bin
+until_ok "a part of three.bin" has fetching root p2pctl --system ls
+"$box" kill
+"$box" boot >/dev/null
+until_ok "the fetch to go on after the power cut" same /srv/p2p/three.bin /home/ann/Public/three.bin
+ok "a power cut in the middle of a fetch: it ends by itself after the boot"
+
+root sh -c 'echo "[http]\nlisten = 7" >/etc/p2p/p2p-tracker.toml'
+if root systemctl restart p2p-tracker; then failed "started with a bad configuration"; fi
+[[ $(root systemctl show -p ExecMainStatus --value p2p-tracker) == 78 ]] || failed "a bad configuration does not end with 78"
+[[ $(root systemctl show -p NRestarts --value p2p-tracker) == 0 ]] || failed "restarts with a bad configuration"
+ok "a bad configuration ends with 78 and is not tried again"
+
+echo "$passed passed, 0 failed"

@@ -1,0 +1,188 @@
+//! Watched folders: many files, rewritten files, deleted files.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use p2p_tests::content::{generate, sha1_of};
+use p2p_tests::lab::{Lab, Peer, Programs, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Quick to settle, so that tests do not wait for quiet times made for people.
+const SETTINGS: &str = "[shares]\nsettle = \"1s\"\n";
+
+fn sharing(lab: &Lab) -> Result<(Peer, PathBuf)> {
+    let ann = lab.member("ann", SETTINGS)?;
+    let share = ann.dir().join("Public");
+    fs::create_dir(&share)?;
+    ann.ctl(&["share", &share.display().to_string()])?;
+    Ok((ann, share))
+}
+
+#[test]
+fn a_thousand_files_are_published_and_cost_nothing_when_idle() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let (mut ann, share) = sharing(&lab)?;
+    for n in 0..1_000 {
+        fs::write(
+            share.join(format!("note-{n:04}.txt")),
+            format!("file number {n}\n"),
+        )?;
+    }
+    let published = |ann: &Peer| {
+        wait_for("1,000 published items", LIMIT, || {
+            let status = ann.json(&["status"])?;
+            let share = &status["shares"][0];
+            ensure!(
+                share["published"] == 1_000 && status["seeding"] == 1_000,
+                "{status}"
+            );
+            Ok(Some(()))
+        })
+    };
+    published(&ann)?;
+    ann.stop()?;
+    ann.start()?;
+    published(&ann)?;
+    let proc = PathBuf::from(format!("/proc/{}", ann.pid()));
+    let status = fs::read_to_string(proc.join("status"))?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib: u64 = resident
+        .context("no RssAnon")?
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()?;
+    ensure!(
+        kib < 40 * 1024,
+        "{kib} KiB of anonymous memory for 1,000 idle items"
+    );
+    let descriptors = fs::read_dir(proc.join("fd"))?.count();
+    ensure!(
+        descriptors < 128,
+        "{descriptors} descriptors for 1,000 idle items"
+    );
+
+    let bob = lab.member("bob", "")?;
+    bob.ctl(&["fetch", "ann/Public/note-0777.txt"])?;
+    ensure!(fs::read_to_string(bob.downloads().join("note-0777.txt"))? == "file number 777\n");
+    Ok(())
+}
+
+#[test]
+fn a_rewritten_file_is_withdrawn_and_becomes_version_2() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let (ann, share) = sharing(&lab)?;
+    let bob = lab.member("bob", "")?;
+    let path = share.join("model.bin");
+    generate(&path, 5_000_000, 1)?;
+    let first = ann.wait_published("model.bin", LIMIT)?;
+    bob.ctl(&["fetch", "ann/Public/model.bin"])?;
+    let sum = sha1_of(&path)?;
+    ensure!(
+        sha1_of(&bob.downloads().join("model.bin"))? == sum,
+        "version 1 differs"
+    );
+
+    // In place, of the same length: only the times tell.
+    let mut bytes = fs::read(&path)?;
+    bytes[2_500_000] ^= 1;
+    fs::write(&path, bytes)?;
+    let second = wait_for("version 2", LIMIT, || {
+        let entry = ann.wait_published("model.bin", LIMIT)?;
+        ensure!(entry["version"] == 2, "{entry}");
+        Ok(Some(entry))
+    })?;
+    ensure!(
+        first["info_hash"] != second["info_hash"],
+        "the hash did not change"
+    );
+    let cleo = lab.member("cleo", "")?;
+    cleo.ctl(&["fetch", "ann/Public/model.bin"])?;
+    ensure!(
+        sha1_of(&cleo.downloads().join("model.bin"))? == sha1_of(&path)?,
+        "version 2 differs"
+    );
+    let dan = lab.member("dan", "")?;
+    dan.ctl(&["fetch", "ann/Public/model.bin@1"])?;
+    ensure!(
+        sha1_of(&dan.downloads().join("model.bin"))? == sum,
+        "version 1 is not what it was"
+    );
+    let kept: Vec<_> = ann
+        .items()?
+        .iter()
+        .map(|item| item["info_hash"].clone())
+        .collect();
+    ensure!(
+        kept == [second["info_hash"].clone()],
+        "ann still serves the old version: {kept:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_deleted_file_leaves_the_catalogue_and_a_renamed_one_keeps_its_hash() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let (ann, share) = sharing(&lab)?;
+    generate(&share.join("a.bin"), 300_000, 1)?;
+    generate(&share.join("b.bin"), 300_000, 2)?;
+    let a = ann.wait_published("a.bin", LIMIT)?;
+    let a = ann.wait_published("a.bin", LIMIT)?;
+    ann.wait_published("b.bin", LIMIT)?;
+    fs::rename(share.join("a.bin"), share.join("renamed.bin"))?;
+    fs::remove_file(share.join("b.bin"))?;
+    let renamed = ann.wait_published("renamed.bin", LIMIT)?;
+    ensure!(
+        renamed["entry"] == "renamed.bin" && renamed["size"] == a["size"],
+        "{renamed}"
+    );
+    wait_for("b.bin to leave the catalogue", LIMIT, || {
+        let found = ann.json(&["search", "b.bin"])?;
+        let rows = found
+            .get("items")
+            .unwrap_or(&found)
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        ensure!(rows.iter().all(|row| row["entry"] != "b.bin"), "{rows:?}");
+        Ok(Some(()))
+    })?;
+    wait_for("one item", LIMIT, || {
+        let items = ann.items()?;
+        ensure!(items.len() == 1, "{items:?}");
+        Ok(Some(()))
+    })
+}
+
+#[test]
+fn a_folder_dropped_in_is_one_item_and_arrives_whole() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let (ann, share) = sharing(&lab)?;
+    let staged = ann.dir().join("set");
+    fs::create_dir_all(staged.join("deep/er"))?;
+    for (n, name) in ["a.bin", "deep/b.bin", "deep/er/c.bin", "z.txt"]
+        .iter()
+        .enumerate()
+    {
+        generate(&staged.join(name), 70_000 * n as u64 + 1, n as u64)?;
+    }
+    fs::rename(&staged, share.join("set"))?;
+    ann.wait_published("set", LIMIT)?;
+    let bob = lab.member("bob", "")?;
+    bob.ctl(&["fetch", "ann/Public/set"])?;
+    for name in ["a.bin", "deep/b.bin", "deep/er/c.bin", "z.txt"] {
+        let (there, here) = (
+            share.join("set").join(name),
+            bob.downloads().join("set").join(name),
+        );
+        ensure!(sha1_of(&there)? == sha1_of(&here)?, "{name} differs");
+    }
+    Ok(())
+}
