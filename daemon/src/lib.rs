@@ -15,19 +15,31 @@
 //! | [`detach`] | `--daemonize` |
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a failed unwrap is a failed test
 
+#[allow(clippy::disallowed_methods, reason = "reads its file")]
 pub mod config;
+#[allow(clippy::disallowed_methods, reason = "owns a socket")]
 pub mod control;
+#[allow(clippy::disallowed_methods, reason = "forks")]
 pub mod detach;
+#[allow(clippy::disallowed_methods, reason = "drives the swarms")]
 pub mod engine;
 mod fault;
+#[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+#[allow(clippy::disallowed_methods, reason = "owns sockets")]
 pub mod net;
+#[allow(clippy::disallowed_methods, reason = "owns its records")]
 pub mod resume;
+#[allow(clippy::disallowed_methods, reason = "starts and stops it all")]
 pub mod service;
+#[allow(clippy::disallowed_methods, reason = "watches folders")]
 pub mod share;
+#[allow(clippy::disallowed_methods, reason = "owns its database")]
 pub mod state;
+#[allow(clippy::disallowed_methods, reason = "owns the disk")]
 pub mod storage;
 pub mod swarm;
+#[allow(clippy::disallowed_methods, reason = "talks to trackers")]
 pub mod tracker;
 
 pub use fault::Fault;

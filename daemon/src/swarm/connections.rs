@@ -216,6 +216,7 @@ impl Swarm {
                 next = next.min(now + Duration::from_secs(1));
             }
         }
+        self.may_be_stalled = self.peers.values().any(|peer| peer.stalled);
         next
     }
 }

@@ -69,7 +69,7 @@ impl Swarm {
             return Ok(BlockFate::Waste);
         };
         self.resume(key);
-        if others > 0 || self.peers.values().any(|p| p.stalled) {
+        if others > 0 || self.may_be_stalled {
             self.cancel(|b| b == block);
         }
         if whole && let Some(piece) = self.layout.piece(block.piece) {
@@ -145,6 +145,7 @@ impl Swarm {
             blocks.iter().for_each(|block| peer.forgive(block.len));
         }
         peer.stalled = !peer.requests.is_empty();
+        self.may_be_stalled |= peer.stalled;
         peer.working.clear();
         let mut touched: BTreeSet<u32> = blocks.iter().map(|b| b.piece).collect();
         if counted {

@@ -75,6 +75,8 @@ pub struct Swarm {
     down: RateMeter,
     up: RateMeter,
     wasted: u64,
+    /// False when no peer is stalled, so that a block need not look at all of them.
+    may_be_stalled: bool,
     /// The latest time heard of.
     now: Instant,
     next_tick: Instant,
@@ -118,6 +120,7 @@ impl Swarm {
             down: RateMeter::new(now),
             up: RateMeter::new(now),
             wasted: 0,
+            may_be_stalled: false,
             now,
             next_tick: now,
         };
@@ -353,6 +356,7 @@ impl Swarm {
             }
         }
         assert_eq!(self.ids.len(), self.peers.len());
+        assert!(self.may_be_stalled || self.peers.values().all(|p| !p.stalled));
         let unchoked = self.peers.values().filter(|p| !p.choked).count();
         assert!(unchoked <= self.choker.slots(), "{unchoked} unchoked");
         let open = self
