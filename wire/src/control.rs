@@ -461,7 +461,7 @@ pub enum State {
     Seeding,
     /// Stopped by the user.
     Paused,
-    /// Stopped by a fault; see [`Item::error`].
+    /// Stopped by a fault; see [`Item::reason`].
     Error,
 }
 

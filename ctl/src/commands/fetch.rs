@@ -21,7 +21,7 @@ use crate::units;
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub(crate) struct Fetch {
-    /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry[@N], magnet link, FILE.torrent, http(s) URL of a
+    /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry or owner/share/entry@N, magnet link, FILE.torrent, http(s) URL of a
     /// .torrent, or - to read targets from standard input, one a line
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
