@@ -4,7 +4,7 @@
 #   tests/systemd/service.sh [FOLDER WITH THE THREE PROGRAMS]     (default: target/release)
 #
 # Needs root, systemd-container, debootstrap, e2fsprogs, iproute2, perl. Boots a throw-away box of its own.
-set -euo pipefail
+set -Eeuo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
 binaries=$(cd "${1:-${CARGO_TARGET_DIR:-$here/target}/release}" && pwd)
@@ -15,10 +15,15 @@ passed=0
 
 cleanup() { "$box" destroy >/dev/null 2>&1 || true; rm -rf -- "$work"; }
 trap cleanup EXIT
-failed() { echo "FAILED: $*" >&2; "$box" exec journalctl -n 60 --no-pager -u p2p-tracker -u p2pd >&2 || true; exit 1; }
+failed() {
+    echo "FAILED: $*" >&2
+    "$box" exec journalctl -n 80 --no-pager -o short-precise -u p2p-tracker -u p2pd -u user@1000 >&2 || true
+    exit 1
+}
+trap 'failed "line $LINENO: $BASH_COMMAND"' ERR
 ok() { passed=$((passed + 1)); echo "ok: $*"; }
-root() { "$box" exec "$@"; }
-ann() { "$box" as ann "$@"; }
+root() { "$box" exec "$@" </dev/null; }
+ann() { "$box" as ann "$@" </dev/null; }
 # Runs a command until it succeeds, for 30 s.
 until_ok() {
     local what=$1 end=$((SECONDS + 30)); shift
@@ -27,7 +32,7 @@ until_ok() {
         sleep 0.2 # between two looks at the condition
     done
 }
-has() { "${@:2}" | grep -q -- "$1"; }
+has() { "${@:2}" | grep -- "$1" >/dev/null; } # not -q: it would end the pipe under the command
 same() { [[ $(root sha1sum "$1" | cut -d' ' -f1) == "$(root sha1sum "$2" | cut -d' ' -f1)" ]]; }
 
 "$box" destroy >/dev/null 2>&1 || true
@@ -40,8 +45,10 @@ cp -r "$here/packaging" "$here/systemd" "$work/checkout/"
 cp "$binaries"/p2pd "$binaries"/p2pctl "$binaries"/p2p-tracker "$work/checkout/binaries/"
 "$box" copy "$work/checkout" /opt/p2p
 root env BINARIES=/opt/p2p/binaries /opt/p2p/packaging/install.sh
-root systemd-analyze verify /usr/lib/systemd/system/p2p-tracker.service /usr/lib/systemd/system/p2pd.service 2>"$work/verify" || true
-if grep -E 'p2p(d|-tracker)\.service' "$work/verify" | grep -v 'man:' >&2; then failed "systemd-analyze verify"; fi
+units=/usr/lib/systemd
+root systemd-analyze verify --man=no $units/system/p2p-tracker.service $units/system/p2pd.service >"$work/verify" 2>&1 || true
+root systemd-analyze verify --man=no --user $units/user/p2pd.service >>"$work/verify" 2>&1 || true
+if grep -E 'p2p(d|-tracker)\.service' "$work/verify" >&2; then failed "systemd-analyze verify"; fi
 ok "installed, units are clean"
 
 root systemctl start p2p-tracker
