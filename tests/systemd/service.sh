@@ -111,7 +111,8 @@ root sync
 root p2pctl --system limit down=20MiB/s
 root p2pctl --system config set limits.lan_exempt false >/dev/null
 root p2pctl --system fetch --detach ann/Public/three.bin
-until_ok "a part of three.bin" has fetching root p2pctl --system ls
+until_ok "a part of three.bin" has "three.bin$(printf '\\t')[1-9]" root p2pctl --system --fields name,done ls
+root sync
 "$box" kill
 "$box" boot >/dev/null
 until_ok "the fetch to go on after the power cut" same /srv/p2p/three.bin /home/ann/Public/three.bin
