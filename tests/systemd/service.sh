@@ -110,8 +110,9 @@ until_ok "three.bin in the catalogue" has three.bin ann p2pctl search three.bin
 root sync
 root p2pctl --system limit down=20MiB/s
 root p2pctl --system config set limits.lan_exempt false >/dev/null
+root systemctl restart p2pd         # what is exempt is settled at the start
 root p2pctl --system fetch --detach ann/Public/three.bin
-until_ok "a part of three.bin" has "three.bin$(printf '\\t')[1-9]" root p2pctl --system --fields name,done ls
+until_ok "a part of three.bin" has "three.bin"$'\t'"[1-9]" root p2pctl --system --fields name,done ls
 root sync
 "$box" kill
 "$box" boot >/dev/null
