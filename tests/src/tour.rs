@@ -250,14 +250,12 @@ fn follow(
     })
 }
 
-/// The tracker's reports about pieces of `name`, oldest first.
+/// The sentences of the tracker's log that report pieces of `name`, oldest first.
 fn points_of(lab: &Lab, name: &str) -> Result<Vec<String>> {
     let log = lab.tracker_log(&["--file", name])?;
-    Ok(log
-        .lines()
-        .filter(|line| line.contains(" reports piece"))
-        .map(str::to_owned)
-        .collect())
+    let sentences = log.lines().filter_map(|line| line.rsplit('\t').next());
+    let reports = sentences.filter(|text| text.contains(" reports piece"));
+    Ok(reports.map(str::to_owned).collect())
 }
 
 /// `count` of `lines`, spread evenly.

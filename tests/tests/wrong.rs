@@ -42,7 +42,7 @@ fn every_wrong_call_ends_with_its_code_and_says_why() -> Result<()> {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["fetch", unknown], 4, "0123456789ab"),
         (&["fetch", "ann/Public/nothing.bin"], 4, "nothing.bin"),
-        (&["fetch", &truncated], 2, "truncated.torrent"),
+        (&["fetch", &truncated], 10, "truncated.torrent"),
         (
             &["fetch", "/nowhere/at/all.torrent"],
             4,
@@ -50,8 +50,8 @@ fn every_wrong_call_ends_with_its_code_and_says_why() -> Result<()> {
         ),
         (&["fetch", "magnet:?dn=no-hash"], 2, "magnet"),
         (&["share", "/nowhere/at/all"], 4, "/nowhere/at/all"),
-        (&["share", &inside], 6, "overlap"),
-        (&["share", "/etc"], 5, "--force"),
+        (&["share", &inside], 6, "unshare Public"),
+        (&["share", "/etc"], 6, "--yes"),
         (
             &["unshare", "nothing-of-that-name"],
             4,
@@ -61,11 +61,11 @@ fn every_wrong_call_ends_with_its_code_and_says_why() -> Result<()> {
         (&["show", unknown], 4, "0123456789ab"),
         (&["rm", unknown, "-y"], 4, "0123456789ab"),
         (&["verify", "zz"], 4, "zz"),
-        (&["mv", "a.bin", "/nowhere/at/all"], 4, "/nowhere/at/all"),
+        (&["mv", "a.bin", "/nowhere/at/all"], 6, "belongs to a share"),
         (&["set", "a.bin", "down=fast"], 2, "fast"),
         (&["set", "a.bin", "colour=blue"], 2, "colour"),
         (&["limit", "down=fast"], 2, "fast"),
-        (&["config", "set", "limits.nonsense", "1"], 2, "nonsense"),
+        (&["config", "set", "limits.nonsense", "1"], 4, "nonsense"),
         (&["config", "get", "limits.nonsense"], 4, "nonsense"),
         (&["tracker", "add", "home", lab.url()], 6, "home"),
         (
@@ -95,7 +95,7 @@ fn every_wrong_call_ends_with_its_code_and_says_why() -> Result<()> {
             "password",
         ),
         (&["unpublish", unknown], 4, "0123456789ab"),
-        (&["inspect", &truncated], 2, "truncated.torrent"),
+        (&["inspect", &truncated], 10, "truncated.torrent"),
         (
             &["create", "/nowhere/at/all", "-o", "/tmp/never.torrent"],
             4,

@@ -461,7 +461,7 @@ pub enum State {
     Seeding,
     /// Stopped by the user.
     Paused,
-    /// Stopped by a fault; see [`Item::error`].
+    /// Stopped by a fault; see [`Item::reason`] and [`Item::error_kind`].
     Error,
 }
 
@@ -514,6 +514,9 @@ pub struct Item {
     /// Why it stands still: a fault, or `no peers`, `tracker unreachable`, ...
     #[serde(default)]
     pub reason: Option<String>,
+    /// The class of the fault, in [`State::Error`]. A full disk ([`ErrorKind::Disk`]) is looked at again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
     /// When it was added, RFC 3339.
     pub added: String,
     /// When it was completed.

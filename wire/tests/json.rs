@@ -45,7 +45,7 @@ fn share_json() -> Value {
 
 #[test]
 fn an_item() {
-    let item = Item {
+    let mut item = Item {
         info_hash: HASH.parse().unwrap(),
         name: "big.iso".into(),
         state: State::Fetching,
@@ -69,6 +69,7 @@ fn an_item() {
         },
         share: None,
         reason: Some("no peers".into()),
+        error_kind: None,
         added: "2026-01-02T03:04:05Z".into(),
         completed: None,
         private: true,
@@ -82,6 +83,9 @@ fn an_item() {
             "reason": "no peers", "added": "2026-01-02T03:04:05Z", "completed": null, "private": true,
         }),
     );
+    item.error_kind = Some(ErrorKind::Disk);
+    let stopped = serde_json::to_value(&item).unwrap();
+    assert_eq!(stopped["error_kind"], "disk");
 }
 
 #[test]

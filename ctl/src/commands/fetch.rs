@@ -21,7 +21,7 @@ use crate::units;
 /// Arguments of `fetch`.
 #[derive(Debug, Args)]
 pub(crate) struct Fetch {
-    /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry[@N], magnet link, FILE.torrent, http(s) URL of a
+    /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry or owner/share/entry@N, magnet link, FILE.torrent, http(s) URL of a
     /// .torrent, or - to read targets from standard input, one a line
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
@@ -235,12 +235,15 @@ fn stopped(item: &Item) -> Option<Error> {
     let name = item_name(item);
     let hash = short(&item.info_hash);
     match item.state {
-        State::Error => Some(Error::new(
-            ErrorKind::Failed,
-            format!("{name} stopped"),
-            item.reason.clone().unwrap_or_default(),
-            format!("When that is mended:  p2pctl resume {hash}"),
-        )),
+        State::Error => {
+            let kind = item.error_kind.unwrap_or(ErrorKind::Failed);
+            Some(Error::new(
+                kind,
+                format!("{name} stopped"),
+                item.reason.clone().unwrap_or_default(),
+                mend(kind, &hash.to_string()),
+            ))
+        }
         State::Paused => Some(Error::new(
             ErrorKind::Failed,
             format!("{name} is paused"),
@@ -248,6 +251,19 @@ fn stopped(item: &Item) -> Option<Error> {
             format!("Go on:  p2pctl resume {hash}   and  p2pctl fetch {hash}  to follow"),
         )),
         _ => None,
+    }
+}
+
+/// What to do about an item that a fault stopped.
+fn mend(kind: ErrorKind, hash: &str) -> String {
+    match kind {
+        ErrorKind::Disk => format!(
+            "If the disk is full, p2pd goes on by itself when there is space. Otherwise mend it, then:  p2pctl resume {hash}"
+        ),
+        ErrorKind::BadData => {
+            format!("Read it again, and fetch what differs:  p2pctl verify {hash}")
+        }
+        _ => format!("When that is mended:  p2pctl resume {hash}"),
     }
 }
 

@@ -169,8 +169,8 @@ pub(crate) fn labels(inspected: &Inspected, all: bool) -> Vec<(&'static str, Str
     labels
 }
 
-/// A URL without its secrets: a user's name and password, parts of the path and values of the query that look like a passkey, which
-/// is 16 or more letters, digits, `-` or `_`, among them a digit.
+/// A URL without its secrets: a user's name and password, parts of the path and values of the query that may be a passkey, which is
+/// 16 or more letters, digits, `-`, `_`, `.` or `~`.
 fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -193,9 +193,8 @@ fn mask(url: &str) -> String {
 }
 
 fn secret(word: &str) -> bool {
-    let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-    word.len() >= 16 && digits > 0 && word.bytes().all(plain)
+    word.len() >= 16 && word.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -208,6 +207,10 @@ mod tests {
             (
                 "http://nas:6969/announce/0123456789abcdef0123/announce",
                 "http://nas:6969/announce/***/announce",
+            ),
+            (
+                "http://nas:6969/abcdefghijklmnop/announce",
+                "http://nas:6969/***/announce",
             ),
             (
                 "https://t/ann?passkey=ZZZZZZZZZZZZZZZZ1&x=1",

@@ -17,7 +17,7 @@ use crate::text;
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// Hash, prefix of 4 or more digits, name, or owner/share/entry[@N] of the catalogue
+    /// Hash, prefix of 4 or more digits, name, or owner/share/entry or owner/share/entry@N of the catalogue
     #[arg(value_name = "HASH|NAME")]
     item: String,
     /// Its files

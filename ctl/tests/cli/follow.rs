@@ -186,6 +186,14 @@ fn an_item_that_stops_for_good_is_an_error() {
         "{}",
         ran.err
     );
+    let full = json!({"state": "error", "done": 5, "reason": "disk full", "error_kind": "disk"});
+    let ran = piped(&stopping(full), &["fetch", "3f2a"]);
+    assert_eq!(ran.code, 11);
+    assert!(
+        ran.err.contains("\n  disk full\n") && ran.err.contains("goes on by itself"),
+        "{}",
+        ran.err
+    );
     let ran = piped(
         &stopping(json!({"state": "paused", "done": 500})),
         &["fetch", "3f2a"],

@@ -233,11 +233,16 @@ fn of_catalogue(fetch: Fetch) -> Result<Found, Fault> {
     })
 }
 
-/// A .torrent from elsewhere keeps its trackers, as far as they may be asked.
+/// A .torrent from elsewhere keeps its trackers, as far as they may be asked. One of whose trackers none may be asked is announced to
+/// the account's own, which takes any hash; a private one only if it names no tracker at all (BEP 27).
 async fn foreign(daemon: &Arc<Daemon>, add: &FetchAdd, metainfo: Metainfo) -> Found {
     let tracker = add.tracker.as_deref();
+    let mut trackers = announce_urls::usable(daemon, &metainfo.announce, tracker).await;
+    if trackers.is_empty() && !metainfo.info.private() {
+        trackers = announce_urls::own(daemon, tracker).await;
+    }
     Found {
-        trackers: announce_urls::usable(daemon, &metainfo.announce, tracker).await,
+        trackers,
         content: Content::Metainfo(Box::new(metainfo)),
         peers: Vec::new(),
     }

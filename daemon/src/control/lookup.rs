@@ -109,6 +109,7 @@ pub(super) fn sample(hash: u8, name: &str, size: u64) -> Item {
         path: p2p_wire::control::PathText::Text("/x".into()),
         share: Some("Public".into()),
         reason: None,
+        error_kind: None,
         added: String::new(),
         completed: None,
         private: true,

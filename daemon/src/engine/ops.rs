@@ -325,13 +325,20 @@ async fn move_data(
 
 /// A disk error for the user.
 pub(super) fn disk_fault(what: &str, error: &StorageError) -> Fault {
-    let (kind, fix) = match error {
-        StorageError::Full(_) => (ErrorKind::Disk, "make space and try again"),
-        StorageError::Io { why, .. } if why.contains("Permission denied") => (
-            ErrorKind::Permission,
-            "give p2pd's user the right to write there",
-        ),
-        _ => (ErrorKind::Disk, "look at the path and try again"),
+    let kind = kind_of(error);
+    let fix = match (kind, error) {
+        (ErrorKind::Permission, _) => "give p2pd's user the right to write there",
+        (_, StorageError::Full(_)) => "make space and try again",
+        _ => "look at the path and try again",
     };
     Fault::new(kind, what, error.to_string(), fix)
+}
+
+/// The class of a disk error.
+pub(super) fn kind_of(error: &StorageError) -> ErrorKind {
+    match error {
+        StorageError::Changed(_) => ErrorKind::BadData,
+        StorageError::Io { why, .. } if why.contains("Permission denied") => ErrorKind::Permission,
+        _ => ErrorKind::Disk,
+    }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::changes::Changes;
 use super::full::RETRY_FULL;
-use super::ops::Op;
+use super::ops::{Op, kind_of};
 use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torrent_task};
 use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
 use crate::Fault;
@@ -77,6 +77,7 @@ pub(super) enum Slot {
 
 /// Why an item stands still.
 pub(super) struct Stopped {
+    pub(super) kind: ErrorKind,
     pub(super) text: String,
     /// When to look whether a full disk has space again.
     pub(super) retry: Option<Instant>,
@@ -269,7 +270,11 @@ impl Registry {
                 self.changes.push(Change::Reset(item));
                 if record.share.is_some() {
                     // The share publishes it anew when it has settled.
-                    Some(Stopped { text, retry: None })
+                    Some(Stopped {
+                        kind: ErrorKind::BadData,
+                        text,
+                        retry: None,
+                    })
                 } else {
                     record.check = Check::Suspect;
                     self.ctx.store.put(item, &record);
@@ -278,10 +283,15 @@ impl Registry {
             }
             Halt::Storage(StorageError::Stopped) => None,
             Halt::Storage(error) => Some(Stopped {
+                kind: kind_of(&error),
                 text: error.to_string(),
                 retry: matches!(error, StorageError::Full(_)).then(|| Instant::now() + RETRY_FULL),
             }),
-            Halt::Fault(text) => Some(Stopped { text, retry: None }),
+            Halt::Fault(kind, text) => Some(Stopped {
+                kind,
+                text,
+                retry: None,
+            }),
         };
         if let Some(stopped) = stopped {
             let name = Some(record.name.as_str());
@@ -470,7 +480,7 @@ impl Registry {
 impl Row {
     pub(super) fn live(&self) -> view::Live<'_> {
         view::Live {
-            fault: self.fault.as_ref().map(|fault| fault.text.as_str()),
+            fault: (self.fault.as_ref()).map(|fault| (fault.kind, fault.text.as_str())),
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_deref(),
             ..view::Live::default()

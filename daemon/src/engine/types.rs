@@ -162,10 +162,10 @@ pub enum Holding {
     Partial(Bitfield),
 }
 
-/// A change of what is held, since the last [`Engine::take_changes`].
+/// A change of what is held, since the last [`take_changes`](super::Engine::take_changes).
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The item came, or its set changed in another way than by additions: ask [`Engine::holding`].
+    /// The item came, or its set changed in another way than by additions: ask [`holding`](super::Engine::holding).
     Reset(InfoHash),
     /// These pieces were added.
     Added(InfoHash, Vec<u32>),

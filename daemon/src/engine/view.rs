@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use p2p_wire::control::{Item, ItemFile, PathText, State};
+use p2p_wire::control::{ErrorKind, Item, ItemFile, PathText, State};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash, points};
 
@@ -23,7 +23,7 @@ pub(super) struct Live<'a> {
     /// Bytes verified of what is wanted.
     pub(super) done: Option<u64>,
     /// What stopped the item.
-    pub(super) fault: Option<&'a str>,
+    pub(super) fault: Option<(ErrorKind, &'a str)>,
     /// What the tracker says.
     pub(super) tracker_error: Option<&'a str>,
     /// What the tracker knows of the swarm.
@@ -62,7 +62,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
     };
     let running = matches!(state, State::Fetching | State::Metadata);
     let stuck = running && live.stats.peers == 0;
-    let reason = live.fault.map(str::to_owned).or_else(|| {
+    let reason = live.fault.map(|(_, text)| text.to_owned()).or_else(|| {
         stuck.then(|| match live.tracker_error {
             Some(error) => format!("no peers; {error}"),
             None => "no peers".to_owned(),
@@ -96,6 +96,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         path: path_text(&path(record)),
         share: record.share.clone(),
         reason,
+        error_kind: live.fault.map(|(kind, _)| kind),
         added: time_text(record.added),
         completed: record.completed.map(time_text),
         private: record.private,
@@ -286,5 +287,17 @@ mod tests {
         assert_eq!(shown.state, State::Fetching);
         assert_eq!(shown.reason.unwrap(), "no peers; tracker unreachable");
         assert_eq!((shown.done, shown.pieces_done), (16_384, 1));
+    }
+
+    #[test]
+    fn an_item_that_a_fault_stopped_tells_the_class_of_the_fault() {
+        let live = Live {
+            fault: Some((ErrorKind::Disk, "disk full")),
+            ..Live::default()
+        };
+        let shown = item(InfoHash([1; 20]), &crate::resume::sample(), &live);
+        assert_eq!(shown.state, State::Error);
+        assert_eq!(shown.error_kind, Some(ErrorKind::Disk));
+        assert_eq!(shown.reason.unwrap(), "disk full");
     }
 }

@@ -11,7 +11,7 @@ use p2p_wire::control::ErrorKind;
 
 use crate::Fault;
 
-/// Never shared whole without `--force`.
+/// Never shared whole without `--yes`.
 const REFUSED: [&str; 12] = [
     "/", "/bin", "/boot", "/home", "/lib", "/opt", "/root", "/sbin", "/tmp", "/usr", "/var", "/srv",
 ];
@@ -82,7 +82,7 @@ pub(crate) fn check(path: &Path, refused: &[PathBuf], force: bool) -> Result<Pat
             ErrorKind::Conflict,
             what,
             why,
-            "Share a folder inside it, or insist with --force.",
+            "Share a folder inside it, or insist with --yes.",
         ));
     }
     Ok(root)

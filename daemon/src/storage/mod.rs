@@ -1,6 +1,6 @@
 //! The disk threads: hashing, writing, reading, checking, placing.
 //!
-//! Nothing else of the daemon waits for a disk. [`Disk::submit`] takes the jobs of every day, a piece each, and never blocks; how much may be
+//! Nothing else of the daemon waits for a disk. [`Disk::write`] and [`Disk::read`] take the jobs of every day, a piece each, and never block; how much may be
 //! asked for is bounded by who asks: a torrent task has at most [`MAX_WRITING`] bytes of writes and [`MAX_READING`] bytes of reads under way, and
 //! stops taking blocks from its peers meanwhile. Jobs that take long run on threads of their own, so that a check of a terabyte or a slow sync
 //! does not hold up pieces: [`Disk::run`].

@@ -58,7 +58,7 @@ pub enum Action {
     Upload(PeerKey, Block),
     /// The peer wants that block no more: drop it if it has not left.
     CancelUpload(PeerKey, Block),
-    /// Every block of the piece was accepted: hash it, write it, and answer with [`Swarm::handle_verified`].
+    /// Every block of the piece was accepted: hash it, write it, and answer with [`handle_verified`](super::Swarm::handle_verified).
     Verify(PieceIndex),
     /// Forget the blocks kept for this piece.
     Discard(PieceIndex),

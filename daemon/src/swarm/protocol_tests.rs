@@ -615,3 +615,76 @@ fn requests_stay_within_the_budget() {
         .filter(|a| matches!(a, Action::Send(_, Message::Request(_))));
     assert_eq!(asked.count(), 4);
 }
+
+#[test]
+fn requests_go_out_in_batches() {
+    let mut swarm = leech();
+    connect(&mut swarm, &[FAST]);
+    say(&mut swarm, FAST, &[Message::HaveAll, Message::Unchoke]).unwrap();
+    let first = requests(&mut swarm, FAST);
+    let mut batches = Vec::new();
+    for b in &first[..12] {
+        swarm.handle_block(FAST, *b, start()).unwrap();
+        batches.push(requests(&mut swarm, FAST).len());
+    }
+    let sizes: Vec<usize> = batches.into_iter().filter(|n| *n > 0).collect();
+    assert!(
+        !sizes.is_empty() && sizes.iter().all(|n| *n >= 4),
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn those_who_shared_a_bad_piece_share_none_until_they_gave_good_ones() {
+    let mut swarm = leech();
+    connect(&mut swarm, &[FAST, PLAIN]);
+    say(&mut swarm, FAST, &[Message::Have(2), Message::Unchoke]).unwrap();
+    actions(&mut swarm);
+    say(&mut swarm, PLAIN, &[Message::Have(2), Message::Unchoke]).unwrap();
+    for number in [0, 1] {
+        swarm.handle_block(FAST, block(2, number), start()).unwrap();
+    }
+    say(&mut swarm, FAST, &[Message::Choke]).unwrap();
+    for b in requests(&mut swarm, PLAIN) {
+        swarm.handle_block(PLAIN, b, start()).unwrap();
+    }
+    actions(&mut swarm);
+    let layout = Layout::new(655_360, 65_536).unwrap();
+    swarm.handle_verified(layout.piece(2).unwrap(), Verified::Bad, start());
+    let again = requests(&mut swarm, PLAIN);
+    assert_eq!(again.len(), 4, "from one peer alone");
+    assert_eq!(swarm.stats(start()).peers, 2, "nobody is accused yet");
+
+    say(&mut swarm, FAST, &[Message::Have(5), Message::Unchoke]).unwrap();
+    actions(&mut swarm);
+    say(&mut swarm, PLAIN, &[Message::Have(5)]).unwrap();
+    swarm.handle_block(FAST, block(5, 0), start()).unwrap();
+    say(&mut swarm, FAST, &[Message::Choke]).unwrap();
+    let done = actions(&mut swarm);
+    assert!(done.contains(&Action::Discard(layout.piece(5).unwrap())));
+    assert!(done.contains(&Action::Send(PLAIN, Message::Request(block(5, 0)))));
+
+    for b in again {
+        swarm.handle_block(PLAIN, b, start()).unwrap();
+    }
+    actions(&mut swarm);
+    swarm.handle_verified(layout.piece(2).unwrap(), Verified::Bad, start());
+    assert!(actions(&mut swarm).contains(&Action::Drop(PLAIN, DropReason::BadData)));
+}
+
+#[test]
+fn at_the_end_a_block_that_keeps_us_waiting_is_asked_from_another_and_taken_back() {
+    let mut swarm = leech();
+    let mut wanted = Bitfield::new(PIECES);
+    wanted.set(2);
+    swarm.set_wanted(wanted, start());
+    connect(&mut swarm, &[FAST, PLAIN]);
+    say(&mut swarm, FAST, &[Message::Have(2), Message::Unchoke]).unwrap();
+    actions(&mut swarm);
+    say(&mut swarm, PLAIN, &[Message::Have(2), Message::Unchoke]).unwrap();
+    assert_eq!(requests(&mut swarm, PLAIN), [], "not at once");
+    swarm.handle_timeout(after(3));
+    assert_eq!(requests(&mut swarm, PLAIN).len(), 4);
+    swarm.handle_block(PLAIN, block(2, 3), after(3)).unwrap();
+    assert_eq!(sent(&mut swarm, FAST), [Message::Cancel(block(2, 3))]);
+}

@@ -121,6 +121,10 @@ fn advice(problem: Option<ProblemType>, tracker: &str) -> (ErrorKind, String) {
             "Look for it:  p2pctl search".to_owned(),
         ),
         Some(P::Ambiguous) => (ErrorKind::Conflict, "Give more digits.".to_owned()),
+        Some(P::Invalid) => (
+            ErrorKind::Usage,
+            "Correct what it names and try again.".to_owned(),
+        ),
         Some(P::NameTaken) => (ErrorKind::Conflict, "Choose another name.".to_owned()),
         Some(P::ShareTaken) => (
             ErrorKind::Conflict,

@@ -1,7 +1,7 @@
 //! The administration commands: `user`, `invite`, `log`, `backup`.
 //!
 //! A running tracker takes them on a Unix socket in its state folder, which its owner and root alone can open: whoever can connect may do
-//! everything. Without a running tracker the commands open the database themselves, under the lock. Both ways end in [`execute`].
+//! everything. Without a running tracker the commands open the database themselves, under the lock. Both ways end in [`execute()`].
 //!
 //! Protocol: one JSON [`Request`] on a line, then JSON [`Answer`]s, one a line, until the connection closes. A backup is followed by its bytes.
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
 use p2p_wire::peer::{Frame, Message};
 use p2p_wire::{Bitfield, Block};
@@ -158,7 +159,7 @@ impl Torrent {
                 }
                 () = active.inbox.ready() => self.disk_done(active).await?,
                 Some(work) = active.keeping.work.join_next(), if !active.keeping.work.is_empty() => {
-                    let work = work.map_err(|error| Halt::Fault(error.to_string()))?;
+                    let work = work.map_err(|error| Halt::Fault(ErrorKind::Failed, error.to_string()))?;
                     self.work_done(active, work).await?;
                 }
                 _ = self.peers.from_peers.recv_many(&mut batches, BATCHES), if room => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::{Info, Metainfo};
 use p2p_wire::peer::Message;
 
@@ -37,7 +38,7 @@ impl Torrent {
         let stored = self.ctx.store.set_metainfo(self.item, metainfo.to_bytes());
         stored
             .await
-            .map_err(|error| Halt::Fault(error.to_string()))?;
+            .map_err(|error| Halt::Fault(ErrorKind::Disk, error.to_string()))?;
         self.ctx.store.put(self.item, &self.record);
         self.emit(
             "item.metadata",

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_wire::control::{Item, ItemFile, ItemPeer, ItemPieces};
+use p2p_wire::control::{ErrorKind, Item, ItemFile, ItemPeer, ItemPieces};
 use p2p_wire::metainfo::Metainfo;
 use p2p_wire::{InfoHash, points};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,8 +75,8 @@ pub(super) enum Halt {
     Idle,
     /// The disk.
     Storage(StorageError),
-    /// Anything else that stops the item: the sentence to show.
-    Fault(String),
+    /// Anything else that stops the item: its class and the sentence to show.
+    Fault(ErrorKind, String),
 }
 
 impl From<StorageError> for Halt {
@@ -186,7 +186,7 @@ impl Torrent {
 
     async fn stages(&mut self) -> Result<std::convert::Infallible, Halt> {
         let known = self.ctx.store.metainfo(self.item).await;
-        let known = known.map_err(|error| Halt::Fault(error.to_string()))?;
+        let known = known.map_err(|error| Halt::Fault(ErrorKind::Disk, error.to_string()))?;
         let (metainfo, replay) = match known {
             Some(metainfo) => (metainfo, Vec::new()),
             None => self.fetch_metadata().await?,

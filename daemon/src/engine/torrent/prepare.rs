@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use p2p_hash::Progress;
 use p2p_wire::Bitfield;
+use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
 
 use super::super::{Change, FileStamp, view};
@@ -41,7 +42,10 @@ impl Torrent {
         let wanted_files = view::wanted_files(info, &self.record.only);
         let wanted = view::wanted_pieces(info, &wanted_files);
         if wanted.count() == 0 && !self.record.only.is_empty() {
-            return Err(Halt::Fault("no file matches --only".into()));
+            return Err(Halt::Fault(
+                ErrorKind::NotFound,
+                "no file matches --only".into(),
+            ));
         }
         self.find_data(info, &wanted_files).await?;
         let staged = matches!(self.record.site, Site::Staged(_));
@@ -242,10 +246,11 @@ impl Torrent {
         let bad = wanted.iter().filter(|piece| !have.get(*piece)).count();
         let suspect = self.record.check == Check::Suspect;
         if suspect && bad > 0 {
-            return Err(Halt::Fault(format!(
+            let text = format!(
                 "changed on disk: {bad} of {} pieces differ; `p2pctl verify` fetches them again",
                 wanted.count()
-            )));
+            );
+            return Err(Halt::Fault(ErrorKind::BadData, text));
         }
         // What was read may be in the page cache only: synced before it is claimed.
         let synced = tree.clone();
