@@ -194,6 +194,8 @@ impl Swarm {
             return;
         }
         let (counted, choking) = (!peer.stalled, peer.choking);
+        // Others are asked first, this peer not before the next tick.
+        peer.starved &= choking;
         if peer.stalled && peer.requests.is_empty() {
             peer.stalled = false;
             peer.window.restart(self.now);
@@ -203,12 +205,22 @@ impl Swarm {
             self.progress.release(block);
         }
         self.settle(key, block.piece);
-        if !choking {
-            // It does not give this piece after all: asking again would only be refused again.
+        // Transmission refuses now and then what it has and gives when asked again. Who refuses twice does not give it.
+        let again = !choking
+            && self
+                .peers
+                .get_mut(&key)
+                .is_some_and(|p| p.refused.insert(block));
+        if !choking && !again {
             self.lose_piece(key, block.piece);
             self.hungry.insert(key);
         }
         self.wake_starved();
+        if again {
+            self.hungry.remove(&key);
+            self.starve(key);
+            self.next_tick = self.next_tick.min(self.now + Duration::from_secs(1));
+        }
     }
 
     /// Lets go of a piece of which nothing is asked for and nothing came, or whose only permitted source refused.

@@ -28,20 +28,19 @@ impl Swarm {
 
     pub(super) fn peer_has_set(&mut self, key: PeerKey, bits: &[u8]) -> Result<(), Violation> {
         let has = Bitfield::from_bytes(bits, self.layout.pieces());
-        self.peer_tells(key, has.ok_or(Violation("bad bitfield"))?)
+        self.peer_tells(key, has.ok_or(Violation("bad bitfield"))?);
+        Ok(())
     }
 
-    /// A bitfield or what stands for one, once, at any time.
-    pub(super) fn peer_tells(&mut self, key: PeerKey, has: Bitfield) -> Result<(), Violation> {
+    /// A bitfield or what stands for one, at any time and again: aria2 sends another in place of many have messages. It adds to
+    /// what the peer said before.
+    pub(super) fn peer_tells(&mut self, key: PeerKey, has: Bitfield) {
         let Some(peer) = self.peers.get_mut(&key) else {
-            return Ok(());
+            return;
         };
-        if peer.told {
-            return Err(Violation("a second bitfield"));
-        }
-        peer.told = true;
-        if has.count() == 0 {
-            return Ok(());
+        // Nothing new. "Have all" is short: going through the pieces each time it is said would cost us far more than the peer.
+        if has.count() == 0 || peer.has.is_full() {
+            return;
         }
         if has.is_full() && peer.has.count() == 0 {
             peer.as_seed = true;
@@ -65,7 +64,6 @@ impl Swarm {
         }
         self.update_interest(key);
         self.drop_if_unneeded(key);
-        Ok(())
     }
 
     /// The peer does not give `piece`, whatever it said.

@@ -1,5 +1,5 @@
 //! What is known of one connected peer.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use p2p_wire::peer::ExtensionHandshake;
@@ -31,8 +31,6 @@ pub(super) struct Peer {
     pub(super) sent: Instant,
 
     pub(super) has: Bitfield,
-    /// It sent a bitfield or what stands for one.
-    pub(super) told: bool,
     /// The picker counts it as complete, not piece by piece.
     pub(super) as_seed: bool,
     pub(super) needed: u32,
@@ -46,6 +44,8 @@ pub(super) struct Peer {
     pub(super) metadata_parts: u32,
 
     pub(super) requests: VecDeque<Request>,
+    /// Blocks it refused once while it was not choking us.
+    pub(super) refused: BTreeSet<Block>,
     pub(super) stalled: bool,
     /// How often it stalled since its last block.
     pub(super) stalls: u32,
@@ -81,7 +81,6 @@ impl Peer {
             heard: now,
             sent: now,
             has: Bitfield::new(pieces),
-            told: false,
             as_seed: false,
             needed: 0,
             open: 0,
@@ -92,6 +91,7 @@ impl Peer {
             extension: None,
             metadata_parts: 0,
             requests: VecDeque::new(),
+            refused: BTreeSet::new(),
             stalled: false,
             stalls: 0,
             starved: false,

@@ -173,6 +173,26 @@ fn accepts_messages_in_any_order_and_what_is_known_twice() {
 }
 
 #[test]
+fn a_later_bitfield_adds_to_what_the_peer_has() {
+    let mut swarm = leech();
+    connect(&mut swarm, &[FAST]);
+    let bits = |pieces: &[u32]| {
+        let mut bits = Bitfield::new(PIECES);
+        for piece in pieces {
+            bits.set(*piece);
+        }
+        Message::Bitfield(bits.to_bytes())
+    };
+    let messages = [Message::HaveNone, bits(&[2]), bits(&[2, 7])];
+    assert_eq!(say(&mut swarm, FAST, &messages), Ok(()));
+    assert_eq!(swarm.availability(), [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]);
+    let messages = [Message::HaveAll, Message::HaveAll, bits(&[2])];
+    assert_eq!(say(&mut swarm, FAST, &messages), Ok(()));
+    assert_eq!(swarm.availability(), [1; PIECES as usize]);
+    swarm.check_invariants();
+}
+
+#[test]
 fn breaking_the_protocol_ends_the_connection() {
     let spare_bits = Message::Bitfield(Bytes::from_static(&[0, 0xff]));
     let short = Message::Bitfield(Bytes::from_static(&[0]));
@@ -189,7 +209,6 @@ fn breaking_the_protocol_ends_the_connection() {
         (FAST, vec![Message::Have(PIECES)]),
         (FAST, vec![spare_bits]),
         (FAST, vec![short]),
-        (FAST, vec![Message::HaveAll, Message::HaveNone]),
         (FAST, vec![Message::Request(block(PIECES, 0))]),
         (FAST, vec![Message::Request(beyond)]),
         (FAST, vec![Message::Request(huge)]),
@@ -285,6 +304,22 @@ fn what_one_peer_rejects_or_drops_another_is_asked_for() {
         drops(&mut swarm);
         assert_eq!(requests(&mut swarm, PLAIN).len(), 4);
     }
+}
+
+#[test]
+fn a_refused_block_is_asked_for_once_more() {
+    let mut swarm = leech();
+    connect(&mut swarm, &[FAST]);
+    say(&mut swarm, FAST, &[Message::Have(2), Message::Unchoke]).unwrap();
+    assert_eq!(requests(&mut swarm, FAST).len(), 4);
+    let refusal = Message::Reject(block(2, 1));
+    say(&mut swarm, FAST, std::slice::from_ref(&refusal)).unwrap();
+    assert_eq!(requests(&mut swarm, FAST), []);
+    swarm.handle_timeout(after(1));
+    assert_eq!(requests(&mut swarm, FAST), [block(2, 1)]);
+    say(&mut swarm, FAST, &[refusal]).unwrap();
+    swarm.handle_timeout(after(2));
+    assert_eq!(requests(&mut swarm, FAST), []);
 }
 
 #[test]

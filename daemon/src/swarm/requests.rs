@@ -77,7 +77,7 @@ impl Swarm {
         }
     }
 
-    fn starve(&mut self, key: PeerKey) {
+    pub(super) fn starve(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.starved = true;
         }
