@@ -13,7 +13,7 @@ use p2p_tests::content::{generate, sha1_of};
 use p2p_tests::lab::{Lab, Peer, Process, Programs, wait_for};
 use p2p_wire::metainfo::Metainfo;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// One file, and a folder with several.
 const CONTENTS: [(&str, &[&str]); 2] = [
