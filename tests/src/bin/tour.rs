@@ -72,17 +72,8 @@ fn main() -> Result<()> {
 fn build_programs() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--quiet",
-        "-p",
-        "p2pd",
-        "-p",
-        "p2pctl",
-        "-p",
-        "p2p-tracker",
-        "--bins",
-    ]);
+    // The whole workspace: with some of its packages, cargo would choose other features and build their dependencies once more.
+    command.args(["build", "--quiet", "--workspace", "--bins"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
