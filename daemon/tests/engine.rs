@@ -34,7 +34,7 @@ struct Run {
     state: State,
     events: Events,
     announces: mpsc::Receiver<AnnounceCommand>,
-    _peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
     _lock: StateLock,
 }
 
@@ -86,7 +86,7 @@ impl Node {
             state,
             events,
             announces,
-            _peers: peers_tx,
+            peers: peers_tx,
             _lock: lock,
         });
     }
@@ -721,6 +721,29 @@ async fn takes_part_with_the_announcer_from_start_to_stop() {
         ),
         "{changes:?}"
     );
+}
+
+#[tokio::test]
+async fn a_seed_dials_the_leech_that_a_tracker_tells_it_of() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "told.bin", 19, 200_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[]).await;
+    let told = (item, vec![b.addr()]);
+    a.run().peers.send(told).await.unwrap();
+    b.complete(item).await;
+}
+
+#[tokio::test]
+async fn a_leech_that_is_alone_asks_the_tracker_again() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "alone.bin", 21, 200_000);
+    let (metainfo, _) = torrent(&source, 65_536);
+    b.fetch(&metainfo, &[]).await;
+    let announces = &mut b.run.as_mut().unwrap().announces;
+    let asked = async { while !matches!(announces.recv().await, Some(AnnounceCommand::Now(_))) {} };
+    let within = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    within.expect("it never asked");
 }
 
 #[tokio::test]

@@ -247,6 +247,11 @@ impl Registry {
                 self.share_in_flight();
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
+            Report::Alone(item) => {
+                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                    self.announces.push_back(AnnounceCommand::Now(item));
+                }
+            }
             Report::Exit(item, exit) => self.exit(item, *exit),
         }
     }
@@ -435,10 +440,13 @@ impl Registry {
         }
     }
 
-    /// Addresses worth dialling, for a leech. A seed waits to be dialled.
+    /// Addresses worth dialling. A seed dials too: who asked the tracker before it came back would wait for its next announce otherwise,
+    /// and a leech that cannot be dialled is still reached from here.
     pub(super) fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
-        if self.fetching.contains(&item)
-            && let Some(Slot::Awake(task)) = self.rows.get(&item).map(|row| &row.slot)
+        let takes_part = self.rows.get(&item).is_some_and(|row| row.announced);
+        if takes_part
+            && self.stopping.is_none()
+            && let Some(task) = self.wake(item)
         {
             let _ = task.try_send(ToTorrent::Peers(addrs));
         }

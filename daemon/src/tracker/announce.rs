@@ -47,8 +47,10 @@ impl Call {
         let result = self.announce(&attempt, &request).await;
         if let Ok(found) = &result {
             let (port, peer_id) = self.own;
-            let addrs: Vec<SocketAddr> = found
-                .peers
+            // Two seeds have nothing to say to each other.
+            let useless = request.left == 0 && found.incomplete == Some(0);
+            let peers = if useless { &[][..] } else { &found.peers };
+            let addrs: Vec<SocketAddr> = peers
                 .iter()
                 .filter(|peer| peer.peer_id != Some(peer_id) && peer.addr.port() != 0)
                 .filter(|peer| !(peer.addr.ip().is_loopback() && peer.addr.port() == port))

@@ -18,7 +18,7 @@ use super::metadata::Replay;
 use super::prepare::Ready;
 use super::show::client;
 use super::uploads::Uploads;
-use super::{Command, Halt, IDLE, Torrent, WATCH, until};
+use super::{Command, Halt, IDLE, Report, Torrent, WATCH, until};
 use crate::net::FromPeer;
 use crate::storage::{Inbox, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
@@ -375,6 +375,10 @@ impl Torrent {
         if active.last_block.elapsed() >= STUCK && active.missing > 0 {
             active.last_block = Timer::now();
             self.look_for_missing(active);
+            if active.swarm.stats(now).peers == 0 {
+                // Full: said again after the next wait.
+                let _ = self.ctx.reports.try_send(Report::Alone(self.item));
+            }
         }
     }
 

@@ -100,6 +100,8 @@ pub(super) enum Report {
     Completed(InfoHash),
     /// It has these announce URLs now.
     Trackers(InfoHash, Vec<Vec<String>>),
+    /// It lacks pieces and has nobody to ask.
+    Alone(InfoHash),
     Exit(InfoHash, Box<Exit>),
 }
 

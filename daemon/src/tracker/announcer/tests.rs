@@ -54,7 +54,7 @@ fn announces(server: &Server) -> Vec<Request> {
     server.seen().iter().map(query).collect()
 }
 
-fn peers_reply(addrs: &[&str]) -> testing::Reply {
+fn peers_reply(addrs: &[&str], leeches: u32) -> testing::Reply {
     let peers = addrs.iter().map(|addr| p2p_wire::announce::Peer {
         addr: addr.parse().unwrap(),
         peer_id: None,
@@ -62,7 +62,7 @@ fn peers_reply(addrs: &[&str]) -> testing::Reply {
     let reply = Reply::Peers(Peers {
         interval: 1_800,
         complete: Some(3),
-        incomplete: Some(1),
+        incomplete: Some(leeches),
         peers: peers.collect(),
         ..Peers::default()
     });
@@ -72,7 +72,7 @@ fn peers_reply(addrs: &[&str]) -> testing::Reply {
 #[tokio::test]
 async fn announces_hands_peers_on_and_says_stopped_at_the_end() {
     let server =
-        testing::serve(|_| peers_reply(&["10.0.0.1:5", "127.0.0.1:7000", "10.0.0.2:0"])).await;
+        testing::serve(|_| peers_reply(&["10.0.0.1:5", "127.0.0.1:7000", "10.0.0.2:0"], 1)).await;
     let mut rig = rig();
     let url = format!("{}/announce/secretsecretsecret/announce", server.url);
     start(&rig, 1, 100, &url).await;
@@ -105,8 +105,27 @@ async fn announces_hands_peers_on_and_says_stopped_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_seed_dials_nobody_in_a_swarm_of_seeds() {
+    let answers = Arc::new(AtomicU64::new(0));
+    let server = testing::serve(move |_| {
+        let leeches = answers.fetch_add(1, Ordering::Relaxed);
+        peers_reply(&["10.0.0.1:5"], leeches as u32)
+    })
+    .await;
+    let mut rig = rig();
+    let url = format!("{}/announce", server.url);
+    start(&rig, 1, 0, &url).await;
+    eventually("the first announce", async || {
+        (announces(&server).len() == 1).then_some(())
+    })
+    .await;
+    start(&rig, 2, 0, &url).await;
+    assert_eq!(rig.peers.recv().await.unwrap().0, hash(2));
+}
+
+#[tokio::test]
 async fn many_items_are_all_announced_each_once() {
-    let server = testing::serve(|_| peers_reply(&[])).await;
+    let server = testing::serve(|_| peers_reply(&[], 1)).await;
     let rig = rig();
     for n in 0..200 {
         start(
@@ -129,7 +148,7 @@ async fn many_items_are_all_announced_each_once() {
 
 #[tokio::test]
 async fn an_unreachable_host_is_an_error_row_and_others_go_on() {
-    let server = testing::serve(|_| peers_reply(&[])).await;
+    let server = testing::serve(|_| peers_reply(&[], 1)).await;
     let closed = testing::closed_url().await;
     let rig = rig();
     for n in 0..50 {
