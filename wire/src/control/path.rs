@@ -5,8 +5,20 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
 
-use super::PathText;
+/// A path, which need not be UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PathText {
+    /// The usual case.
+    Text(String),
+    /// Base64 of the bytes.
+    Raw {
+        /// Base64.
+        bytes: String,
+    },
+}
 
 impl From<&Path> for PathText {
     /// Text where the path is UTF-8, else base64 of its bytes.

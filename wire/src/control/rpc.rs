@@ -1,10 +1,57 @@
-//! Making calls, answers and errors.
+//! Calls, answers and progress: the frame that everything else travels in.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answer, Call, ErrorData, ErrorKind, RpcError};
+use super::RpcError;
 
 const VERSION: &str = "2.0";
+
+/// A request or notification as it goes over the socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Always `2.0`.
+    pub jsonrpc: String,
+    /// Absent for a notification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// See the table in the documentation of the module above.
+    pub method: String,
+    /// An object, or absent.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub params: serde_json::Value,
+}
+
+/// An answer as it goes over the socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Always `2.0`.
+    pub jsonrpc: String,
+    /// Of the request; absent when that could not be read.
+    pub id: Option<u64>,
+    /// Present on success; may be `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+    /// Present on failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RpcError>,
+}
+
+/// Parameters of a `progress` notification.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Progress<T> {
+    /// Of the request.
+    pub id: u64,
+    /// See the table in the documentation of the module above.
+    pub progress: T,
+}
+
+/// `cancel`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Of the request to stop waiting for.
+    pub id: u64,
+}
 
 impl Call {
     /// A request.
@@ -52,36 +99,9 @@ impl Answer {
     }
 }
 
-impl RpcError {
-    /// What failed, why, and what to do; the code is that of `kind`.
-    #[must_use]
-    pub fn new(
-        kind: ErrorKind,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            code: i32::from(kind.exit_code()),
-            message: what.into(),
-            data: Some(ErrorData {
-                kind,
-                why: why.into(),
-                fix: fix.into(),
-            }),
-        }
-    }
-}
-
-impl ErrorKind {
-    /// What p2pctl exits with.
-    pub fn exit_code(self) -> u8 {
-        self as u8
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::ErrorKind;
     use super::*;
     use serde_json::{json, to_value};
 

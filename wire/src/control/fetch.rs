@@ -1,0 +1,46 @@
+//! Beginning a fetch.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Item, PathText};
+
+/// `fetch.add`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FetchAdd {
+    /// Info-hash or prefix, `owner/share/entry[@N]`, magnet link, or http(s) URL of a .torrent.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// A .torrent file's bytes, base64; instead of `target`.
+    #[serde(default)]
+    pub torrent: Option<String>,
+    /// Folder to fetch into; the configured one by default.
+    #[serde(default)]
+    pub dir: Option<PathText>,
+    /// Existing data to verify in place and complete.
+    #[serde(default)]
+    pub data: Option<PathText>,
+    /// Globs of the files wanted; all when empty.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// In order of pieces.
+    #[serde(default)]
+    pub sequential: bool,
+    /// Further peers, `host:port`.
+    #[serde(default)]
+    pub peers: Vec<String>,
+    /// From this peer alone: `host:port`, a node's name, or `account/node`.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Which tracker's catalogue.
+    #[serde(default)]
+    pub tracker: Option<String>,
+}
+
+/// Answer to [`FetchAdd`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FetchAdded {
+    /// The item.
+    pub item: Item,
+    /// False if it was there before.
+    pub added: bool,
+}
