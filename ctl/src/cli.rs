@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     account, catalogue, config, create, daemon, fetch, help, history, inspect, items, limit, link,
-    log, ls, share, show, tracker, watch,
+    log, ls, man, share, show, tracker, watch,
 };
 use crate::units;
 
@@ -17,7 +17,7 @@ Begin with:
   p2pctl share FOLDER                seed what is in a folder, and what is dropped into it later
   p2pctl fetch TARGET                get an item by its hash, its name in the catalogue, a magnet link or a .torrent
   p2pctl tracker add home URL        use a tracker; then  p2pctl register  or  p2pctl login
-  p2pctl help COMMAND                what a command takes;  p2pctl help exit-codes  for scripts";
+  p2pctl help COMMAND                what a command takes;  p2pctl help json  for scripts";
 
 /// Shares and fetches big files through p2pd, the peer daemon of this machine.
 #[derive(Debug, Parser)]
@@ -163,4 +163,6 @@ pub(crate) enum Command {
     Completions(help::Completions),
     /// Print help on a command or topic
     Help(help::Help),
+    /// Write the manual pages into a folder (needs no daemon)
+    Man(man::Man),
 }

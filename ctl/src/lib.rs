@@ -22,7 +22,7 @@
 //! | `system` | other programs: p2pd, systemctl |
 //! | `error` | three-line errors and exit codes |
 //!
-//! `create`, `inspect`, `help` and `completions` need no daemon.
+//! `create`, `inspect`, `help`, `completions` and `man` need no daemon.
 #![cfg_attr(test, allow(clippy::unwrap_used))] // tests unwrap
 
 mod ask;

@@ -1,11 +1,12 @@
 //! p2pd: the arguments, then the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use p2p_manual::{Manual, Page};
 use p2pd::config::{self, Config, Given, Mode, Places};
 use p2pd::log::Log;
 use p2pd::{detach, service};
@@ -48,6 +49,12 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -70,6 +77,12 @@ fn main() -> ExitCode {
         }
         ExitCode::from(code)
     };
+    if let Some(Command::Man { dir }) = &cli.command {
+        return match manual(dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(1, format!("{error:#}")),
+        };
+    }
     let places = match places(&cli) {
         Ok(places) => places,
         Err(error) => return failed(BAD_CONFIG, format!("{error:#}")),
@@ -104,6 +117,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(1, format!("{error:#}")),
     }
+}
+
+/// Writes p2pd(1), a page for each subcommand, and p2pd.toml(5).
+fn manual(dir: &Path) -> anyhow::Result<()> {
+    let rest = |_: &clap::Command| {
+        let mut page = Page::default();
+        page.see_also(&[("p2pctl", 1), ("p2pd.toml", 5)]);
+        page
+    };
+    let about = "configuration of the p2p peer daemon";
+    Manual::new(p2pd::control::SERVER)
+        .commands(Cli::command(), rest)
+        .file("p2pd.toml", about, config::manual())
+        .write(dir)
+        .with_context(|| format!("cannot write manual pages to {}", dir.display()))?;
+    Ok(())
 }
 
 /// Where everything is; paths of the command line are made whole, because the daemon leaves the folder it was started from.

@@ -1,40 +1,21 @@
-//! `help`, `completions`, `-V`, and p2pctl without a command: what p2pctl says of itself.
+//! `help`, `completions` and `-V`: what p2pctl says of itself.
 
 use std::io::Write as _;
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
+use super::topics::{self, TOPICS};
 use crate::cli::Cli;
 use crate::client::CLIENT;
 use crate::context::Context;
 use crate::error::Error;
 use crate::output::{Format, write};
 
-const EXIT_CODES: &str = "\
-Exit codes of p2pctl
-
-    0  ok
-    1  failed
-    2  usage: the command line or a value in it is wrong
-    3  daemon not reachable
-    4  not found
-    5  permission denied
-    6  exists, or conflicts with something
-    7  timed out
-    8  stopped waiting, and the work goes on in the daemon
-    9  refused by a gate
-   10  verification found bad data
-   11  disk full or I/O error
-   12  versions do not match
-   13  tracker refused, cannot be reached, or wants a login
-  130  interrupted
-";
-
 /// Arguments of `help`.
 #[derive(Debug, Args)]
 pub(crate) struct Help {
-    /// A command, with its subcommand if it has one; or exit-codes
+    /// A command, with its subcommand if it has one; or a topic: exit-codes, json, filters
     #[arg(value_name = "COMMAND|TOPIC")]
     words: Vec<String>,
 }
@@ -42,8 +23,10 @@ pub(crate) struct Help {
 impl Help {
     /// Prints it.
     pub(crate) fn run(self) -> Result<(), Error> {
-        if self.words == ["exit-codes"] {
-            return write(EXIT_CODES);
+        if let [word] = self.words.as_slice()
+            && let Some(topic) = TOPICS.iter().find(|topic| topic.name == word)
+        {
+            return write(topic.text);
         }
         let mut root = Cli::command();
         root.build();
@@ -52,7 +35,10 @@ impl Help {
             command = command.find_subcommand_mut(word).ok_or_else(|| {
                 Error::usage(
                     format!("no help on {word:?}"),
-                    "It is neither a command nor a topic; the topic there is: exit-codes.",
+                    format!(
+                        "It is neither a command nor a topic; topics: {}.",
+                        topics::names()
+                    ),
                 )
             })?;
         }
@@ -110,11 +96,4 @@ pub(crate) fn version(context: &Context) -> Result<(), Error> {
         }
         (None, _) => Ok(()),
     }
-}
-
-/// p2pctl without a command: the help, as an error of usage.
-pub(crate) fn nothing_asked() -> Result<(), Error> {
-    let help = Cli::command().render_help();
-    let _nobody_listens = write!(std::io::stderr(), "{help}");
-    Err(Error::Quiet(2))
 }

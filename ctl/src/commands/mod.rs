@@ -1,6 +1,7 @@
 //! The commands: one file per command or small family, each with its arguments and its `run`.
 
 pub(crate) mod account;
+pub(crate) mod begin;
 pub(crate) mod catalogue;
 pub(crate) mod config;
 pub(crate) mod create;
@@ -14,9 +15,11 @@ pub(crate) mod limit;
 pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod status;
+mod topics;
 pub(crate) mod tracker;
 pub(crate) mod watch;
 
@@ -30,7 +33,7 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<(), Err
         return help::version(context);
     }
     let Some(command) = command else {
-        return help::nothing_asked();
+        return begin::run(context);
     };
     match command {
         Command::Share(args) => args.run(context),
@@ -67,5 +70,6 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<(), Err
         Command::Daemon(args) => args.run(context),
         Command::Completions(args) => args.run(),
         Command::Help(args) => args.run(),
+        Command::Man(args) => args.run(context),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, share, tracker};
 use crate::run::{alone, piped, terminal};
 
 fn sha1(bytes: &[u8]) -> [u8; 20] {
@@ -274,6 +274,73 @@ fn help_and_completions_are_printed() {
             "{shell}"
         );
     }
-    let ran = alone(home.path(), &[] as &[&str]);
-    assert!(ran.err.contains("p2pctl share FOLDER"), "{}", ran.err);
+    for (topic, word) in [("json", "--fields"), ("filters", "share:NAME")] {
+        let ran = alone(home.path(), &["help", topic]);
+        assert!(
+            ran.code == 0 && ran.out.contains(word),
+            "{topic}: {}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn p2pctl_alone_says_what_to_do_next() {
+    let none = &[] as &[&str];
+    let home = tempfile::tempdir().unwrap();
+    let ran = alone(home.path(), none);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("p2pctl daemon enable"), "{}", ran.err);
+
+    let said = |change: Value| {
+        let mut status = json!({
+            "server": "p2pd 9.9.9", "pid": 7, "mode": "user", "uptime_s": 61, "port": 5, "items": 0, "seeding": 0, "fetching": 0,
+            "paused": 0, "errors": 0, "peers": 0, "down_rate": 0, "up_rate": 0, "downloaded": 0, "uploaded": 0, "shares": [],
+            "trackers": [], "download_dir": "/d", "limits": {}, "warnings": []
+        });
+        for (key, value) in change.as_object().unwrap() {
+            status[key] = value.clone();
+        }
+        piped(&Fake::answering(&[("status", status)]), none).err
+    };
+    let fresh = said(json!({}));
+    for step in [
+        "tracker add",
+        "p2pctl register",
+        "p2pctl login",
+        "p2pctl share",
+    ] {
+        assert!(fresh.contains(step), "{step}: {fresh}");
+    }
+    let known = said(json!({"trackers": [tracker(json!({"username": null}))]}));
+    assert!(
+        known.contains("p2pctl login") && !known.contains("tracker add"),
+        "{known}"
+    );
+    let logged_in = said(json!({"trackers": [tracker(json!({}))]}));
+    assert!(
+        logged_in.contains("p2pctl search") && !logged_in.contains("login"),
+        "{logged_in}"
+    );
+    let sharing = json!({"trackers": [tracker(json!({}))], "shares": [share("s", "/s", json!({}))], "items": 3});
+    let sharing = said(sharing);
+    assert!(
+        sharing.contains("3 items, 1 share") && !sharing.contains("p2pctl share"),
+        "{sharing}"
+    );
+}
+
+#[test]
+fn manual_pages_are_written() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("man");
+    let ran = alone(home.path(), &["man", dir.to_str().unwrap()]);
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    std::fs::create_dir(&dir).unwrap();
+    let ran = alone(home.path(), &["man", dir.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let page = std::fs::read_to_string(dir.join("p2pctl-share.1")).unwrap();
+    assert!(page.contains("\\-\\-each"), "{page}");
+    let page = std::fs::read_to_string(dir.join("p2pctl.1")).unwrap();
+    assert!(page.contains("EXIT STATUS"), "{page}");
 }

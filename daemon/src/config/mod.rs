@@ -5,6 +5,7 @@
 
 mod keys;
 mod layers;
+mod manual;
 mod places;
 mod sample;
 
@@ -22,6 +23,7 @@ pub use self::keys::{
 };
 pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};
+pub use self::manual::manual;
 pub use self::places::{Given, Mode, PlaceError, Places};
 pub use self::sample::sample;
 

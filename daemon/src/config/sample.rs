@@ -11,7 +11,8 @@ const HEAD: &str = "\
 # `p2pctl config set KEY VALUE` changes a key without this file, and wins over it.
 ";
 
-const TAIL: &str = "
+/// The tables that are there once for each share and tracker.
+pub(super) const TABLES: &str = "
 # A folder to share, once for each. `p2pctl share PATH` does the same without this file.
 # [[share]]
 # path = \"~/Public\"
@@ -54,7 +55,7 @@ pub fn sample(mode: Mode) -> String {
             }
         }
     }
-    text.push_str(TAIL);
+    text.push_str(TABLES);
     text
 }
 

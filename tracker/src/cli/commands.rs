@@ -4,6 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+use p2p_manual::{Manual, Page};
 use p2p_wire::api::{LogEvent, ProblemType};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -27,6 +29,9 @@ const BAD_CONFIG: u8 = 78;
 /// Runs the command; errors are printed, the code says which kind.
 pub fn run(cli: Cli) -> ExitCode {
     let path = config_path(cli.config.as_deref());
+    if let Some(Command::Man { dir }) = &cli.command {
+        return manual(dir);
+    }
     if let Some(Command::Config(command)) = &cli.command {
         return config_command(command, path.as_deref());
     }
@@ -80,6 +85,27 @@ fn config_command(command: &ConfigCommand, path: Option<&Path>) -> ExitCode {
         },
     }
     ExitCode::SUCCESS
+}
+
+/// Writes p2p-tracker(1), a page for each subcommand, and p2p-tracker.toml(5).
+fn manual(dir: &Path) -> ExitCode {
+    let rest = |_: &clap::Command| {
+        let mut page = Page::default();
+        page.see_also(&[("p2p-tracker.toml", 5), ("p2pctl", 1)]);
+        page
+    };
+    let about = "configuration of the p2p tracker";
+    let written = Manual::new(concat!("p2p-tracker ", env!("CARGO_PKG_VERSION")))
+        .commands(Cli::command(), rest)
+        .file("p2p-tracker.toml", about, config::manual())
+        .write(dir);
+    match written {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => fail(
+            DISK,
+            &format!("cannot write manual pages to {}: {error}", dir.display()),
+        ),
+    }
 }
 
 fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
@@ -168,7 +194,9 @@ fn request(command: Command) -> anyhow::Result<(Request, Option<PathBuf>)> {
             Request::Log { query, follow }
         }
         Command::Backup { file } => return Ok((Request::Backup, Some(file))),
-        Command::Serve | Command::Config(_) => anyhow::bail!("not an administration command"),
+        Command::Serve | Command::Config(_) | Command::Man { .. } => {
+            anyhow::bail!("not an administration command")
+        }
     };
     Ok((request, None))
 }

@@ -4,6 +4,7 @@
 //! Invariant: a [`Config`] in hand has been checked; nothing later refuses a value in it.
 
 mod load;
+mod manual;
 mod sample;
 mod values;
 
@@ -13,6 +14,7 @@ use p2p_wire::api::Mode;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, parse, read};
+pub use manual::manual;
 pub use sample::sample;
 pub use values::{Network, Size, Span};
 
