@@ -4,8 +4,11 @@
 //! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. The tests in
 //! `tests/` use the lab for what crosses program boundaries: resume after a kill, many files, versions, wrong calls.
 //!
+//! [`plain`] is the yardstick of the transfers: what the machine itself takes for the same bytes.
+//!
 //! What needs root, other clients or a booted systemd is in scripts (`interop/`, `systemd/`) that `.ci/run` starts.
 
 pub mod content;
 pub mod lab;
+pub mod plain;
 pub mod tour;
