@@ -3,6 +3,7 @@
 //! Everything happens in `handle_*`; requests are chosen in `poll_action`, when all else is done, so that a batch of blocks is
 //! answered by one batch of requests.
 mod api;
+mod asked;
 mod candidates;
 mod choker;
 mod connections;
@@ -344,7 +345,8 @@ impl Swarm {
             let open = picker::count_common(&peer.has, self.picker.open());
             assert_eq!((peer.needed, peer.open), (needed, open), "{key:?}");
             assert_eq!(peer.interesting, needed > 0, "interest in {key:?}");
-            assert!(peer.queue.is_empty() || !peer.choked, "queue of {key:?}");
+            peer.asked.check_invariants();
+            assert!(peer.asked.none_waits() || !peer.choked, "queue of {key:?}");
             assert!(!peer.stalled || !peer.requests.is_empty());
             if peer.as_seed {
                 seeds += 1;

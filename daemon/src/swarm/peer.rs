@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use p2p_wire::peer::ExtensionHandshake;
 use p2p_wire::{Bitfield, Block, PeerId};
 
+use super::asked::Asked;
 use super::rate::RateMeter;
 use super::window::Window;
 use super::{NewPeer, PeerKey, PeerStats};
@@ -63,8 +64,7 @@ pub(super) struct Peer {
     pub(super) parole: u32,
     pub(super) strikes: u32,
 
-    pub(super) queue: VecDeque<Block>,
-    pub(super) sending: VecDeque<Block>,
+    pub(super) asked: Asked,
     pub(super) up: RateMeter,
 
     /// When it was last choked or unchoked.
@@ -103,8 +103,7 @@ impl Peer {
             unrequested: UNREQUESTED,
             parole: 0,
             strikes: 0,
-            queue: VecDeque::new(),
-            sending: VecDeque::new(),
+            asked: Asked::default(),
             up: RateMeter::new(now),
             turned: now,
             round: (0, 0),

@@ -371,11 +371,11 @@ fn serves_exactly_what_is_asked_while_unchoked() {
 
 #[test]
 fn requests_wait_in_a_bounded_queue_and_can_be_taken_back() {
-    let all: Vec<Block> = (0..1000)
+    let all: Vec<Block> = (0..2500)
         .map(|n| Block {
-            piece: n / 100,
-            begin: n % 100 * 600,
-            len: 16_000.min(65_536 - n % 100 * 600),
+            piece: n / 250,
+            begin: n % 250 * 240,
+            len: 16_000.min(65_536 - n % 250 * 240),
         })
         .collect();
     let flood: Vec<Message> = all.iter().map(|b| Message::Request(*b)).collect();

@@ -94,6 +94,8 @@ pub(super) struct Net {
     pub(super) layout: Layout,
     pub(super) ms: u64,
     pub(super) steps: u64,
+    /// Milliseconds that every message and block takes besides, each way.
+    pub(super) distance: u64,
     queue: BinaryHeap<Queued>,
     events: BTreeMap<u64, Event>,
     serial: u64,
@@ -128,6 +130,7 @@ impl Net {
             layout,
             ms: 0,
             steps: 0,
+            distance: 0,
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             serial: 0,
@@ -250,9 +253,9 @@ impl Net {
             .push(Reverse((self.ms + delay, node, self.serial)));
     }
 
-    /// Between 5 and 60 ms, the same both ways.
+    /// Between 5 and 60 ms and the distance, the same both ways.
     fn latency(&self, a: usize, b: usize) -> u64 {
-        5 + (a * b + a + b) as u64 % 56
+        self.distance + 5 + (a * b + a + b) as u64 % 56
     }
 
     fn handle(&mut self, number: usize, event: Event) {

@@ -130,6 +130,40 @@ fn a_wide_path_is_filled_within_the_first_seconds() {
 }
 
 #[test]
+fn a_long_path_is_filled_and_never_more_is_asked_than_may_be_in_flight() {
+    // 125 MB/s over a round trip of 100 ms: 12.5 MB are on their way.
+    for in_flight in [64 << 20, 4 << 20] {
+        let far = NodeOptions {
+            uplink: 125_000_000,
+            in_flight,
+            ..NodeOptions::default()
+        };
+        let mut net = Net::new(layout(400, 64), 1);
+        net.distance = 44;
+        let seed = net.add(NodeOptions { seed: true, ..far });
+        let leech = net.add(far);
+        net.introduce(leech, &[seed]);
+        let asked = |net: &Net| {
+            let peers = net.nodes[leech].swarm.peers(net.now());
+            let requests: u32 = peers.iter().map(|peer| peer.requests).sum();
+            u64::from(requests) * u64::from(BLOCK_LEN)
+        };
+        let mut most = 0;
+        while net.ms < 30_000 && !net.run(net.ms + 20, Net::all_complete) {
+            most = most.max(asked(&net));
+            assert!(most <= in_flight, "{most}");
+        }
+        // 400 MiB take 3.4 s at full speed; 4 MiB in flight give 40 MB/s at best.
+        let took = if in_flight > 12_500_000 {
+            5_200
+        } else {
+            14_000
+        };
+        assert!(net.ms <= took, "{} ms, {most} asked for", net.ms);
+    }
+}
+
+#[test]
 fn pieces_longer_than_the_budget_are_fetched_one_by_one() {
     let options = NodeOptions {
         uplink: 50_000_000,

@@ -11,13 +11,15 @@ const FIRST: u32 = 16;
 const SMALLEST: u32 = 2;
 /// Work queued at the peer beyond what the path itself holds, so that its disk and our batches do not leave gaps.
 const QUEUE: Duration = Duration::from_millis(500);
+/// Of that, no more than this: it bridges such gaps at any rate.
+const MOST_QUEUED: u64 = 8 << 20;
 const EPOCH: Duration = Duration::from_millis(500);
 const LATENCY_MEMORY: Duration = Duration::from_secs(10);
 
 /// The request window of one peer.
 ///
-/// It doubles with every round trip until the rate stops growing, then follows rate times (twice the latency + 500 ms), up and
-/// down. Twice, because a window of exactly one bandwidth-delay product could never discover that the path became faster.
+/// It doubles with every round trip until the rate stops growing, then follows rate times twice the latency, and 500 ms' worth but no
+/// more than 8 MiB, up and down. Twice, because a window of exactly one bandwidth-delay product could never discover that the path became faster.
 #[derive(Debug)]
 pub(super) struct Window {
     size: u32,
@@ -86,8 +88,9 @@ impl Window {
     }
 
     fn target(&self, rate: u64) -> u32 {
-        let span = self.latency.min(Duration::from_secs(5)) * 2 + QUEUE;
-        let bytes = u128::from(rate) * span.as_millis() / 1000;
+        let during = |span: Duration| u128::from(rate) * span.as_millis() / 1000;
+        let path = during(self.latency.min(Duration::from_secs(5)) * 2);
+        let bytes = path + during(QUEUE).min(u128::from(MOST_QUEUED));
         let blocks = (bytes / u128::from(BLOCK_LEN)).min(u128::from(MAX_WINDOW)) as u32;
         (blocks + SMALLEST).min(self.limit)
     }
