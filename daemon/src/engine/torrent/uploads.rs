@@ -10,11 +10,12 @@ use crate::net::Link;
 use crate::storage::{Disk, Inbox, MAX_READING, ReadJob, Tree};
 use crate::swarm::PeerKey;
 
-/// Read at once at most. Pieces up to this length are read whole.
-const RUN: u32 = 1024 * 1024;
+/// Read at once at most. Pieces up to this length are read whole. As small as that: what was just read is sent while the
+/// cache of the core still holds it.
+const RUN: u32 = 256 * 1024;
 
-/// Bytes kept of what was read.
-const KEPT: usize = 16 * 1024 * 1024;
+/// Bytes kept of what was read, for others who ask for the same. Few, so that buffers are used again while they are in the cache.
+const KEPT: usize = 4 * 1024 * 1024;
 
 /// Bytes of blocks that wait in a peer's link at most: what can no longer be cancelled cheaply.
 const AHEAD: usize = 1024 * 1024;
@@ -140,7 +141,9 @@ impl Uploads {
             self.reading_bytes -= u64::from(len);
         }
         let Some(data) = data else { return };
-        while self.kept_bytes + data.len() > KEPT
+        // What is read ahead for one peer must not push out what was read ahead for another.
+        let most = KEPT.max(self.waiting.len() * READ_AHEAD * RUN as usize);
+        while self.kept_bytes + data.len() > most
             && let Some(oldest) = self.kept.iter().min_by_key(|(_, (_, used))| *used)
         {
             let oldest = *oldest.0;
