@@ -9,15 +9,16 @@ mod error;
 mod open;
 mod piece;
 mod place;
+mod queue;
+mod sync;
 mod tree;
 
-use std::collections::VecDeque;
 use std::sync::mpsc as std_mpsc;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, mem, thread};
 
 use bytes::{Bytes, BytesMut};
-use p2p_hash::Hasher;
+use p2p_hash::{Hasher, Stream};
 use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
@@ -26,6 +27,7 @@ pub use self::place::{
     allocated, delete, delete_stage, free_space, make_folder, move_into, not_a_folder, places,
     stage_of,
 };
+use self::queue::{Queue, Work};
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};
 use crate::resume::written::WrittenLog;
@@ -36,16 +38,13 @@ pub const MAX_WRITING: u64 = 32 * 1024 * 1024;
 /// Bytes that one item may have in the queue to be read.
 pub const MAX_READING: u64 = 16 * 1024 * 1024;
 
-/// Pieces hashed together at most: the lanes of the widest vector unit.
-const MAX_TOGETHER: usize = 16;
-
 /// Files open at most, over all items.
 const MAX_OPEN: usize = 256;
 
 /// A handle on the disk threads; they end when the last handle is dropped.
 #[derive(Clone)]
 pub struct Disk {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
     cache: Arc<FileCache>,
     sync: std_mpsc::Sender<Task>,
     check: std_mpsc::Sender<Task>,
@@ -54,25 +53,12 @@ pub struct Disk {
 
 type Task = Box<dyn FnOnce() + Send>;
 
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    writes: VecDeque<WriteJob>,
-    reads: VecDeque<ReadJob>,
-    ended: bool,
-}
-
 /// Ends the threads when the last [`Disk`] goes.
-struct Ends(Arc<Shared>);
+struct Ends(Arc<Queue>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        lock(&self.0.queue).ended = true;
-        self.0.wake.notify_all();
+        self.0.end();
     }
 }
 
@@ -85,7 +71,7 @@ pub enum Lane {
     Check,
 }
 
-/// Hash a piece, and write it if it is good.
+/// Hash a piece, and write it if it is good; or a part of one, which is written in any case.
 pub struct WriteJob {
     /// Files of the item.
     pub tree: Arc<Tree>,
@@ -93,10 +79,30 @@ pub struct WriteJob {
     pub log: Option<Arc<WrittenLog>>,
     /// Which piece.
     pub piece: PieceIndex,
-    /// All its blocks in order.
+    /// Where in the piece `blocks` begin.
+    pub begin: u32,
+    /// Its blocks from there on, in order.
     pub blocks: Vec<Bytes>,
+    /// The hash of what is before them.
+    pub hash: Stream,
+    /// The piece ends with them.
+    pub last: bool,
     /// Who waits.
     pub inbox: Arc<Inbox>,
+}
+
+impl WriteJob {
+    fn len(&self) -> usize {
+        self.blocks.iter().map(Bytes::len).sum()
+    }
+
+    fn done(self, outcome: Result<Outcome, StorageError>) -> Done {
+        Done::Written(Written {
+            piece: self.piece,
+            len: self.len() as u64,
+            outcome,
+        })
+    }
 }
 
 /// Read a run of bytes of the content.
@@ -116,10 +122,32 @@ pub struct ReadJob {
 /// What became of a job.
 #[derive(Debug)]
 pub enum Done {
-    /// Good and written, or false: it has another hash. Errors: it could not be written.
-    Written(PieceIndex, Result<bool, StorageError>),
+    /// A [`WriteJob`].
+    Written(Written),
     /// The bytes from this offset on.
     Read(u64, Result<Bytes, StorageError>),
+}
+
+/// What became of a [`WriteJob`].
+#[derive(Debug)]
+pub struct Written {
+    /// Which piece.
+    pub piece: PieceIndex,
+    /// Bytes of the job.
+    pub len: u64,
+    /// Errors: it could not be written.
+    pub outcome: Result<Outcome, StorageError>,
+}
+
+/// What was found of a piece.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is good, and written.
+    Good,
+    /// It has another hash.
+    Bad,
+    /// More of it must come: this is the hash so far, and what that covers is written.
+    Part(Stream),
 }
 
 /// Where finished jobs of one item wait for its task. Holds no more than the task asked for.
@@ -140,8 +168,8 @@ impl Inbox {
         mem::take(&mut *lock(&self.done))
     }
 
-    fn push(&self, done: Done) {
-        lock(&self.done).push(done);
+    fn push(&self, done: impl IntoIterator<Item = Done>) {
+        lock(&self.done).extend(done);
         self.notify.notify_one();
     }
 }
@@ -149,21 +177,18 @@ impl Inbox {
 impl Disk {
     /// Starts `threads` threads for pieces (at least one) and one for each [`Lane`].
     pub fn start(threads: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-        });
+        let queue = Arc::new(Queue::default());
         for n in 0..threads.max(1) {
-            let shared = shared.clone();
+            let queue = queue.clone();
             let thread = thread::Builder::new().name(format!("disk-{n}"));
-            thread.spawn(move || serve(&shared))?;
+            thread.spawn(move || serve(&queue))?;
         }
         Ok(Self {
             sync: lane("disk-sync")?,
             check: lane("disk-check")?,
             cache: FileCache::new(MAX_OPEN),
-            _ends: Arc::new(Ends(shared.clone())),
-            shared,
+            _ends: Arc::new(Ends(queue.clone())),
+            queue,
         })
     }
 
@@ -174,14 +199,12 @@ impl Disk {
 
     /// Hashes and writes a piece.
     pub fn write(&self, job: WriteJob) {
-        lock(&self.shared.queue).writes.push_back(job);
-        self.shared.wake.notify_one();
+        self.queue.write(job);
     }
 
     /// Reads a run of bytes.
     pub fn read(&self, job: ReadJob) {
-        lock(&self.shared.queue).reads.push_back(job);
-        self.shared.wake.notify_one();
+        self.queue.read(job);
     }
 
     /// Runs `job` on a thread for long jobs, after those that were there before.
@@ -212,66 +235,77 @@ fn lane(name: &str) -> io::Result<std_mpsc::Sender<Task>> {
     Ok(tasks)
 }
 
-enum Next {
-    Write(Vec<WriteJob>),
-    Read(ReadJob),
-}
-
-fn serve(shared: &Shared) {
+fn serve(queue: &Queue) {
     let hasher = Hasher::auto();
-    let mut reads_first = false;
-    while let Some(next) = next(shared, &mut reads_first) {
-        match next {
-            Next::Write(jobs) => write(&hasher, jobs),
-            Next::Read(job) => read(job),
-        }
-    }
-}
-
-/// Waits for work; reads and writes take turns when there are both.
-fn next(shared: &Shared, reads_first: &mut bool) -> Option<Next> {
-    let mut queue = lock(&shared.queue);
-    loop {
-        *reads_first = !*reads_first;
-        if (*reads_first || queue.writes.is_empty())
-            && let Some(job) = queue.reads.pop_front()
-        {
-            return Some(Next::Read(job));
-        }
-        if !queue.writes.is_empty() {
-            let together = queue.writes.len().min(MAX_TOGETHER);
-            return Some(Next::Write(queue.writes.drain(..together).collect()));
-        }
-        if queue.ended {
-            return None;
-        }
-        if queue.reads.is_empty() {
-            queue = shared
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-fn write(hasher: &Hasher, jobs: Vec<WriteJob>) {
-    let pieces: Vec<&[Bytes]> = jobs.iter().map(|job| &job.blocks[..]).collect();
-    let digests = piece::hash(hasher, &pieces);
-    for (job, digest) in jobs.into_iter().zip(digests) {
-        let outcome = if digest == job.tree.info().piece_hash(job.piece) {
-            piece::write(&job.tree, job.piece, &job.blocks).map(|()| true)
-        } else {
-            Ok(false)
-        };
-        if let (Ok(true), Some(log)) = (&outcome, &job.log) {
-            // A hint that is lost costs fetching the piece again after a kill.
-            if let Err(error) = log.append(&[job.piece.get()]) {
-                tracing::debug!("the log of written pieces: {error}");
+    while let Some(work) = queue.next() {
+        match work {
+            Work::Hash(jobs) => queue.hashed(hash(&hasher, jobs)),
+            Work::Store(jobs) => {
+                let tree = jobs.first().map(|job| job.tree.id());
+                store(jobs);
+                tree.into_iter().for_each(|tree| queue.stored(tree));
             }
+            Work::Read(job) => read(job),
         }
-        drop(job.blocks);
-        job.inbox.push(Done::Written(job.piece, outcome));
     }
+}
+
+/// Those of `jobs` that are to be written: parts, and the ends of good pieces. Those who wait for the others are told.
+fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
+    let mut streams: Vec<Stream> = jobs
+        .iter_mut()
+        .map(|job| mem::take(&mut job.hash))
+        .collect();
+    let blocks: Vec<&[Bytes]> = jobs.iter().map(|job| &job.blocks[..]).collect();
+    piece::advance(hasher, &mut streams, &blocks);
+    let mut to_write = Vec::with_capacity(jobs.len());
+    let (mut whole, mut ends) = (Vec::new(), Vec::new());
+    for (mut job, stream) in jobs.into_iter().zip(streams) {
+        if job.last {
+            whole.push(job);
+            ends.push(stream);
+        } else {
+            job.hash = stream;
+            to_write.push(job);
+        }
+    }
+    let mut digests = vec![[0; 20]; ends.len()];
+    hasher.finish(&mut ends, &mut digests);
+    for (job, digest) in whole.into_iter().zip(digests) {
+        if digest == job.tree.info().piece_hash(job.piece) {
+            to_write.push(job);
+        } else {
+            job.inbox.clone().push([job.done(Ok(Outcome::Bad))]);
+        }
+    }
+    to_write
+}
+
+/// Writes pieces and parts of one item.
+fn store(jobs: Vec<WriteJob>) {
+    let Some((inbox, log)) = jobs.first().map(|j| (j.inbox.clone(), j.log.clone())) else {
+        return;
+    };
+    let mut done = Vec::with_capacity(jobs.len());
+    let mut good = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        let outcome = piece::write(&job.tree, job.piece, job.begin, &job.blocks).map(|()| {
+            if !job.last {
+                return Outcome::Part(mem::take(&mut job.hash));
+            }
+            good.push(job.piece.get());
+            Outcome::Good
+        });
+        done.push(job.done(outcome));
+    }
+    if let Some(log) = log
+        && !good.is_empty()
+        && let Err(error) = log.append(&good)
+    {
+        // A hint that is lost costs fetching the pieces again after a kill.
+        tracing::debug!("the log of written pieces: {error}");
+    }
+    inbox.push(done);
 }
 
 fn read(job: ReadJob) {
@@ -279,9 +313,12 @@ fn read(job: ReadJob) {
     buffer.resize(job.len as usize, 0);
     let read = piece::read(&job.tree, job.offset, &mut buffer);
     let done = Done::Read(job.offset, read.map(|()| buffer.freeze()));
-    job.inbox.push(done);
+    job.inbox.push([done]);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Making room for an item, checking it, syncing it, and moving it to its place.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +13,7 @@ use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
+use super::sync::{sync_folder, sync_folders};
 use super::tree::aside;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
@@ -157,28 +157,9 @@ impl Tree {
         Ok(good)
     }
 
-    /// Returns when what was written to these files is on the disk, with what each of them is then.
-    pub fn sync(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
-        for index in files {
-            let path = self.path(*index);
-            let file = self.file(*index).map_err(|e| StorageError::at(&path, &e))?;
-            file.sync_data().map_err(at(&path))?;
-        }
-        Ok(())
-    }
-
     /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. All is synced
-    /// when this returns. Files that p2pd did not make are never overwritten.
-    pub fn complete(
-        &self,
-        stage: &Path,
-        dir: &Path,
-        wanted: &[bool],
-    ) -> Result<PathBuf, StorageError> {
-        let files: BTreeSet<usize> = (0..self.info.files().len())
-            .filter(|i| wanted.get(*i).copied().unwrap_or(true) && !self.info.files()[*i].padding)
-            .collect();
-        self.sync(&files)?;
+    /// when this returns; what its files hold must be before. Files that p2pd did not make are never overwritten.
+    pub fn complete(&self, stage: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
         let top = top_of(&self.info);
         let from = stage.join(top);
         sync_folders(&from)?;
@@ -235,26 +216,6 @@ fn numbered(name: &str, n: u32) -> String {
         1 => name.to_owned(),
         n => format!("{name} ({n})"),
     }
-}
-
-fn sync_folder(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(at(dir))
-}
-
-/// Syncs `path` and every folder below it, if it is one.
-fn sync_folders(path: &Path) -> Result<(), StorageError> {
-    if !fs::symlink_metadata(path).map_err(at(path))?.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(path).map_err(at(path))? {
-        let entry = entry.map_err(at(path))?;
-        if entry.file_type().map_err(at(path))?.is_dir() {
-            sync_folders(&entry.path())?;
-        }
-    }
-    sync_folder(path)
 }
 
 /// The error for a folder that is none.

@@ -1,6 +1,6 @@
 //! Where the files of one awake item are, and the descriptors that are open on them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -141,9 +141,27 @@ impl Tree {
         }
     }
 
+    /// Names this tree among all there ever were.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The item's metadata.
     pub fn info(&self) -> &Arc<Info> {
         &self.info
+    }
+
+    /// The files that hold bytes of `pieces`; padding is held nowhere.
+    pub fn files_of(&self, pieces: &[u32]) -> BTreeSet<usize> {
+        let layout = self.info.layout();
+        let mut files = BTreeSet::new();
+        for piece in pieces.iter().filter_map(|piece| layout.piece(*piece)) {
+            let len = u64::from(layout.len_of(piece));
+            let spans = self.info.spans(layout.offset(piece), len);
+            files.extend(spans.iter().map(|span| span.file));
+        }
+        files.retain(|file| self.info.files().get(*file).is_some_and(|f| !f.padding));
+        files
     }
 
     /// The path of a file, to show.

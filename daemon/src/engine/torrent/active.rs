@@ -198,7 +198,7 @@ impl Torrent {
                     }
                 }
                 Action::Verify(piece) => self.verify(active, piece),
-                Action::Discard(piece) => active.keeping.discard(piece),
+                Action::Discard(piece) => active.keeping.partials.discard(piece.get()),
                 Action::Dial(addr) => self.peers.dial(addr),
                 Action::Drop(key, why) => {
                     tracing::debug!(item = %self.item, "peer dropped: {why}");
@@ -280,11 +280,9 @@ impl Torrent {
         self.ctx.downloaded.fetch_add(len, Ordering::Relaxed);
         match active.swarm.handle_block(key, block, Instant::now()) {
             Ok(BlockFate::Keep) => {
-                let layout = active.info.layout();
-                if let Some(piece) = layout.check_block(block) {
+                if let Some(piece) = active.info.layout().check_block(block) {
                     active.last_block = Timer::now();
-                    let blocks = layout.blocks_of(piece);
-                    active.keeping.keep(blocks, block, data);
+                    self.keep(active, piece, block, data);
                 }
                 true
             }

@@ -1,21 +1,21 @@
 //! Blocks on their way to the disk, and what is known to have arrived there.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_wire::{BLOCK_LEN, Bitfield, Block, PieceIndex};
+use p2p_wire::{Bitfield, Block, PieceIndex};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::super::{Change, FileStamp, view};
 use super::Report;
 use super::active::Active;
+use super::partial::{Part, Partials, Whole};
 use super::{Halt, Torrent};
 use crate::resume::written::{self, WrittenLog};
 use crate::resume::{Have, Site};
-use crate::storage::{Done, Lane, MAX_WRITING, StorageError, WriteJob, stage_of};
+use crate::storage::{Done, Lane, MAX_WRITING, Outcome, StorageError, WriteJob, stage_of};
 use crate::swarm::Verified;
 
 /// Written pieces are synced and recorded after this long,
@@ -23,10 +23,14 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// or when they are this many bytes.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of one item written and not synced at most: a disk slower than the network slows the network down, before the page cache
+/// holds so much that the whole machine waits for the disk.
+const MAX_UNSYNCED: u64 = 256 * 1024 * 1024;
+
 /// Work of one item that runs beside its task.
 pub(super) enum Work {
-    /// These pieces are on the disk, or not.
-    Synced(Vec<u32>, Result<Vec<Option<FileStamp>>, StorageError>),
+    /// These pieces are on the disk, and the files that hold them are what is said here; or not.
+    Synced(Vec<u32>, Result<Vec<(usize, FileStamp)>, StorageError>),
     /// The item is at its place.
     Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
     /// The record that says so is on the disk.
@@ -35,8 +39,7 @@ pub(super) enum Work {
 
 /// The disk side of an awake item.
 pub(super) struct Keeping {
-    /// Blocks of pieces that are not whole.
-    partial: HashMap<u32, Vec<Option<Bytes>>>,
+    pub(super) partials: Partials,
     /// Bytes that are being hashed and written.
     writing: u64,
     log: Option<Arc<WrittenLog>>,
@@ -45,6 +48,7 @@ pub(super) struct Keeping {
     dirty_bytes: u64,
     sync_at: Option<Instant>,
     syncing: bool,
+    syncing_bytes: u64,
     /// Pieces that are on the disk.
     durable: Bitfield,
     pub(super) work: JoinSet<Work>,
@@ -66,13 +70,14 @@ impl Keeping {
                 .ok()
         });
         Self {
-            partial: HashMap::new(),
+            partials: Partials::default(),
             writing: 0,
             log: log.map(Arc::new),
             dirty: written.to_vec(),
             dirty_bytes: 0,
             sync_at: (!written.is_empty()).then(Instant::now),
             syncing: false,
+            syncing_bytes: 0,
             durable,
             work: JoinSet::new(),
             finishing: false,
@@ -82,7 +87,7 @@ impl Keeping {
 
     /// Whether more blocks may be taken from the peers.
     pub(super) fn has_room(&self) -> bool {
-        self.writing < MAX_WRITING
+        self.writing < MAX_WRITING && self.dirty_bytes + self.syncing_bytes < MAX_UNSYNCED
     }
 
     /// Nothing is under way and nothing waits to be synced.
@@ -93,40 +98,40 @@ impl Keeping {
     pub(super) fn next_sync(&self) -> Option<Instant> {
         self.sync_at.filter(|_| !self.syncing)
     }
-
-    /// Keeps a block that the swarm asked for. A block that is not one of ours in place and length is not kept, and the piece fails.
-    pub(super) fn keep(&mut self, active_blocks: u32, block: Block, data: Bytes) {
-        let slots =
-            (self.partial.entry(block.piece)).or_insert_with(|| vec![None; active_blocks as usize]);
-        let slot = slots.get_mut((block.begin / BLOCK_LEN) as usize);
-        if let Some(slot) = slot.filter(|_| block.begin.is_multiple_of(BLOCK_LEN)) {
-            *slot = Some(data);
-        }
-    }
-
-    pub(super) fn discard(&mut self, piece: PieceIndex) {
-        self.partial.remove(&piece.get());
-    }
 }
 
 impl Torrent {
-    /// Has a whole piece hashed and written.
-    pub(super) fn verify(&mut self, active: &mut Active, piece: PieceIndex) {
-        let blocks = active.keeping.partial.remove(&piece.get());
-        let blocks: Option<Vec<Bytes>> = blocks.and_then(|blocks| blocks.into_iter().collect());
-        let len = u64::from(active.info.layout().len_of(piece));
-        let whole = |blocks: &Vec<Bytes>| blocks.iter().map(|b| b.len() as u64).sum::<u64>() == len;
-        let Some(blocks) = blocks.filter(whole) else {
-            let now = std::time::Instant::now();
-            active.swarm.handle_verified(piece, Verified::Lost, now);
-            return;
-        };
-        active.keeping.writing += len;
+    /// Keeps a block that the swarm asked for.
+    pub(super) fn keep(&self, active: &mut Active, piece: PieceIndex, block: Block, data: Bytes) {
+        let blocks = active.info.layout().blocks_of(piece);
+        if let Some(part) = active.keeping.partials.keep(blocks, block, data) {
+            self.write(active, piece, part);
+        }
+    }
+
+    /// Has the end of a whole piece hashed and written.
+    pub(super) fn verify(&self, active: &mut Active, piece: PieceIndex) {
+        let len = active.info.layout().len_of(piece);
+        match active.keeping.partials.whole(piece.get(), len) {
+            Whole::Part(part) => self.write(active, piece, part),
+            Whole::Later => {}
+            Whole::Lost => {
+                let now = std::time::Instant::now();
+                active.swarm.handle_verified(piece, Verified::Lost, now);
+            }
+        }
+    }
+
+    fn write(&self, active: &mut Active, piece: PieceIndex, part: Part) {
+        active.keeping.writing += part.len();
         self.ctx.disk.write(WriteJob {
             tree: active.tree.clone(),
             log: active.keeping.log.clone(),
             piece,
-            blocks,
+            begin: part.begin,
+            blocks: part.blocks,
+            hash: part.hash,
+            last: part.last,
             inbox: active.inbox.clone(),
         });
     }
@@ -139,27 +144,35 @@ impl Torrent {
         let mut fed = false;
         for done in active.inbox.take() {
             match done {
-                Done::Written(piece, outcome) => {
-                    let len = u64::from(active.info.layout().len_of(piece));
-                    active.keeping.writing = active.keeping.writing.saturating_sub(len);
-                    let verified = match &outcome {
-                        Ok(true) => Verified::Good,
-                        Ok(false) => Verified::Bad,
-                        Err(_) => Verified::Lost,
-                    };
-                    active.swarm.handle_verified(piece, verified, now);
-                    match outcome {
-                        Ok(true) => {
+                Done::Written(written) => {
+                    let piece = written.piece;
+                    active.keeping.writing = active.keeping.writing.saturating_sub(written.len);
+                    let verified = match written.outcome {
+                        Ok(Outcome::Part(hash)) => {
+                            let next = active.keeping.partials.returned(piece.get(), hash);
+                            if let Some(part) = next {
+                                self.write(active, piece, part);
+                            }
+                            continue;
+                        }
+                        Ok(Outcome::Good) => {
+                            let len = u64::from(active.info.layout().len_of(piece));
                             added.push(piece.get());
                             active.keeping.dirty.push(piece.get());
                             active.keeping.dirty_bytes += len;
                             active.missing -= len.min(active.missing);
+                            Verified::Good
                         }
-                        Ok(false) => {
+                        Ok(Outcome::Bad) => {
                             tracing::info!(item = %self.item, "piece {} failed its hash", piece.get());
+                            Verified::Bad
                         }
-                        Err(error) => fault = Some(error),
-                    }
+                        Err(error) => {
+                            fault = Some(error);
+                            Verified::Lost
+                        }
+                    };
+                    active.swarm.handle_verified(piece, verified, now);
                 }
                 Done::Read(offset, Ok(data)) => {
                     let len = active.uploads.reading_len(offset, Some(data.len()));
@@ -205,23 +218,12 @@ impl Torrent {
         {
             keeping.syncing = true;
             keeping.sync_at = None;
-            keeping.dirty_bytes = 0;
+            keeping.syncing_bytes = std::mem::take(&mut keeping.dirty_bytes);
             let pieces = std::mem::take(&mut keeping.dirty);
             let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
             keeping.work.spawn(async move {
-                let mut files = BTreeSet::new();
-                let layout = *tree.info().layout();
-                for piece in pieces.iter().filter_map(|piece| layout.piece(*piece)) {
-                    let len = u64::from(layout.len_of(piece));
-                    let spans = tree.info().spans(layout.offset(piece), len);
-                    let stored =
-                        |file: &usize| tree.info().files().get(*file).is_some_and(|f| !f.padding);
-                    files.extend(spans.iter().map(|span| span.file).filter(stored));
-                }
-                let sync = move || {
-                    tree.sync(&files)?;
-                    Ok(tree.stamps())
-                };
+                let files = tree.files_of(&pieces);
+                let sync = move || tree.sync(&files);
                 Work::Synced(pieces, disk.run(Lane::Sync, sync).await)
             });
         }
@@ -240,22 +242,19 @@ impl Torrent {
         let (site, wanted) = (self.record.site.clone(), active.wanted_files.clone());
         let info = active.info.clone();
         let item = self.item;
+        // What was synced before is on the disk.
+        let unsynced = tree.files_of(&active.keeping.dirty);
         active.keeping.work.spawn(async move {
             let placing = disk.clone();
             let place = move || {
+                tree.sync(&unsynced)?;
                 let site = match site {
                     Site::Staged(dir) => {
                         let stage = stage_of(&dir, item);
-                        let path = tree.complete(&stage, &dir, &wanted)?;
+                        let path = tree.complete(&stage, &dir)?;
                         Site::Fetched { path, aside: stage }
                     }
-                    placed => {
-                        let stored = |file: &usize| !tree.info().files()[*file].padding;
-                        let wanted = |file: &usize| wanted.get(*file).copied().unwrap_or(true);
-                        let files = (0..tree.info().files().len()).filter(stored).filter(wanted);
-                        tree.sync(&files.collect())?;
-                        placed
-                    }
+                    placed => placed,
                 };
                 let stage = match &site {
                     Site::Fetched { aside, .. } => aside.clone(),
@@ -281,6 +280,7 @@ impl Torrent {
         match work {
             Work::Synced(pieces, outcome) => {
                 active.keeping.syncing = false;
+                active.keeping.syncing_bytes = 0;
                 match outcome {
                     Ok(stamps) => self.record_durable(active, pieces, stamps),
                     Err(error) => {
@@ -300,6 +300,7 @@ impl Torrent {
                 self.record.have = Have::from_bitfield(active.swarm.have());
                 self.record.completed = Some(view::now());
                 active.keeping.dirty.clear();
+                active.keeping.dirty_bytes = 0;
                 active.keeping.sync_at = None;
                 active.tree = self.tree(
                     &active.info,
@@ -337,13 +338,17 @@ impl Torrent {
         &mut self,
         active: &mut Active,
         pieces: Vec<u32>,
-        stamps: Vec<Option<FileStamp>>,
+        stamps: Vec<(usize, FileStamp)>,
     ) {
         for piece in pieces {
             active.keeping.durable.set(piece);
         }
         self.record.have = Have::from_bitfield(&active.keeping.durable);
-        self.record.stamps = stamps;
+        for (file, stamp) in stamps {
+            if let Some(known) = self.record.stamps.get_mut(file) {
+                *known = Some(stamp);
+            }
+        }
         self.record.clean = false;
         self.ctx.store.put(self.item, &self.record);
     }
@@ -364,18 +369,15 @@ impl Torrent {
         if !self.record.is_complete() {
             let pieces = std::mem::take(&mut active.keeping.dirty);
             let tree = active.tree.clone();
+            let files = tree.files_of(&pieces);
             let sync = move || {
-                let there = tree.stamps();
-                let files = there
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, stamp)| stamp.is_some());
-                tree.sync(&files.map(|(file, _)| file).collect())?;
+                tree.sync(&files)?;
                 Ok(tree.stamps())
             };
             match self.ctx.disk.run(Lane::Sync, sync).await {
                 Ok(stamps) => {
-                    self.record_durable(active, pieces, stamps);
+                    self.record_durable(active, pieces, Vec::new());
+                    self.record.stamps = stamps;
                     self.record.clean = true;
                 }
                 Err(error) => tracing::warn!(item = %self.item, "cannot be synced: {error}"),

@@ -6,6 +6,7 @@
 mod active;
 mod disk;
 mod metadata;
+mod partial;
 mod peers;
 mod prepare;
 mod show;

@@ -257,11 +257,9 @@ impl Torrent {
         let disk = self.ctx.disk.clone();
         let files = disk.run(Lane::Sync, move || {
             let there = synced.stamps();
-            for (file, stamp) in there.iter().enumerate() {
-                if stamp.is_some() {
-                    synced.sync(&BTreeSet::from([file]))?;
-                }
-            }
+            let files = there.iter().enumerate();
+            let files = files.filter(|(_, stamp)| stamp.is_some());
+            synced.sync(&files.map(|(file, _)| file).collect())?;
             Ok::<_, StorageError>(there)
         });
         let stamps = self.during(files).await??;

@@ -1,0 +1,138 @@
+//! What waits for the disk threads, and which of them does what.
+//!
+//! A piece is first hashed, then, if it is good, stored. Any number of threads hash at once, but one item is stored by one thread at a
+//! time: the kernel lets one write to a file go on and has the next one spin for its lock, so a second thread would only burn its core. It
+//! hashes meanwhile, in fuller batches. Storing comes first, because it is what frees memory; reads take turns with both.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::{ReadJob, WriteJob};
+
+/// Pieces hashed together at least, if so many wait: the lanes of the widest vector unit.
+const TOGETHER: usize = 16;
+
+/// Small pieces are taken together up to so many bytes, so that what is done once a batch is done rarely.
+const TOGETHER_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a disk thread does next.
+pub(super) enum Work {
+    /// Hash these, then say which are good with [`Queue::hashed`].
+    Hash(Vec<WriteJob>),
+    /// Write these good pieces of one item, then call [`Queue::stored`].
+    Store(Vec<WriteJob>),
+    /// Read this.
+    Read(ReadJob),
+}
+
+/// The jobs that wait. How many there are is bounded by who asks for them.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    unhashed: VecDeque<WriteJob>,
+    good: VecDeque<WriteJob>,
+    /// Items that a thread is storing pieces of.
+    storing: HashSet<u64>,
+    reads: VecDeque<ReadJob>,
+    read_next: bool,
+    /// Threads that wait for work.
+    idle: usize,
+    ended: bool,
+}
+
+impl Queue {
+    /// A piece to be hashed and stored.
+    pub(super) fn write(&self, job: WriteJob) {
+        self.add(|waiting| waiting.unhashed.push_back(job));
+    }
+
+    /// A run to be read.
+    pub(super) fn read(&self, job: ReadJob) {
+        self.add(|waiting| waiting.reads.push_back(job));
+    }
+
+    /// Pieces that were found to be good. The caller takes the next work itself, so nobody is woken.
+    pub(super) fn hashed(&self, good: Vec<WriteJob>) {
+        self.lock().good.extend(good);
+    }
+
+    /// The pieces of [`Work::Store`] were written; more of that item may be.
+    pub(super) fn stored(&self, tree: u64) {
+        self.lock().storing.remove(&tree);
+    }
+
+    /// The threads end once all is done.
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits for work; `None` at the end.
+    pub(super) fn next(&self) -> Option<Work> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(work) = waiting.next() {
+                return Some(work);
+            }
+            if waiting.ended {
+                return None;
+            }
+            waiting.idle += 1;
+            waiting = (self.wake.wait(waiting)).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
+        }
+    }
+
+    fn add(&self, push: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.lock();
+        push(&mut waiting);
+        // A wake is a system call even when nobody sleeps.
+        if waiting.idle > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn next(&mut self) -> Option<Work> {
+        self.read_next = !self.read_next;
+        if self.read_next
+            && let Some(job) = self.reads.pop_front()
+        {
+            return Some(Work::Read(job));
+        }
+        if let Some(jobs) = self.take_good() {
+            return Some(Work::Store(jobs));
+        }
+        if !self.unhashed.is_empty() {
+            let mut bytes = 0;
+            let fits = |(n, job): &(usize, &WriteJob)| {
+                bytes += job.len();
+                *n < TOGETHER || bytes <= TOGETHER_BYTES
+            };
+            let together = self.unhashed.iter().enumerate().take_while(fits).count();
+            return Some(Work::Hash(self.unhashed.drain(..together).collect()));
+        }
+        self.reads.pop_front().map(Work::Read)
+    }
+
+    /// All good pieces of the first item that nobody is storing.
+    fn take_good(&mut self) -> Option<Vec<WriteJob>> {
+        let free = |job: &&WriteJob| !self.storing.contains(&job.tree.id());
+        let tree = self.good.iter().find(free)?.tree.id();
+        self.storing.insert(tree);
+        let of_it = |job: &WriteJob| job.tree.id() == tree;
+        let (jobs, others) = std::mem::take(&mut self.good).into_iter().partition(of_it);
+        self.good = others;
+        Some(Vec::from(jobs))
+    }
+}

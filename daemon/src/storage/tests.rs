@@ -1,0 +1,180 @@
+//! Jobs through the queue and the threads, on real files.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use p2p_hash::sha1_many;
+use p2p_wire::metainfo::{Builder, Content, Info};
+
+use super::queue::{Queue, Work};
+use super::*;
+use crate::resume::Site;
+
+const PIECE: u32 = 16 * 1024;
+
+/// An item of `files` files of three pieces each, and the bytes of its pieces.
+fn item(files: usize) -> (Arc<Info>, Vec<Bytes>) {
+    let pieces: Vec<Bytes> = (0..files * 3)
+        .map(|n| Bytes::from(vec![n as u8; PIECE as usize]))
+        .collect();
+    let all: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
+    let mut hashes = vec![[0; 20]; all.len()];
+    sha1_many(&all, &mut hashes);
+    let file = |n| (vec![format!("{n:04}")], u64::from(PIECE) * 3);
+    let builder = Builder {
+        name: "item".into(),
+        content: Content::Multi((0..files).map(file).collect()),
+        piece_len: PIECE,
+        private: false,
+        announce: Vec::new(),
+        comment: None,
+        created: None,
+    };
+    (Arc::new(builder.build(&hashes).unwrap().info), pieces)
+}
+
+fn tree(disk: &Disk, info: &Arc<Info>, dir: &Path) -> Arc<Tree> {
+    disk.tree(TreeSpec {
+        info,
+        site: &Site::Staged(dir.into()),
+        stage: dir,
+        wanted: &[],
+        writable: true,
+        stamps: Vec::new(),
+    })
+}
+
+fn job(tree: &Arc<Tree>, piece: u32, bytes: &Bytes, inbox: &Arc<Inbox>) -> WriteJob {
+    WriteJob {
+        tree: tree.clone(),
+        log: None,
+        piece: tree.info().layout().piece(piece).unwrap(),
+        begin: 0,
+        blocks: vec![bytes.clone()],
+        hash: Stream::new(),
+        last: true,
+        inbox: inbox.clone(),
+    }
+}
+
+fn numbers(jobs: &[WriteJob]) -> Vec<u32> {
+    jobs.iter().map(|job| job.piece.get()).collect()
+}
+
+#[test]
+fn one_item_is_stored_by_one_thread_at_a_time_while_others_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let (info, pieces) = item(1);
+    let [a, b] = ["a", "b"].map(|name| tree(&disk, &info, &dir.path().join(name)));
+    let inbox = Arc::new(Inbox::default());
+    let queue = Queue::default();
+    let new = |tree: &Arc<Tree>, piece: u32| job(tree, piece, &pieces[piece as usize], &inbox);
+    queue.hashed(vec![new(&a, 0), new(&b, 1), new(&a, 2)]);
+    queue.write(new(&a, 1));
+    let Some(Work::Store(first)) = queue.next() else {
+        panic!("the good pieces of the first item come first");
+    };
+    assert_eq!(numbers(&first), [0, 2]);
+    queue.hashed(vec![new(&a, 1)]);
+    let Some(Work::Store(second)) = queue.next() else {
+        panic!("the other item can be stored beside it");
+    };
+    assert_eq!((numbers(&second), second[0].tree.id()), (vec![1], b.id()));
+    assert!(
+        matches!(queue.next(), Some(Work::Hash(_))),
+        "a is being stored"
+    );
+    queue.stored(a.id());
+    assert!(matches!(queue.next(), Some(Work::Store(jobs)) if numbers(&jobs) == [1]));
+    queue.end();
+    assert!(queue.next().is_none());
+}
+
+#[test]
+fn small_pieces_are_hashed_in_large_batches_and_reads_take_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let (info, pieces) = item(100);
+    let tree = tree(&disk, &info, dir.path());
+    let inbox = Arc::new(Inbox::default());
+    let queue = Queue::default();
+    for (number, bytes) in pieces.iter().enumerate() {
+        queue.write(job(&tree, number as u32, bytes, &inbox));
+    }
+    let mut batches = Vec::new();
+    for offset in 0..2 {
+        queue.read(ReadJob {
+            tree: tree.clone(),
+            offset,
+            len: 1,
+            buffer: None,
+            inbox: inbox.clone(),
+        });
+    }
+    for _ in 0..4 {
+        batches.push(match queue.next() {
+            Some(Work::Hash(jobs)) => jobs.len(),
+            Some(Work::Read(_)) => 0,
+            _ => panic!("nothing was good yet"),
+        });
+    }
+    // 4 MiB at once, then the rest.
+    assert_eq!(batches, [0, 256, 0, 44]);
+}
+
+#[tokio::test]
+async fn good_pieces_are_written_whole_and_others_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(3).unwrap();
+    let (info, pieces) = item(40);
+    let tree = tree(&disk, &info, dir.path());
+    let inbox = Arc::new(Inbox::default());
+    for (number, bytes) in pieces.iter().enumerate() {
+        let other = Bytes::from(vec![0xee; PIECE as usize]);
+        let bytes = if number % 10 == 7 { &other } else { bytes };
+        disk.write(job(&tree, number as u32, bytes, &inbox));
+    }
+    let mut outcomes = std::collections::BTreeMap::new();
+    while outcomes.len() < pieces.len() {
+        let ready = tokio::time::timeout(Duration::from_secs(20), inbox.ready()).await;
+        ready.unwrap_or_else(|_| panic!("{} of {} done", outcomes.len(), pieces.len()));
+        for done in inbox.take() {
+            let Done::Written(written) = done else {
+                panic!("nothing was read: {done:?}");
+            };
+            let good = matches!(written.outcome, Ok(Outcome::Good));
+            outcomes.insert(written.piece.get(), good);
+        }
+    }
+    assert!(
+        outcomes
+            .iter()
+            .all(|(piece, good)| *good == (piece % 10 != 7))
+    );
+    for file in 0..40usize {
+        let bytes = std::fs::read(tree.path(file)).unwrap();
+        for (at, part) in bytes.chunks(PIECE as usize).enumerate() {
+            let number = file * 3 + at;
+            let expected = if number % 10 == 7 { 0 } else { number as u8 };
+            assert!(part.iter().all(|byte| *byte == expected), "piece {number}");
+        }
+    }
+}
+
+#[test]
+fn every_file_that_is_synced_is_told_with_what_it_is_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let (info, _) = item(100);
+    let tree = tree(&disk, &info, dir.path());
+    tree.prepare(&[], 0).unwrap();
+    let files: BTreeSet<usize> = (0..100).filter(|file| file % 7 != 0).collect();
+    let mut synced = tree.sync(&files).unwrap();
+    synced.sort_by_key(|(file, _)| *file);
+    let now = tree.stamps();
+    let expected = files.iter().map(|file| (*file, now[*file].unwrap()));
+    assert_eq!(synced, expected.collect::<Vec<_>>());
+    assert_eq!(tree.files_of(&[0, 5]), BTreeSet::from([0, 1]));
+}
