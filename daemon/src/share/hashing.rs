@@ -17,9 +17,10 @@ use p2p_wire::control::Each;
 use p2p_wire::metainfo::{Builder, Content, Metainfo, auto_piece_len};
 use tokio::sync::{mpsc, oneshot};
 
+use super::files::{Files, Seen};
 use super::ignore::Rules;
 use super::lease;
-use super::scan::{Files, Seen, View};
+use super::scan::View;
 use crate::engine::FileStamp;
 
 /// The hashing thread.

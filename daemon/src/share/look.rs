@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use p2p_wire::control::Each;
 
+use super::files::{Files, Seen};
 use super::folder::{Folder, Notice};
 use super::holder::Holder;
 use super::ignore::{self, Rules};
 use super::place::{self, Identity};
-use super::scan::{Files, Scan, Seen, View};
+use super::scan::{Scan, View};
 use super::settle::News;
 use super::watch::{Dirty, Unwatched, Watch};
 

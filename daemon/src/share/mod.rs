@@ -3,7 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `place` | what may be shared, and whether it is still the same disk |
-//! | `ignore`, `scan` | what there is, by `stat` alone |
+//! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
 //! | `watch`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
@@ -11,6 +11,7 @@
 //! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
 //! | `hub` | what all shares use, and the way to each |
 mod catalogue;
+mod files;
 mod folder;
 mod hashing;
 mod holder;

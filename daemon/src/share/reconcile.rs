@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
+use super::files::Seen;
 use super::folder::{Command, Folder};
 use super::hashing::path_of;
 use super::holder::Holder;
-use super::scan::Seen;
 use super::settle::News;
 use super::store::Known;
 

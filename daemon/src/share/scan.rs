@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::safe_component;
 
+use super::files::{Files, FoundFile, Seen, joined, stamp};
 use super::ignore::Rules;
-use crate::engine::FileStamp;
 
 /// Folders deeper than this are left out: nobody made them on purpose.
 const MAX_DEPTH: usize = 128;
@@ -40,38 +40,6 @@ pub(crate) struct Scan {
 
 /// Counts by reason: `hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`.
 pub(crate) type LeftOut = BTreeMap<&'static str, u32>;
-
-/// An entry as it looks from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Of path, inode, size and times of all files: the same as long as nothing changed.
-    pub(crate) stamp: [u8; 20],
-    /// The same without what a rename changes.
-    pub(crate) content: [u8; 20],
-    /// Bytes.
-    pub(crate) size: u64,
-    /// The newest modification, in ns since 1970.
-    pub(crate) mtime_ns: i128,
-    /// The newest change of any kind, in ns since 1970.
-    pub(crate) ctime_ns: i128,
-}
-
-/// The files of an entry, in the order of their hashes.
-#[derive(Debug, Default)]
-pub(crate) struct Files {
-    /// Whether the entry is a folder.
-    pub(crate) is_folder: bool,
-    pub(crate) files: Vec<FoundFile>,
-}
-
-/// A file of an entry.
-#[derive(Debug)]
-pub(crate) struct FoundFile {
-    /// Names below the entry; empty for a lone file.
-    pub(crate) names: Vec<String>,
-    pub(crate) path: PathBuf,
-    pub(crate) stamp: FileStamp,
-}
 
 impl View<'_> {
     /// Looks at everything. `Err` when the root itself cannot be read.
@@ -253,65 +221,6 @@ impl Scan {
             stamp: stamp(meta),
         })
     }
-}
-
-impl Files {
-    /// Bytes in all.
-    pub(crate) fn size(&self) -> u64 {
-        self.files
-            .iter()
-            .fold(0, |sum, file| sum.saturating_add(file.stamp.size))
-    }
-
-    /// What tells whether the entry changed.
-    pub(crate) fn seen(&self) -> Seen {
-        let (mut stamp, mut content) = (vec![u8::from(self.is_folder)], Vec::new());
-        for file in &self.files {
-            let FileStamp {
-                inode,
-                size,
-                mtime_ns,
-                ctime_ns,
-            } = file.stamp;
-            for name in &file.names {
-                content.extend_from_slice(name.as_bytes());
-                content.push(b'/');
-            }
-            content.extend_from_slice(&inode.to_be_bytes());
-            content.extend_from_slice(&size.to_be_bytes());
-            content.extend_from_slice(&mtime_ns.to_be_bytes());
-            stamp.extend_from_slice(&ctime_ns.to_be_bytes());
-        }
-        stamp.extend_from_slice(&content);
-        let mut digests = [[0; 20]; 2];
-        p2p_hash::sha1_many(&[&stamp, &content], &mut digests);
-        let newest = |time: fn(&FoundFile) -> i128| self.files.iter().map(time).max();
-        Seen {
-            stamp: digests[0],
-            content: digests[1],
-            size: self.size(),
-            mtime_ns: newest(|file| file.stamp.mtime_ns).unwrap_or_default(),
-            ctime_ns: newest(|file| file.stamp.ctime_ns).unwrap_or_default(),
-        }
-    }
-}
-
-fn stamp(meta: &Metadata) -> FileStamp {
-    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-    FileStamp {
-        inode: meta.ino(),
-        size: meta.len(),
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
-    }
-}
-
-/// The order of a torrent's files: by the bytes of their paths joined with `/`.
-fn joined(names: &[String]) -> impl Iterator<Item = u8> + '_ {
-    names
-        .iter()
-        .enumerate()
-        .flat_map(|(i, name)| (i > 0).then_some(b'/').into_iter().chain(name.bytes()))
 }
 
 #[cfg(test)]

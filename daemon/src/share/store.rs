@@ -8,7 +8,7 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::ShareAdd;
 use rusqlite::{Transaction, params};
 
-use super::scan::Seen;
+use super::files::Seen;
 use crate::state::{State, StateError};
 
 /// A share as it is kept.
