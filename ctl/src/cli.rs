@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     account, catalogue, config, create, daemon, fetch, help, history, inspect, items, limit, link,
-    log, ls, man, share, show, tracker, watch,
+    log, ls, man, share, show, tracker, verify, watch,
 };
 use crate::units;
 
@@ -116,8 +116,8 @@ pub(crate) enum Command {
     Resume(items::Items),
     /// Announce items to their trackers now
     Announce(items::Items),
-    /// Read the data of items again and compare it with their hashes
-    Verify(items::Items),
+    /// Read the data of items again, compare it with their hashes, and wait for the outcome
+    Verify(verify::Verify),
     /// Change settings of an item
     Set(items::Set),
     /// Move the data of an item to another folder

@@ -31,6 +31,7 @@ mod client;
 mod commands;
 mod context;
 mod error;
+mod failures;
 mod files;
 mod follow;
 mod human;

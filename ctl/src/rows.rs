@@ -93,6 +93,20 @@ pub(crate) fn fetched() -> Columns<'static, Item> {
         .left("path", "PATH", |i| text::show_path_short(&i.path))
 }
 
+/// Items that were verified.
+pub(crate) fn verified() -> Columns<'static, Item> {
+    Columns::new()
+        .left("info_hash", "HASH", |i: &Item| short(&i.info_hash))
+        .left("name", "NAME", |i| i.name.clone())
+        .left("state", "STATE", |i| state(i.state).to_owned())
+        .right("bad_pieces", "BAD", |i| match i.bad_pieces {
+            Some(bad) => human::count(bad.into()),
+            None => "-".to_owned(),
+        })
+        .right("pieces", "PIECES", |i| human::count(i.pieces.into()))
+        .left("path", "PATH", |i| text::show_path_short(&i.path))
+}
+
 /// A size, `-` while it is not known.
 fn known_size(bytes: u64) -> String {
     match bytes {

@@ -17,6 +17,7 @@
 //! | `item.list` | [`ItemList`] | [`ItemPage`] |
 //! | `item.show` | [`ItemShow`] | [`ItemDetail`] |
 //! | `item.pause` / `item.resume` / `item.announce` / `item.verify` | [`ItemsRef`] | `Vec<`[`Item`]`>` |
+//! | `verify.wait` | [`VerifyWait`] | `Vec<`[`Item`]`>` once what `item.verify` began has ended for each; progress [`VerifyProgress`] |
 //! | `item.set` | [`ItemSet`] | [`Item`] |
 //! | `item.move` | [`ItemMove`] | [`Item`] |
 //! | `item.remove` | [`ItemRemove`] | `Vec<`[`Item`]`>` as they were |
@@ -58,6 +59,7 @@ pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};
 pub use items::{
     Item, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet, ItemsRef, Link, State,
+    VerifyProgress, VerifyWait,
 };
 pub use path::PathText;
 pub use rpc::{Answer, Call, Cancel, Progress};

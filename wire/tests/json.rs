@@ -70,6 +70,7 @@ fn an_item() {
         share: None,
         reason: Some("no peers".into()),
         error_kind: None,
+        bad_pieces: None,
         added: "2026-01-02T03:04:05Z".into(),
         completed: None,
         private: true,

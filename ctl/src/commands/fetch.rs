@@ -10,6 +10,7 @@ use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, ItemRef, PathText
 use crate::client::{Client, decode};
 use crate::context::{Context, absolute};
 use crate::error::Error;
+use crate::failures::Failures;
 use crate::files;
 use crate::follow::{Bars, End, follow};
 use crate::human;
@@ -180,7 +181,10 @@ fn follow_items(
     let running: Vec<&Item> = items.iter().filter(|item| runs(item)).collect();
     match followed.end {
         End::Finished => {}
-        End::Interrupted => failures.left_running(&running),
+        End::Interrupted => {
+            left_running(context, &running);
+            failures.end_with(ErrorKind::StillRunning);
+        }
         End::TimedOut => failures.add(timed_out(&running, began)),
     }
     Ok(())
@@ -231,7 +235,7 @@ fn runs(item: &Item) -> bool {
 }
 
 /// The error for an item that stopped before it was complete.
-fn stopped(item: &Item) -> Option<Error> {
+pub(super) fn stopped(item: &Item) -> Option<Error> {
     let name = item_name(item);
     let hash = short(&item.info_hash);
     match item.state {
@@ -318,39 +322,14 @@ fn place(item: &Item) -> String {
     text::show_path_short(&item.path)
 }
 
-/// Errors of some targets, told as they come, while the others go on. The first decides the exit code.
-struct Failures<'a> {
-    context: &'a Context,
-    first: Option<u8>,
-}
-
-impl<'a> Failures<'a> {
-    fn new(context: &'a Context) -> Self {
-        Self {
-            context,
-            first: None,
-        }
-    }
-
-    fn add(&mut self, error: Error) {
-        crate::tell(&error, self.context);
-        self.first.get_or_insert(error.exit_code());
-    }
-
-    /// Ctrl-C: says what goes on, and how to come back to it.
-    fn left_running(&mut self, running: &[&Item]) {
-        for item in running {
-            let hash = short(&item.info_hash);
-            self.context.out.talk(&format!(
-                "{} goes on in p2pd. Follow it:  p2pctl fetch {hash}   stop it:  p2pctl pause {hash}",
-                item_name(item)
-            ));
-        }
-        self.first.get_or_insert(ErrorKind::StillRunning as u8);
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.first.map_or(Ok(()), |code| Err(Error::Quiet(code)))
+/// Ctrl-C: says what goes on, and how to come back to it.
+fn left_running(context: &Context, running: &[&Item]) {
+    for item in running {
+        let hash = short(&item.info_hash);
+        context.out.talk(&format!(
+            "{} goes on in p2pd. Follow it:  p2pctl fetch {hash}   stop it:  p2pctl pause {hash}",
+            item_name(item)
+        ));
     }
 }
 

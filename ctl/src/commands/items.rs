@@ -1,4 +1,4 @@
-//! Commands on items that are here: `pause`, `resume`, `announce`, `verify`, `set`, `mv`, `rm`.
+//! Commands on items that are here: `pause`, `resume`, `announce`, `set`, `mv`, `rm`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::human;
 use crate::rows::{self, item_name};
 use crate::text;
 
-/// Arguments of `pause`, `resume`, `announce` and `verify`.
+/// Arguments of `pause`, `resume`, `announce`, and with more `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct Items {
     /// Hashes, prefixes of 4 or more digits, or names
@@ -40,10 +40,7 @@ pub(crate) enum Act {
 impl Items {
     /// Does it to all at once.
     pub(crate) fn run(self, act: Act, context: &Context) -> Result<(), Error> {
-        let params = ItemsRef {
-            items: self.items,
-            all: self.all,
-        };
+        let params = self.params();
         let (method, done) = match act {
             Act::Pause => ("item.pause", "Paused"),
             Act::Resume => ("item.resume", "Resumed"),
@@ -57,10 +54,23 @@ impl Items {
             .report(&items, &rows::items(&prefixes), |item| {
                 format!("{done} {}", item_name(item))
             })?;
-        if items.is_empty() && context.human() {
-            context.out.talk("No items.");
-        }
+        tell_if_none(context, &items);
         Ok(())
+    }
+
+    /// As the daemon wants them.
+    pub(crate) fn params(self) -> ItemsRef {
+        ItemsRef {
+            items: self.items,
+            all: self.all,
+        }
+    }
+}
+
+/// `--all` of none is no error, but said to people.
+pub(super) fn tell_if_none(context: &Context, items: &[Item]) {
+    if items.is_empty() && context.human() {
+        context.out.talk("No items.");
     }
 }
 

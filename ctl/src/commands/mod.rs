@@ -21,6 +21,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 mod topics;
 pub(crate) mod tracker;
+pub(crate) mod verify;
 pub(crate) mod watch;
 
 use crate::cli::Command;
@@ -48,7 +49,7 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<(), Err
         Command::Pause(args) => args.run(items::Act::Pause, context),
         Command::Resume(args) => args.run(items::Act::Resume, context),
         Command::Announce(args) => args.run(items::Act::Announce, context),
-        Command::Verify(args) => args.run(items::Act::Verify, context),
+        Command::Verify(args) => args.run(context),
         Command::Set(args) => args.run(context),
         Command::Mv(args) => args.run(context),
         Command::Rm(args) => args.run(context),

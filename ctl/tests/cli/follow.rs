@@ -4,13 +4,11 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use p2p_wire::control::{Call, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Peer, item, share};
-use crate::run::{Ran, finish, p2pctl, piped, terminal};
+use crate::run::{finish, interrupted, p2pctl, piped, terminal};
 
 /// Adds what is asked for as a new item, named by its target.
 fn add(call: &Call, peer: &mut Peer) {
@@ -222,29 +220,6 @@ fn a_timeout_ends_the_waiting_and_not_the_work() {
         ran.err
     );
     fake.wait_for("cancel", 1);
-}
-
-/// Starts p2pctl, sends Ctrl-C once the fake has heard `method`, and waits.
-fn interrupted(fake: &Fake, args: &[&str], method: &str) -> Ran {
-    let mut command = p2pctl(fake.dir.path());
-    command.env("P2PD_SOCKET", &fake.socket).args(args);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    fake.wait_for(method, 1);
-    kill(
-        Pid::from_raw(i32::try_from(child.id()).unwrap()),
-        Signal::SIGINT,
-    )
-    .unwrap();
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 #[test]

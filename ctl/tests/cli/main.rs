@@ -7,4 +7,5 @@ mod follow;
 mod offline;
 mod output;
 mod run;
+mod verify;
 mod wrong;

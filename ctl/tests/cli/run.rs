@@ -85,6 +85,29 @@ pub(crate) fn terminal<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
     }
 }
 
+/// Starts p2pctl, sends Ctrl-C once the fake has heard `method`, and waits.
+pub(crate) fn interrupted(fake: &Fake, args: &[&str], method: &str) -> Ran {
+    let mut command = p2pctl(fake.dir.path());
+    command.env("P2PD_SOCKET", &fake.socket).args(args);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fake.wait_for(method, 1);
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 /// Runs it with standard error on a terminal until `text` is drawn there, or until it waits and draws nothing; then sends Ctrl-C.
 /// Returns what was drawn and the exit code.
 pub(crate) fn drawn_until<S: AsRef<OsStr>>(fake: &Fake, args: &[S], text: &str) -> (String, i32) {

@@ -30,6 +30,7 @@ fn without_a_daemon_every_command_says_how_to_start_it() {
         &["resume", "--all"],
         &["announce", "3f2a"],
         &["verify", "3f2a"],
+        &["verify", "--all", "--detach"],
         &["set", "3f2a", "down=1MiB"],
         &["mv", "3f2a", "/tmp"],
         &["rm", "3f2a"],

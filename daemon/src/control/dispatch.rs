@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Role;
 use super::progress::Progress;
-use super::{Service, detail, fetch, items, overview, settings, shares, trackers, watch};
+use super::{Service, detail, fetch, items, overview, settings, shares, trackers, verify, watch};
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
@@ -47,6 +47,7 @@ pub(super) async fn call(
         "item.resume" => value(items::each(daemon, items::Act::Resume, params(p)?).await),
         "item.announce" => value(items::each(daemon, items::Act::Announce, params(p)?).await),
         "item.verify" => value(items::each(daemon, items::Act::Verify, params(p)?).await),
+        "verify.wait" => value(verify::wait(daemon, params(p)?, progress).await),
         "item.set" => value(items::set(daemon, role, params(p)?).await),
         "item.move" => value(items::move_to(daemon, role, params(p)?).await),
         "item.remove" => value(items::remove(daemon, role, params(p)?).await),

@@ -134,15 +134,21 @@ pub(super) async fn each(
     act: Act,
     which: ItemsRef,
 ) -> Result<Vec<Item>, Fault> {
+    let all = which.all;
     let hashes = resolve(daemon, which).await?;
     let mut done = Vec::with_capacity(hashes.len());
     for hash in hashes {
-        done.push(match act {
-            Act::Pause => daemon.engine.pause(hash).await?,
-            Act::Resume => daemon.engine.resume(hash).await?,
-            Act::Announce => daemon.engine.announce(hash).await?,
-            Act::Verify => daemon.engine.verify(hash).await?,
-        });
+        let item = match act {
+            Act::Pause => daemon.engine.pause(hash).await,
+            Act::Resume => daemon.engine.resume(hash).await,
+            Act::Announce => daemon.engine.announce(hash).await,
+            Act::Verify => daemon.engine.verify(hash).await,
+        };
+        match item {
+            // Of all items, those that have no metadata yet have nothing to verify.
+            Err(fault) if all && fault.kind == ErrorKind::Conflict => {}
+            item => done.push(item?),
+        }
     }
     Ok(done)
 }

@@ -110,6 +110,7 @@ pub(super) fn sample(hash: u8, name: &str, size: u64) -> Item {
         share: Some("Public".into()),
         reason: None,
         error_kind: None,
+        bad_pieces: None,
         added: String::new(),
         completed: None,
         private: true,

@@ -27,6 +27,7 @@ mod settings;
 mod shares;
 mod socket;
 mod trackers;
+mod verify;
 mod watch;
 
 use std::path::Path;

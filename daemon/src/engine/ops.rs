@@ -69,6 +69,7 @@ impl Registry {
         };
         match op {
             Op::Pause(reply) => {
+                row.verify = false;
                 if !record.paused {
                     record.paused = true;
                     self.ctx.store.put(item, record);
@@ -98,6 +99,8 @@ impl Registry {
                 }
                 record.check = Check::All;
                 row.fault = None;
+                row.verify = true;
+                row.bad_pieces = None;
                 self.ctx.store.put(item, record);
                 self.changes.push(Change::Reset(item));
                 self.reply(item, reply);

@@ -59,6 +59,10 @@ pub(super) struct Row {
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
+    /// It is to be verified, even while it is paused.
+    pub(super) verify: bool,
+    /// Pieces that the last verification found bad.
+    pub(super) bad_pieces: Option<u32>,
     pub(super) tracker_error: Option<Box<str>>,
     pub(super) points: Option<Box<points::Swarm>>,
     pub(super) watchers: Option<watch::Sender<Item>>,
@@ -130,6 +134,8 @@ impl Registry {
             announced: false,
             queue: VecDeque::new(),
             fault: None,
+            verify: false,
+            bad_pieces: None,
             tracker_error: None,
             points: None,
             watchers: None,
@@ -261,6 +267,7 @@ impl Registry {
         let Exit {
             mut record,
             why,
+            bad_pieces,
             leftover,
         } = exit;
         let Some(row) = self.rows.get_mut(&item) else {
@@ -307,6 +314,8 @@ impl Registry {
             row.fault = Some(Box::new(stopped));
         }
         self.fetching.remove(&item);
+        row.bad_pieces = bad_pieces;
+        row.verify &= record.check != Check::No && row.fault.is_none();
         row.slot = Slot::Dormant(record);
         let asked = std::mem::take(&mut row.asked);
         self.settle(item);
@@ -368,7 +377,7 @@ impl Registry {
             row.announced = false;
             self.changes.push(Change::Gone(item));
         }
-        let wakes = takes_part && !record.is_complete();
+        let wakes = takes_part && !record.is_complete() || row.verify;
         self.show(item);
         if wakes {
             self.wake(item);
@@ -407,6 +416,7 @@ impl Registry {
             commands,
             counters: row.counters.clone(),
             in_flight: self.ctx.config.in_flight,
+            bad_pieces: row.bad_pieces,
         }));
         if fetches {
             self.fetching.insert(item);
@@ -488,6 +498,8 @@ impl Registry {
 impl Row {
     pub(super) fn live(&self) -> view::Live<'_> {
         view::Live {
+            read: self.verify.then_some(0),
+            bad_pieces: self.bad_pieces,
             fault: (self.fault.as_ref()).map(|fault| (fault.kind, fault.text.as_str())),
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_deref(),

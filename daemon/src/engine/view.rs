@@ -30,18 +30,26 @@ pub(super) struct Live<'a> {
     pub(super) points: Option<&'a points::Swarm>,
     /// Pieces we lack that no connected peer has.
     pub(super) missing: Option<u32>,
-    /// Its data is being read.
-    pub(super) verifying: bool,
+    /// Its data is being read, or about to be: bytes that are good or were read.
+    pub(super) read: Option<u64>,
+    /// Pieces that the last verification found bad.
+    pub(super) bad_pieces: Option<u32>,
 }
 
 /// An item in one line.
 pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Item {
     let pieces = record.layout.map_or(0, |layout| layout.pieces());
-    let held = live.have.map_or(record.have.count(pieces), Bitfield::count);
+    let unread = record.check != Check::No;
+    let held = match (live.have, unread) {
+        (Some(have), _) => have.count(),
+        (None, false) => record.have.count(pieces),
+        (None, true) => 0,
+    };
     let size = record.wanted_len;
     let complete = record.is_complete();
     let done = live.done.unwrap_or(match (complete, record.layout) {
         (true, _) => size,
+        (false, _) if live.read.is_some() => live.read.unwrap_or(0).min(size),
         (false, Some(layout)) => {
             (u64::from(held) * u64::from(layout.piece_len())).min(layout.total_len())
         }
@@ -49,11 +57,13 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
     });
     let state = if live.fault.is_some() {
         State::Error
+    } else if live.read.is_some() {
+        State::Verifying
     } else if record.paused {
         State::Paused
     } else if record.layout.is_none() {
         State::Metadata
-    } else if live.verifying || record.check != Check::No {
+    } else if unread {
         State::Verifying
     } else if complete {
         State::Seeding
@@ -97,6 +107,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         share: record.share.clone(),
         reason,
         error_kind: live.fault.map(|(kind, _)| kind),
+        bad_pieces: live.bad_pieces,
         added: time_text(record.added),
         completed: record.completed.map(time_text),
         private: record.private,

@@ -47,7 +47,7 @@ pub struct Record {
     pub limits: Limits,
     /// Connected peers at most.
     pub max_peers: Option<u32>,
-    /// Pieces known to be good and synced.
+    /// Pieces known to be good and synced, or claimed to be so while `check` says to read them.
     pub have: Have,
     /// What must be read before `have` is believed.
     pub check: Check,
@@ -151,6 +151,14 @@ impl Record {
     /// Every wanted piece is there.
     pub fn is_complete(&self) -> bool {
         self.completed.is_some() && self.check == Check::No
+    }
+
+    /// The pieces that are good, of `pieces`: none as long as they are to be read first.
+    pub fn held(&self, pieces: u32) -> Bitfield {
+        match self.check {
+            Check::No => self.have.to_bitfield(pieces),
+            Check::All | Check::Suspect => Bitfield::new(pieces),
+        }
     }
 
     /// The bytes to keep.

@@ -23,6 +23,24 @@ pub struct ItemsRef {
     pub all: bool,
 }
 
+/// `verify.wait`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VerifyWait {
+    /// Items, as `item.verify` answered them.
+    pub items: Vec<InfoHash>,
+}
+
+/// How far verifying several items is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VerifyProgress {
+    /// The one that is waited for now.
+    pub item: Item,
+    /// Items whose verification has ended.
+    pub ended: u32,
+    /// Items in all.
+    pub of: u32,
+}
+
 /// `item.list`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ItemList {
@@ -59,7 +77,7 @@ pub struct Item {
     pub name: String,
     /// What it is doing.
     pub state: State,
-    /// Bytes verified.
+    /// Bytes verified; in [`State::Verifying`] those that were read so far.
     pub done: u64,
     /// Bytes wanted; 0 while the metadata is not known.
     pub size: u64,
@@ -102,6 +120,9 @@ pub struct Item {
     /// The class of the fault, in [`State::Error`]. A full disk ([`ErrorKind::Disk`]) is looked at again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
+    /// Pieces that were held and that the last verification since p2pd started found bad; absent where none has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_pieces: Option<u32>,
     /// When it was added, RFC 3339.
     pub added: String,
     /// When it was completed.

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use self::peers::Peers;
+use self::prepare::Reading;
 use super::{Change, Counters, Ctx, Holding, ItemSetting, view};
 use crate::net::{Bucket, Connection};
 use crate::resume::Record;
@@ -90,6 +91,8 @@ impl From<StorageError> for Halt {
 pub(super) struct Exit {
     pub(super) record: Box<Record>,
     pub(super) why: Halt,
+    /// Pieces that it found bad, if it verified the item.
+    pub(super) bad_pieces: Option<u32>,
     /// Commands that it did not get to.
     pub(super) leftover: Vec<Command>,
 }
@@ -121,7 +124,10 @@ pub(super) struct Torrent {
     /// Addresses and connections that came before the swarm could take them.
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) early: Vec<Connection>,
-    pub(super) verifying: bool,
+    /// The item's data is being read.
+    reading: Option<Reading>,
+    /// Pieces that the last verification found bad.
+    pub(super) bad_pieces: Option<u32>,
 }
 
 /// Connections kept for a swarm that is not ready; further ones are closed.
@@ -135,6 +141,7 @@ pub(super) struct Waking {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) counters: Arc<Counters>,
     pub(super) in_flight: u64,
+    pub(super) bad_pieces: Option<u32>,
 }
 
 /// Runs an awake item; the last it does is to report its exit.
@@ -154,7 +161,8 @@ pub(super) async fn torrent_task(waking: Waking) {
         points: None,
         watchers: None,
         early: Vec::new(),
-        verifying: false,
+        reading: None,
+        bad_pieces: waking.bad_pieces,
     };
     let why = torrent.run().await;
     tracing::debug!(item = %torrent.item, "sleeps: {why:?}");
@@ -163,6 +171,7 @@ pub(super) async fn torrent_task(waking: Waking) {
         item,
         record,
         mut commands,
+        bad_pieces,
         ..
     } = torrent;
     commands.close();
@@ -173,6 +182,7 @@ pub(super) async fn torrent_task(waking: Waking) {
     let exit = Exit {
         record,
         why,
+        bad_pieces,
         leftover,
     };
     // The registry outlives its torrents, except at the very end.
@@ -197,15 +207,25 @@ impl Torrent {
         let info = Arc::new(metainfo.info);
         self.peers.set_pieces(info.layout().pieces());
         let ready = self.prepare(&info).await?;
+        if self.record.paused {
+            // It was woken to be verified.
+            return Err(Halt::Asked);
+        }
         self.take_part(info, ready, replay).await
     }
 
     /// Does `work`, answering commands meanwhile. `Err` when told to stop; the work is dropped then.
     async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::pin!(work);
+        let mut next_view = Instant::now();
         loop {
+            let seen = self.reading.is_some() && self.watchers.is_some();
             tokio::select! {
                 done = &mut work => return Ok(done),
+                () = until(Some(next_view)), if seen => {
+                    self.show();
+                    next_view = Instant::now() + WATCH;
+                }
                 command = self.commands.recv() => self.early_command(command.unwrap_or(Command::Stop))?,
             }
         }
@@ -240,13 +260,7 @@ impl Torrent {
                 self.watchers = Some(watchers);
             }
             Command::Ask(ask) => {
-                let live = view::Live {
-                    verifying: self.verifying,
-                    tracker_error: self.tracker_error.as_deref(),
-                    points: self.points.as_ref(),
-                    ..view::Live::default()
-                };
-                answer_dormant(&self.ctx, self.item, &self.record, &live, ask);
+                answer_dormant(&self.ctx, self.item, &self.record, &self.live(), ask);
             }
         }
         Ok(())
@@ -265,21 +279,27 @@ impl Torrent {
         self.ctx.store.put(self.item, &self.record);
     }
 
-    fn view(&self) -> Item {
-        let live = view::Live {
-            verifying: self.verifying,
+    /// What is known beyond the record while there is no swarm.
+    fn live(&self) -> view::Live<'_> {
+        view::Live {
+            read: self.reading.as_ref().map(Reading::bytes_done),
+            bad_pieces: self.bad_pieces,
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_ref(),
             ..view::Live::default()
-        };
-        view::item(self.item, &self.record, &live)
+        }
     }
 
-    /// Shows watchers what there is to see.
-    fn show(&self) {
+    fn view(&self) -> Item {
+        view::item(self.item, &self.record, &self.live())
+    }
+
+    /// Shows watchers what there is to see, and forgets those that are gone.
+    fn show(&mut self) {
         if let Some(watchers) = &self.watchers {
             watchers.send_replace(self.view());
         }
+        self.watchers.take_if(|watchers| watchers.is_closed());
     }
 
     fn emit(&self, topic: &str, text: String) {
@@ -317,7 +337,7 @@ pub(super) fn answer_dormant(
         Ask::Item(reply) => drop(reply.send(view::item(item, record, live))),
         Ask::Peers(reply) => drop(reply.send(Vec::new())),
         Ask::Holding(reply) => {
-            let have = record.have.to_bitfield(pieces);
+            let have = record.held(pieces);
             drop(reply.send(holding(&have)));
         }
         Ask::Pieces(reply) => {
@@ -343,7 +363,7 @@ pub(super) fn answer_dormant(
             tokio::spawn(async move {
                 let metainfo = ctx.store.metainfo(item).await.ok().flatten();
                 let files = metainfo.map(|metainfo: Metainfo| {
-                    let have = record.have.to_bitfield(pieces);
+                    let have = record.held(pieces);
                     view::files(&metainfo.info, &record, &have)
                 });
                 drop(reply.send(files.unwrap_or_default()));

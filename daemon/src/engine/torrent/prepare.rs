@@ -24,6 +24,20 @@ pub(super) struct Ready {
     pub(super) written: Vec<u32>,
 }
 
+/// A check under way.
+pub(super) struct Reading {
+    progress: Arc<Progress>,
+    /// Bytes that are known to be good without it.
+    known: u64,
+}
+
+impl Reading {
+    /// Bytes that are good or were read.
+    pub(super) fn bytes_done(&self) -> u64 {
+        self.known.saturating_add(self.progress.bytes_done())
+    }
+}
+
 /// Ends a check whose asker is gone.
 struct Cancels(Arc<Progress>);
 
@@ -63,11 +77,10 @@ impl Torrent {
             }
         }
         self.compare(&tree).await?;
-        let mut have = self.record.have.to_bitfield(pieces);
+        let claimed = self.record.have.to_bitfield(pieces);
+        let mut have = self.record.held(pieces);
         let mut unsure = Vec::new();
         if self.record.check != Check::No {
-            have = Bitfield::new(pieces);
-            self.record.have = Have::Nothing;
             unsure = (0..pieces).collect();
         } else if !self.record.is_complete() {
             let logged = written::read(self.ctx.store.dir(), self.item).unwrap_or_default();
@@ -78,14 +91,15 @@ impl Torrent {
         }
         let mut written = Vec::new();
         if !unsure.is_empty() {
-            let good = self.check(&tree, unsure).await?;
+            let known = view::len_of(info, &have);
+            let good = self.check(&tree, unsure, known).await?;
             for piece in good.iter() {
                 have.set(piece);
                 written.push(piece);
             }
         }
         if self.record.check != Check::No {
-            self.checked(&tree, &have, &wanted).await?;
+            self.checked(&tree, &claimed, &have, &wanted).await?;
             // Files whose stamps were renewed are compared with the new ones from now on.
             let stamps = match self.record.is_complete() {
                 true => self.record.stamps.clone(),
@@ -221,35 +235,52 @@ impl Torrent {
         Ok(())
     }
 
-    /// Reads pieces and says which are good.
-    async fn check(&mut self, tree: &Arc<Tree>, pieces: Vec<u32>) -> Result<Bitfield, Halt> {
-        self.verifying = true;
-        self.show();
+    /// Reads pieces and says which are good; `known` bytes are so without it.
+    async fn check(
+        &mut self,
+        tree: &Arc<Tree>,
+        pieces: Vec<u32>,
+        known: u64,
+    ) -> Result<Bitfield, Halt> {
         let progress = Arc::new(Progress::new());
+        self.reading = Some(Reading {
+            progress: progress.clone(),
+            known,
+        });
+        self.show();
         let cancels = Cancels(progress.clone());
         let (tree, disk) = (tree.clone(), self.ctx.disk.clone());
         let threads = self.ctx.config.disk_threads;
         let check = disk.run(Lane::Check, move || tree.check(pieces, threads, &progress));
         let good = self.during(check).await;
         drop(cancels);
-        self.verifying = false;
+        self.reading = None;
         Ok(good??)
     }
 
-    /// All was read: the record says what is there from now on.
+    /// All was read: the record says what is there from now on. `claimed` is what it said before.
+    ///
+    /// What lacks is fetched, over what lies there. Not so where that may be somebody's edit: under a complete item whose file changed,
+    /// and in a share, whose files p2pd never writes.
     async fn checked(
         &mut self,
         tree: &Arc<Tree>,
+        claimed: &Bitfield,
         have: &Bitfield,
         wanted: &Bitfield,
     ) -> Result<(), Halt> {
-        let bad = wanted.iter().filter(|piece| !have.get(*piece)).count();
-        let suspect = self.record.check == Check::Suspect;
-        if suspect && bad > 0 {
-            let text = format!(
-                "changed on disk: {bad} of {} pieces differ; `p2pctl verify` fetches them again",
-                wanted.count()
-            );
+        let lacking = wanted.iter().filter(|piece| !have.get(*piece)).count();
+        let bad = claimed.iter().filter(|piece| !have.get(*piece)).count();
+        self.bad_pieces = u32::try_from(bad).ok();
+        let differ = format!("{lacking} of {} pieces differ", wanted.count());
+        let edited = match (&self.record.share, self.record.check) {
+            (Some(_), _) => Some(format!("{differ} from what was shared")),
+            (None, Check::Suspect) => Some(format!(
+                "changed on disk: {differ}; `p2pctl verify` fetches them again"
+            )),
+            (None, _) => None,
+        };
+        if let Some(text) = edited.filter(|_| lacking > 0) {
             return Err(Halt::Fault(ErrorKind::BadData, text));
         }
         // What was read may be in the page cache only: synced before it is claimed.
@@ -267,7 +298,7 @@ impl Torrent {
         self.record.have = Have::from_bitfield(have);
         self.record.stamps = stamps;
         self.record.clean = true;
-        let complete = bad == 0 && self.record.site.placed().is_some();
+        let complete = lacking == 0 && self.record.site.placed().is_some();
         let finished = complete && self.record.completed.is_none();
         self.record.completed = match (complete, self.record.completed) {
             (true, known) => Some(known.unwrap_or_else(view::now)),
@@ -276,10 +307,15 @@ impl Torrent {
         self.ctx.store.put(self.item, &self.record);
         let change = Change::Reset(self.item);
         self.report(Report::Changed(change)).await;
-        let text = match bad {
-            0 => format!("{} is verified: every piece is good", self.record.name),
-            bad => format!("{} is verified: {bad} pieces are missing", self.record.name),
+        let outcome = match (bad, lacking) {
+            (0, 0) => "every piece is good".to_owned(),
+            (0, _) => format!("what is here is good; {lacking} pieces are missing"),
+            _ => format!(
+                "{bad} of {} pieces are bad and are fetched again",
+                claimed.count()
+            ),
         };
+        let text = format!("{} is verified: {outcome}", self.record.name);
         self.emit("item.verified", text);
         if finished {
             self.ctx.store.flush().await;

@@ -33,6 +33,7 @@ impl Torrent {
             stats,
             have: Some(active.swarm.have()),
             done: Some(self.record.wanted_len.saturating_sub(left)),
+            bad_pieces: self.bad_pieces,
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_ref(),
             missing: (stats.peers > 0 && left > 0).then(|| lacking(active).count() as u32),
