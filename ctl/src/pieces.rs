@@ -17,12 +17,12 @@ pub(crate) fn piece_lines(pieces: &ItemPieces, now: Timestamp) -> Vec<String> {
         let runs = pieces.holders.iter().filter(|(pieces, _)| *pieces > 0);
         runs.map(|(_, holders)| *holders)
     };
-    let whose = match pieces.source.as_str() {
-        "peers" => "Known holders among connected peers",
-        _ => "Known holders",
+    let among = match pieces.source.as_str() {
+        "peers" => " among connected peers",
+        _ => "",
     };
     let mut first = format!(
-        "{} pieces of {}; here {}. {whose}: ",
+        "{} pieces of {}; here {}. Known holders{among}: ",
         human::count(pieces.pieces.into()),
         human::size(pieces.piece_len.into()),
         human::count(here),
@@ -37,12 +37,12 @@ pub(crate) fn piece_lines(pieces: &ItemPieces, now: Timestamp) -> Vec<String> {
         more => first.push_str(&format!("; {more} peers do not report")),
     }
     let mut lines = vec![first];
-    lines.extend(missing_lines(&pieces.missing, now));
+    lines.extend(missing_lines(&pieces.missing, among, now));
     lines
 }
 
 /// A line for each last holder, with the ranges it had.
-fn missing_lines(missing: &[MissingRange], now: Timestamp) -> Vec<String> {
+fn missing_lines(missing: &[MissingRange], among: &str, now: Timestamp) -> Vec<String> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for range in missing {
         let held = match (&range.last_held_by, &range.last_held) {
@@ -60,7 +60,7 @@ fn missing_lines(missing: &[MissingRange], now: Timestamp) -> Vec<String> {
         }
     }
     let line = |(held, ranges): (String, Vec<String>)| {
-        format!("0 known holders: {}{held}", ranges.join(", "))
+        format!("0 known holders{among}: {}{held}", ranges.join(", "))
     };
     groups.into_iter().map(line).collect()
 }
@@ -105,6 +105,12 @@ mod tests {
         assert_eq!(
             piece_lines(&pieces, now),
             ["8,320 pieces of 16 MiB; here 3,827. Known holders: nothing is known"]
+        );
+        pieces.source = "peers".to_owned();
+        pieces.missing.push(range(7, 8, None));
+        assert_eq!(
+            piece_lines(&pieces, now)[1],
+            "0 known holders among connected peers: 7-8"
         );
     }
 }

@@ -131,6 +131,11 @@ fn copies(record: &Record, live: &Live<'_>, held: u32, pieces: u32) -> f64 {
     }
 }
 
+/// Whether the tracker knows a holder of every piece.
+pub(super) fn all_are_held(points: Option<&points::Swarm>) -> bool {
+    points.is_some_and(|points| points.nobody == 0 && points.least > 0)
+}
+
 /// Where an item's content is, or will be.
 pub(super) fn path(record: &Record) -> PathBuf {
     match &record.site {

@@ -125,6 +125,6 @@ pub struct ItemPieces {
     pub unknown: u32,
     /// Ranges nobody is known to hold.
     pub missing: Vec<crate::api::MissingRange>,
-    /// Where `holders` comes from: `tracker` or `peers`.
+    /// Of whom `holders` and `missing` tell: `tracker`, the whole swarm, from piece points; `peers`, only the connected peers and us.
     pub source: String,
 }

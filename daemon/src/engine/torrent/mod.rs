@@ -341,19 +341,16 @@ pub(super) fn answer_dormant(
             drop(reply.send(holding(&have)));
         }
         Ask::Pieces(reply) => {
-            let have = record.have.to_bitfield(pieces);
-            let missing = if live.points.is_some() {
-                Vec::new()
-            } else {
-                let lacking = (0..pieces).filter(|piece| !have.get(*piece));
-                view::ranges(lacking)
-            };
+            let have = record.held(pieces);
+            let elsewhere = view::all_are_held(live.points);
+            let lacking = (0..pieces).filter(|piece| !elsewhere && !have.get(*piece));
+            let missing = view::ranges(lacking);
             drop(reply.send(ItemPieces {
                 pieces,
                 piece_len: record.layout.map_or(0, |layout| layout.piece_len()),
                 here: view::ranges(have.iter()),
                 holders: run_lengths((0..pieces).map(|piece| u32::from(have.get(piece)))),
-                unknown: 0,
+                unknown: live.points.map_or(0, |points| points.unknown),
                 missing: missing.into_iter().map(missing_range).collect(),
                 source: "peers".into(),
             }));

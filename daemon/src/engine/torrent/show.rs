@@ -59,7 +59,8 @@ impl Torrent {
                 others + u32::from(have.get(piece))
             })
             .collect();
-        let nobody = (0..have.len()).filter(|piece| holders[*piece as usize] == 0);
+        let elsewhere = view::all_are_held(self.points.as_ref());
+        let nobody = (0..have.len()).filter(|piece| !elsewhere && holders[*piece as usize] == 0);
         ItemPieces {
             pieces: have.len(),
             piece_len: active.info.layout().piece_len(),
@@ -68,7 +69,7 @@ impl Torrent {
                 .map(missing_range)
                 .collect(),
             holders: run_lengths(holders.into_iter()),
-            unknown: 0,
+            unknown: self.points.as_ref().map_or(0, |points| points.unknown),
             source: "peers".into(),
         }
     }
@@ -84,7 +85,7 @@ impl Torrent {
 
     /// Says which pieces nobody is known to hold, once for each set of them.
     pub(super) fn look_for_missing(&mut self, active: &mut Active) {
-        let elsewhere = (self.points.as_ref()).is_some_and(|p| p.nobody == 0 && p.least > 0);
+        let elsewhere = view::all_are_held(self.points.as_ref());
         let stats = active.swarm.stats(Instant::now());
         let known = stats.peers > 0 || self.points.is_some();
         let missing = match known && !elsewhere {
