@@ -93,6 +93,17 @@ impl Swarm {
         true
     }
 
+    /// Drops the peer that is missed least: one of no use to either side, else the youngest. False when there is none.
+    pub(super) fn drop_least(&mut self) -> bool {
+        let useless = |peer: &Peer| !peer.interested && !peer.interesting;
+        let least = (self.peers.iter()).max_by_key(|(_, peer)| (useless(peer), peer.connected));
+        let Some(key) = least.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.drop_peer(key, DropReason::NoRoom);
+        true
+    }
+
     /// What we have (BEP 3, BEP 6), then who we are (BEP 10).
     fn greet(&mut self, key: PeerKey) {
         let Some(NewPeer { fast, extended, .. }) = self.peers.get(&key).map(|p| p.info) else {

@@ -33,7 +33,7 @@ enum Op {
     Candidates(u8),
     Wanted(u16),
     Rarest(Vec<u32>),
-    Limit(Option<u64>),
+    MaxPeers(usize),
     InFlight(u32),
     Sequential(bool),
 }
@@ -112,7 +112,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..8u8).prop_map(Op::Candidates),
         1 => any::<u16>().prop_map(Op::Wanted),
         1 => proptest::collection::vec(0..PIECES + 2, 0..4).prop_map(Op::Rarest),
-        1 => proptest::option::of(0..1_000_000u64).prop_map(Op::Limit),
+        1 => (1..7usize).prop_map(Op::MaxPeers),
         1 => (0..400_000u32).prop_map(Op::InFlight),
         1 => any::<bool>().prop_map(Op::Sequential),
     ]
@@ -266,7 +266,7 @@ impl World {
             Op::Candidates(n) => self.swarm.add_candidates(&[addr(n), addr(7 - n)], now),
             Op::Wanted(bits) => self.swarm.set_wanted(set(bits), now),
             Op::Rarest(pieces) => self.swarm.set_rarest(&pieces),
-            Op::Limit(rate) => self.swarm.set_down_limit(rate, now),
+            Op::MaxPeers(most) => self.swarm.set_max_peers(most, now),
             Op::InFlight(bytes) => self.swarm.set_in_flight(u64::from(bytes)),
             Op::Sequential(on) => self.swarm.set_sequential(on),
         }

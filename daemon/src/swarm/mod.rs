@@ -45,7 +45,7 @@ use self::choker::Choker;
 use self::peer::Peer;
 use self::picker::Picker;
 use self::progress::Progress;
-use self::rate::{Bucket, RateMeter};
+use self::rate::RateMeter;
 
 /// One torrent's protocol state.
 ///
@@ -67,7 +67,6 @@ pub struct Swarm {
     /// Pieces that failed: they are fetched from one peer each.
     failed: BTreeSet<u32>,
     choker: Choker,
-    bucket: Option<Bucket>,
     /// Peers whose windows may have room.
     hungry: BTreeSet<PeerKey>,
     turn: usize,
@@ -114,7 +113,6 @@ impl Swarm {
             ids: BTreeMap::new(),
             banned_ids: BTreeSet::new(),
             failed: BTreeSet::new(),
-            bucket: None,
             hungry: BTreeSet::new(),
             turn: 0,
             actions: VecDeque::new(),
@@ -243,11 +241,12 @@ impl Swarm {
         self.wake_starved();
     }
 
-    /// How many bytes/s may be asked for in all; `None` for no limit. Requests are held back so that what arrives fits.
-    pub fn set_down_limit(&mut self, rate: Option<u64>, now: Instant) {
+    /// How many peers may be connected from now on. Those beyond go: first the useless, then the youngest connections.
+    pub fn set_max_peers(&mut self, most: usize, now: Instant) {
         self.at(now);
-        self.bucket = rate.map(|rate| Bucket::new(rate, now));
-        self.wake_starved();
+        self.options.max_peers = most;
+        while self.peers.len() > most && self.drop_least() {}
+        self.dial();
     }
 
     /// The time of [`Swarm::poll_timeout`] came.
@@ -258,9 +257,6 @@ impl Swarm {
         }
         if now >= self.choker.next() && self.anybody_interested() {
             self.choke_round();
-        }
-        if self.bucket.as_mut().is_some_and(|bucket| bucket.ready(now)) {
-            self.wake_starved();
         }
         self.dial();
     }
@@ -277,15 +273,10 @@ impl Swarm {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let tick = (!self.peers.is_empty()).then_some(self.next_tick);
         let round = self.anybody_interested().then(|| self.choker.next());
-        let tokens = self
-            .bucket
-            .as_ref()
-            .filter(|_| self.peers.values().any(|p| p.starved && p.answers()))
-            .and_then(Bucket::ready_at);
         let dial = self
             .candidates
             .next_due(self.peers.len(), self.options.max_peers);
-        [tick, round, tokens, dial].into_iter().flatten().min()
+        [tick, round, dial].into_iter().flatten().min()
     }
 
     /// Pieces that are good and written.

@@ -490,6 +490,46 @@ fn places_are_bounded_and_the_useless_make_room() {
 }
 
 #[test]
+fn fewer_places_take_effect_at_once_for_the_useless_and_the_youngest_first() {
+    let mut swarm = leech();
+    let keys: Vec<PeerKey> = (3..7).map(PeerKey).collect();
+    for (secs, key) in (0..).zip(&keys) {
+        swarm.handle_connected(*key, peer(*key), after(secs));
+    }
+    for key in &keys[1..] {
+        swarm
+            .handle_message(*key, Message::HaveAll, after(5))
+            .unwrap();
+    }
+    actions(&mut swarm);
+    swarm.set_max_peers(2, after(6));
+    let dropped: Vec<PeerKey> = actions(&mut swarm)
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Drop(key, DropReason::NoRoom) => Some(key),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        dropped,
+        [keys[0], keys[3]],
+        "the useless, then the youngest"
+    );
+    swarm.add_candidates(&[SocketAddr::from(([10, 0, 0, 9], 1))], after(7));
+    assert!(
+        !actions(&mut swarm)
+            .iter()
+            .any(|a| matches!(a, Action::Dial(_)))
+    );
+    swarm.set_max_peers(3, after(8));
+    assert!(
+        actions(&mut swarm)
+            .iter()
+            .any(|a| matches!(a, Action::Dial(_)))
+    );
+}
+
+#[test]
 fn a_connection_to_oneself_is_closed_and_never_made_again() {
     let mut swarm = leech();
     let us = NewPeer {

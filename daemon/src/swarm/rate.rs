@@ -61,48 +61,6 @@ impl RateMeter {
     }
 }
 
-/// Tokens for bytes that may be asked for: they grow with time up to a quarter of a second's worth.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    rate: u64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    /// `rate` in bytes/s.
-    pub(super) fn new(rate: u64, now: Instant) -> Self {
-        Self {
-            rate,
-            tokens: 0.0,
-            at: now,
-        }
-    }
-
-    /// Whether there are tokens at all. One may then be spent beyond them: the debt is paid before the next.
-    pub(super) fn ready(&mut self, now: Instant) -> bool {
-        let rate = self.rate as f64;
-        let cap = (rate / 4.0).max(f64::from(p2p_wire::BLOCK_LEN));
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * rate).min(cap);
-        self.at = self.at.max(now);
-        self.tokens > 0.0
-    }
-
-    /// Takes tokens for `bytes`.
-    pub(super) fn spend(&mut self, bytes: u32) {
-        self.tokens -= f64::from(bytes);
-    }
-
-    /// When there will be tokens for about 50 ms, at least one block; `None` for a rate of 0.
-    pub(super) fn ready_at(&self) -> Option<Instant> {
-        let rate = self.rate as f64;
-        let missing = (rate / 20.0).clamp(1.0, f64::from(p2p_wire::BLOCK_LEN)) - self.tokens;
-        let wait = Duration::try_from_secs_f64(missing.max(0.0) / rate).ok()?;
-        self.at.checked_add(wait.max(Duration::from_millis(5)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,20 +77,5 @@ mod tests {
         assert!((90_000..=100_000).contains(&rate), "{rate}");
         assert_eq!(meter.rate(t + Duration::from_secs(7)), 0);
         assert_eq!(meter.total(), 400_000);
-    }
-
-    #[test]
-    fn a_bucket_lets_through_its_rate() {
-        let t = start();
-        let mut bucket = Bucket::new(1_000_000, t);
-        let mut taken = 0u64;
-        for ms in 0..10_000 {
-            while bucket.ready(t + Duration::from_millis(ms)) {
-                bucket.spend(16_384);
-                taken += 16_384;
-            }
-        }
-        assert!((9_800_000..=10_200_000).contains(&taken), "{taken}");
-        assert_eq!(Bucket::new(0, t).ready_at(), None);
     }
 }

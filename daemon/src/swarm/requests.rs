@@ -57,12 +57,6 @@ impl Swarm {
         }
         peer.starved = false;
         for left in (1..=room).rev() {
-            if let Some(bucket) = &mut self.bucket
-                && !bucket.ready(now)
-            {
-                self.starve(key);
-                return;
-            }
             if let Some(block) = self.choose(key) {
                 self.request(key, block);
                 continue;
@@ -87,9 +81,6 @@ impl Swarm {
         let now = self.now;
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.requests.push_back(Request { block, at: now });
-            if let Some(bucket) = &mut self.bucket {
-                bucket.spend(block.len);
-            }
             self.send(key, Message::Request(block));
             self.next_tick = self.next_tick.min(now + Duration::from_secs(1));
         }

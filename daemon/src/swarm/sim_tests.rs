@@ -247,20 +247,6 @@ fn a_peer_that_falls_silent_does_not_hold_its_pieces() {
 }
 
 #[test]
-fn the_rate_limit_is_kept() {
-    let options = NodeOptions {
-        uplink: 50_000_000,
-        ..NodeOptions::default()
-    };
-    let mut net = pair(layout(200, 16), options, options);
-    let now = net.now();
-    net.nodes[1].swarm.set_down_limit(Some(2_000_000), now);
-    net.run(10_000, |_| false);
-    let got = net.nodes[1].swarm.stats(net.now()).downloaded;
-    assert!((18_000_000..=20_500_000).contains(&got), "{got}");
-}
-
-#[test]
 fn when_the_only_seed_leaves_the_rest_have_what_they_can() {
     let mut net = Net::new(layout(32, 4), 5);
     let seed = net.add(NodeOptions {

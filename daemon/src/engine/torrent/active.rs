@@ -91,9 +91,6 @@ impl Torrent {
         });
         let missing = view::len_of(&info, &lacking);
         self.counters.left.store(missing, Ordering::Relaxed);
-        let max_peers = (self.record.max_peers).map_or(self.ctx.config.max_peers_item, |most| {
-            (most as usize).min(self.ctx.config.max_peers_item)
-        });
         let options = Options {
             info: info.raw().clone(),
             our_id: self.ctx.peer_id,
@@ -102,7 +99,7 @@ impl Torrent {
             sequential: self.record.sequential,
             in_flight: self.in_flight,
             upload_slots: self.ctx.config.upload_slots,
-            max_peers,
+            max_peers: self.max_peers(),
             only_peers: self.record.only_peers.clone(),
             seed: rand::random(),
         };
@@ -337,8 +334,12 @@ impl Torrent {
             }
             Command::Set(setting) => {
                 self.set(setting);
-                if let ItemSetting::Sequential(sequential) = setting {
-                    active.swarm.set_sequential(sequential);
+                match setting {
+                    ItemSetting::Sequential(sequential) => active.swarm.set_sequential(sequential),
+                    ItemSetting::MaxPeers(_) => {
+                        active.swarm.set_max_peers(self.max_peers(), Instant::now());
+                    }
+                    ItemSetting::Down(_) | ItemSetting::Up(_) => {}
                 }
             }
             Command::InFlight(bytes) => {
@@ -354,6 +355,12 @@ impl Torrent {
             other => self.early_command(other)?,
         }
         Ok(())
+    }
+
+    /// Peers that may be connected: as the item is set, within what is configured for all.
+    fn max_peers(&self) -> usize {
+        let most = self.ctx.config.max_peers_item;
+        (self.record.max_peers).map_or(most, |own| most.min(own as usize))
     }
 
     /// A timer came.
