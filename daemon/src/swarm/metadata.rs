@@ -13,6 +13,7 @@ use p2p_wire::{BLOCK_LEN, InfoHash, PeerId};
 
 use super::candidates::{Candidates, Ending, canonical};
 use super::extension::{UT_METADATA, handshake};
+use super::said::Said;
 use super::{Action, DropReason, NewPeer, PeerKey, Violation};
 
 /// A connected peer with what it said so far.
@@ -29,18 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(180);
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// `have` messages kept for one peer; one that has more sends a bitfield.
-const MAX_HAVES: usize = 65_536;
-
-/// What a peer said about pieces; replayed later.
-#[derive(Debug, Default)]
-struct Said {
-    holdings: Option<Message>,
-    haves: BTreeSet<u32>,
-    handshake: Option<Bytes>,
-    unchoked: bool,
-    interested: bool,
-}
 
 /// One peer's copy of the dictionary as it arrives.
 #[derive(Debug)]
@@ -388,42 +377,6 @@ impl MetadataFetch {
             self.candidates(now)
                 .unlink(key, Ending::Useless, lonely, now);
         }
-    }
-}
-
-impl Said {
-    fn note(&mut self, message: Message) -> Result<(), Violation> {
-        match message {
-            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
-                let before = self.holdings.replace(message);
-                return before.map_or(Ok(()), |_| Err(Violation("a second bitfield")));
-            }
-            Message::Have(piece) => {
-                self.haves.insert(piece);
-                if self.haves.len() > MAX_HAVES {
-                    return Err(Violation("too many have messages without a bitfield"));
-                }
-            }
-            Message::Choke => self.unchoked = false,
-            Message::Unchoke => self.unchoked = true,
-            Message::Interested => self.interested = true,
-            Message::NotInterested => self.interested = false,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn into_messages(self) -> Vec<Message> {
-        let haves = self.haves.into_iter().map(Message::Have);
-        let hello = self.handshake.map(|payload| Message::Extended(0, payload));
-        let unchoke = self.unchoked.then_some(Message::Unchoke);
-        let interested = self.interested.then_some(Message::Interested);
-        let first = self.holdings.into_iter().chain(haves);
-        first
-            .chain(hello)
-            .chain(unchoke)
-            .chain(interested)
-            .collect()
     }
 }
 

@@ -209,15 +209,18 @@ fn hostile_offers_and_parts_lead_to_nothing() {
             assert!(found.is_none());
         }
     }
-    assert_eq!(
-        fetch
-            .handle_message(PeerKey(1), Message::HaveAll, start())
-            .map(|_| ()),
-        Ok(())
-    );
-    assert!(
-        fetch
-            .handle_message(PeerKey(1), Message::HaveAll, start())
-            .is_err()
-    );
+}
+
+#[test]
+fn a_second_bitfield_is_no_reason_to_drop_a_peer() {
+    let info = info("disk.img");
+    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
+    fetch.handle_connected(PeerKey(1), peer(1), start());
+    for byte in [0x80, 0x40] {
+        let bits = Message::Bitfield(vec![byte; 500].into());
+        assert!(fetch.handle_message(PeerKey(1), bits, start()).is_ok());
+    }
+    let (peers, _) = fetch.into_peers();
+    let expected = Message::Bitfield(vec![0xc0; 500].into());
+    assert_eq!(peers[0].2, [expected]);
 }

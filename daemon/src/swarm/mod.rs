@@ -20,6 +20,7 @@ mod progress;
 mod protocol_tests;
 mod rate;
 mod requests;
+mod said;
 #[cfg(test)]
 mod sim;
 mod upload;
