@@ -144,7 +144,9 @@ async fn start(
         Trackers::open(state.clone(), events.clone(), configured.collect(), local).await?;
     let (announce, commands) = mpsc::channel(ANNOUNCES);
     let (found, peers) = mpsc::channel(PEERS);
-    let announcer = Announcer::start(commands, found, local);
+    let known = trackers.clone();
+    let trusts = Box::new(move |url: &str| known.is_at_one(url));
+    let announcer = Announcer::start(commands, found, local, trusts);
     let links = Links {
         announce,
         peers,

@@ -3,13 +3,16 @@
 //! A torrent must not make p2pd call on services of this machine or network: loopback and private addresses are asked only where the
 //! user has added a tracker at that host and port. At such a tracker the account's own announce URL is used, not whatever passkey the
 //! torrent brought along.
+//!
+//! What a name means is seen when it is announced to: the announcer refuses names that mean such an address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use url::{Host, Url};
 
 use super::Daemon;
+use crate::net::is_near;
 
 /// Announce URLs of one torrent at most.
 const MAX_URLS: usize = 50;
@@ -70,18 +73,18 @@ fn one(text: &str, own: &[(Url, Option<String>)]) -> Option<String> {
     match known {
         Some((_, Some(announce))) => Some(announce.clone()),
         Some((_, None)) => Some(text.to_owned()),
-        None => (!is_near(&host)).then(|| text.to_owned()),
+        None => (!names_near(&host)).then(|| text.to_owned()),
     }
 }
 
 /// On this machine or a private network, as far as the URL tells.
-fn is_near(host: &Host<&str>) -> bool {
+fn names_near(host: &Host<&str>) -> bool {
     match host {
         // In a URL of another scheme than http an address is but a text: read it as http would.
         Host::Domain(name) if !matches!(Host::parse(name), Ok(Host::Domain(_))) => {
             match Host::parse(name) {
-                Ok(Host::Ipv4(addr)) => is_near_addr(IpAddr::V4(addr)),
-                Ok(Host::Ipv6(addr)) => is_near_addr(IpAddr::V6(addr)),
+                Ok(Host::Ipv4(addr)) => is_near(IpAddr::V4(addr)),
+                Ok(Host::Ipv6(addr)) => is_near(IpAddr::V6(addr)),
                 _ => true,
             }
         }
@@ -89,33 +92,8 @@ fn is_near(host: &Host<&str>) -> bool {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             name == "localhost" || name.ends_with(".localhost")
         }
-        Host::Ipv4(addr) => is_near_addr(IpAddr::V4(*addr)),
-        Host::Ipv6(addr) => is_near_addr(IpAddr::V6(*addr)),
-    }
-}
-
-fn is_near_addr(addr: IpAddr) -> bool {
-    match addr {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || shared
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_near_addr(IpAddr::V4(v4)),
-            None => {
-                v6 == Ipv6Addr::LOCALHOST
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
-            }
-        },
+        Host::Ipv4(addr) => is_near(IpAddr::V4(*addr)),
+        Host::Ipv6(addr) => is_near(IpAddr::V6(*addr)),
     }
 }
 

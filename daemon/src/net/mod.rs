@@ -8,6 +8,7 @@ mod limit;
 mod link;
 mod listen;
 mod local;
+mod near;
 mod peer;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use self::limit::{Bucket, Throttle, is_lan};
 pub use self::link::Link;
 pub use self::listen::{Listeners, listen};
 pub use self::local::LocalAddrs;
+pub use self::near::is_near;
 pub use self::peer::{Connection, FromPeer, Reports, Throttles, spawn};
 
 /// Counts the connections of the daemon.

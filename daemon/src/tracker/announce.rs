@@ -34,6 +34,7 @@ pub(super) struct Failure {
 
 /// One request with all that its task needs.
 pub(super) struct Call {
+    /// For this URL: nearby addresses are only for trackers of the user's.
     pub(super) http: Arc<Http>,
     pub(super) peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
     pub(super) item: InfoHash,

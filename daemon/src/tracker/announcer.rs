@@ -3,6 +3,9 @@
 //! One task owns every [`Schedule`]. The heap may hold several deadlines of an item; the one that is not its schedule's own is dropped when
 //! it comes up. A host that cannot be connected to is probed by one item at a time while the others wait for it, so that an unreachable
 //! tracker takes no slots from those that answer, and 10,000 items do not knock at once when it comes back.
+//!
+//! The URLs of foreign torrents come from strangers: this machine and private networks are announced to only where the user has added a
+//! tracker at that host and port, whatever the name in the URL means. Redirects are not followed.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -51,16 +54,21 @@ enum Ask {
     Stop(oneshot::Sender<()>),
 }
 
+/// Whether an announce URL is at a tracker that the user has added.
+pub type Trusts = Box<dyn Fn(&str) -> bool + Send>;
+
 impl Announcer {
-    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go out from `local`. `peer_id` and `port`
-    /// are told by [`Announcer::set_identity`] once the engine listens; nothing is announced before.
+    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go out from
+    /// `local`, to near addresses only where `trusts` says so. `peer_id` and `port` are told by [`Announcer::set_identity`] once the
+    /// engine listens; nothing is announced before.
     pub fn start(
         commands: mpsc::Receiver<AnnounceCommand>,
         peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
         local: LocalAddrs,
+        trusts: Trusts,
     ) -> Self {
         let (asks, queue) = mpsc::channel(16);
-        tokio::spawn(Task::new(peers, local).run(commands, queue));
+        tokio::spawn(Task::new(peers, local, trusts).run(commands, queue));
         Self { asks }
     }
 
@@ -114,7 +122,11 @@ struct Host {
 }
 
 struct Task {
+    /// For the user's trackers.
     http: Arc<Http>,
+    /// For all others.
+    far: Arc<Http>,
+    trusts: Trusts,
     peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
     identity: Option<Identity>,
     key: String,
@@ -129,9 +141,15 @@ struct Task {
 }
 
 impl Task {
-    fn new(peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>, local: LocalAddrs) -> Self {
+    fn new(
+        peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+        local: LocalAddrs,
+        trusts: Trusts,
+    ) -> Self {
         Self {
             http: Arc::new(Http::new(local)),
+            far: Arc::new(Http::far(local)),
+            trusts,
             peers,
             identity: None,
             key: format!("{:08x}", rand::random::<u32>()),
@@ -319,8 +337,12 @@ impl Task {
             }
             entry.busy = true;
             let request = request(item, entry, &attempt, &identity, &self.key);
+            let http = match (self.trusts)(&attempt.url) {
+                true => &self.http,
+                false => &self.far,
+            };
             let call = Call {
-                http: self.http.clone(),
+                http: http.clone(),
                 peers: self.peers.clone(),
                 item,
                 generation: entry.generation,

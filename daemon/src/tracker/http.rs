@@ -2,8 +2,12 @@
 //!
 //! Errors name the host, never the path or query of a URL: those carry passkeys.
 
-use std::net::IpAddr;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +16,11 @@ use hyper::{Request, Response, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
 
-use crate::net::LocalAddrs;
+use crate::net::{LocalAddrs, is_near};
 
 /// Until a TCP connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,14 +30,24 @@ const IDLE_PER_HOST: usize = 16;
 /// What this program calls itself.
 pub(crate) const USER_AGENT: &str = concat!("p2pd/", env!("CARGO_PKG_VERSION"));
 
-type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Tcp = HttpConnector<Resolver>;
+type Secure = Client<HttpsConnector<Tcp>, Full<Bytes>>;
 
 /// The client; one for the process, so that connections are shared.
 pub(crate) struct Http {
-    plain: Client<HttpConnector, Full<Bytes>>,
+    plain: Client<Tcp, Full<Bytes>>,
     /// Made at the first use: reading the machine's certificates takes a while, and there may be none.
     secure: OnceLock<Result<Secure, String>>,
     local: LocalAddrs,
+    reach: Reach,
+}
+
+/// Whom a client may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Everywhere,
+    /// No address that [`is_near`].
+    Far,
 }
 
 /// A whole answer.
@@ -63,9 +79,19 @@ pub(crate) enum HttpError {
 impl Http {
     /// Requests go out from `local`.
     pub(crate) fn new(local: LocalAddrs) -> Self {
+        Self::with(local, Reach::Everywhere)
+    }
+
+    /// The same for URLs that strangers chose: this machine and private networks are not called, whatever a name means at that moment.
+    pub(crate) fn far(local: LocalAddrs) -> Self {
+        Self::with(local, Reach::Far)
+    }
+
+    fn with(local: LocalAddrs, reach: Reach) -> Self {
         Self {
-            plain: pool().build(tcp(local)),
+            plain: pool().build(tcp(local, reach)),
             local,
+            reach,
             secure: OnceLock::new(),
         }
     }
@@ -105,9 +131,18 @@ impl Http {
         request: Request<Full<Bytes>>,
         limit: usize,
     ) -> Result<Answer, HttpError> {
+        // An address in the URL is connected to without asking the resolver.
+        let host = request.uri().host().unwrap_or_default();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        if self.reach == Reach::Far && literal.is_ok_and(is_near) {
+            return Err(HttpError::Connect(NEAR.to_owned()));
+        }
         let response = match request.uri().scheme_str() {
             Some("http") => self.plain.request(request).await,
-            Some("https") => match self.secure.get_or_init(|| secure_pool(self.local)) {
+            Some("https") => match self
+                .secure
+                .get_or_init(|| secure_pool(self.local, self.reach))
+            {
                 Ok(client) => client.request(request).await,
                 Err(reason) => return Err(HttpError::Connect(reason.clone())),
             },
@@ -126,8 +161,8 @@ fn pool() -> hyper_util::client::legacy::Builder {
     builder
 }
 
-fn tcp(local: LocalAddrs) -> HttpConnector {
-    let mut connector = HttpConnector::new();
+fn tcp(local: LocalAddrs, reach: Reach) -> Tcp {
+    let mut connector = HttpConnector::new_with_resolver(Resolver(reach));
     match (local.v4, local.v6) {
         (Some(v4), Some(v6)) => connector.set_local_addresses(v4, v6),
         (v4, v6) => connector.set_local_address(v4.map(IpAddr::V4).or(v6.map(IpAddr::V6))),
@@ -138,15 +173,47 @@ fn tcp(local: LocalAddrs) -> HttpConnector {
     connector
 }
 
-fn secure_pool(local: LocalAddrs) -> Result<Secure, String> {
+fn secure_pool(local: LocalAddrs, reach: Reach) -> Result<Secure, String> {
     let builder = HttpsConnectorBuilder::new()
         .with_native_roots()
         .map_err(|error| format!("this machine has no usable CA certificates: {error}"))?;
     let connector = builder
         .https_only()
         .enable_http1()
-        .wrap_connector(tcp(local));
+        .wrap_connector(tcp(local, reach));
     Ok(pool().build(connector))
+}
+
+/// Why a stranger's URL is not asked.
+const NEAR: &str = "it leads to this machine or a private network, where no tracker was added";
+
+/// The system's resolver; what is out of reach is taken out of its answers, so that nothing can change between looking and connecting.
+#[derive(Clone)]
+struct Resolver(Reach);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let Self(reach) = *self;
+        Box::pin(async move {
+            let mut addrs: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if reach == Reach::Far {
+                addrs.retain(|addr| !is_near(addr.ip()));
+                if addrs.is_empty() {
+                    return Err(io::Error::other(NEAR));
+                }
+            }
+            Ok(addrs.into_iter())
+        })
+    }
 }
 
 async fn read(
@@ -217,6 +284,30 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error, HttpError::TimedOut(wait));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_cannot_make_us_call_this_machine_by_address_or_by_name() {
+        let server = testing::serve(|_| testing::json(200, &"x")).await;
+        let (_, port) = server.url.rsplit_once(':').unwrap();
+        let wait = Duration::from_secs(10);
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "2130706433",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            let url = format!("http://{host}:{port}/");
+            let error = Http::far(LocalAddrs::default())
+                .get(&url, 1_000, wait)
+                .await;
+            assert!(matches!(error, Err(HttpError::Connect(_))), "{host}");
+        }
+        assert!(server.seen().is_empty(), "{:?}", server.seen());
+        let url = format!("http://localhost:{port}/");
+        let near = Http::new(LocalAddrs::default());
+        assert!(near.get(&url, 1_000, wait).await.is_ok());
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use p2p_wire::api::{self, FileEntry, Mode};
 use p2p_wire::control::ErrorKind;
 use tokio::sync::{mpsc, watch};
 
-pub use self::announcer::Announcer;
+pub use self::announcer::{Announcer, Trusts};
 use self::client::{Api, ApiError};
 use self::http::Http;
 use self::queue::Queue;
@@ -111,6 +111,11 @@ impl Trackers {
     pub async fn announce_url(&self, name: Option<&str>) -> Option<String> {
         let entry = self.inner.registry.find(name).ok()?;
         Some(entry.login?.announce.expose().to_owned())
+    }
+
+    /// Whether `url` is at the host and port of a tracker that the user has added, or of the announce URL that one gave us.
+    pub fn is_at_one(&self, url: &str) -> bool {
+        self.inner.registry.is_at_one(url)
     }
 
     /// Who may announce what, as the tracker said at the last login; `None` while that is not known.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use p2p_wire::api::{Mode, Session};
 use p2p_wire::control::ErrorKind;
 use rusqlite::{OptionalExtension, params};
+use url::Url;
 
 use super::address::{check_name, normalise};
 use super::rows::{follow_file, insert, mode_name, read_row};
@@ -130,6 +131,20 @@ impl Registry {
                 )
             }),
         }
+    }
+
+    /// Whether `url` has the host and port of a tracker, or of the announce URL of a login there.
+    pub(crate) fn is_at_one(&self, url: &str) -> bool {
+        let Some(asked) = place(url) else {
+            return false;
+        };
+        self.lock().iter().any(|entry| {
+            let announce = entry.login.as_ref().map(|login| login.announce.expose());
+            [Some(entry.url.as_str()), announce]
+                .into_iter()
+                .flatten()
+                .any(|url| place(url).as_ref() == Some(&asked))
+        })
     }
 
     /// Adds a tracker by command.
@@ -301,6 +316,12 @@ impl Registry {
     }
 }
 
+/// Host and port of a URL.
+fn place(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+}
+
 /// What is told when the state database fails.
 pub(crate) fn state_fault(what: &str, error: &StateError) -> Fault {
     Fault::new(
@@ -352,6 +373,22 @@ mod tests {
         assert_eq!(entry.mode, Some(Mode::Listed));
         assert!(!format!("{entry:?}").contains("secret"));
         assert_eq!(entry.login.unwrap().token.expose(), "tok-secret");
+    }
+
+    #[tokio::test]
+    async fn a_url_is_at_a_tracker_by_host_and_port_of_its_url_or_announce_url() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let registry = Registry::open(state, vec![]).await.unwrap();
+        registry.add("home".into(), "http://nas").await.unwrap();
+        let announce = "http://10.0.0.5:6969/announce/k/announce";
+        registry.set_login("home", session(announce)).await.unwrap();
+        for at in ["http://NAS:80/x", "http://10.0.0.5:6969/other/announce"] {
+            assert!(registry.is_at_one(at), "{at}");
+        }
+        for not in ["http://nas:81/", "http://10.0.0.5/", "udp://nas", "no url"] {
+            assert!(!registry.is_at_one(not), "{not}");
+        }
     }
 
     #[tokio::test]

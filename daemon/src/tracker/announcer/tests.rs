@@ -10,10 +10,14 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_that_trusts(|_| true)
+}
+
+fn rig_that_trusts(trusts: fn(&str) -> bool) -> Rig {
     let (commands, receiver) = mpsc::channel(64);
     let (sender, peers) = mpsc::channel(64);
     let (asks, queue) = mpsc::channel(16);
-    let mut task = Task::new(sender, LocalAddrs::default());
+    let mut task = Task::new(sender, LocalAddrs::default(), Box::new(trusts));
     task.identity = Some(Identity {
         peer_id: PeerId(*b"-P20100-abcdefghijkl"),
         port: 7_000,
@@ -188,4 +192,24 @@ async fn a_refusal_is_shown_with_the_trackers_words() {
     .await;
     assert_eq!(row.message.as_deref(), Some("unknown info-hash[2J"));
     assert!(row.next_s.is_some_and(|next| next > 590));
+}
+
+#[tokio::test]
+async fn a_name_that_means_this_machine_is_announced_to_only_where_the_user_added_a_tracker() {
+    let server = testing::serve(|_| peers_reply(&["10.0.0.1:5"], 1)).await;
+    let named = server.url.replace("127.0.0.1", "localhost");
+    let rig = rig_that_trusts(|url| url.contains("/mine/"));
+    start(&rig, 1, 100, &format!("{named}/theirs/announce")).await;
+    let row = eventually("the refusal", async || {
+        let rows = rig.announcer.rows(hash(1)).await;
+        rows.into_iter().find(|row| row.state == "error")
+    })
+    .await;
+    let why = row.message.unwrap_or_default();
+    assert!(why.contains("this machine or a private network"), "{why}");
+    assert!(server.seen().is_empty());
+
+    let mut rig = rig_that_trusts(|url| url.contains("/mine/"));
+    start(&rig, 2, 100, &format!("{named}/mine/announce")).await;
+    assert_eq!(rig.peers.recv().await.unwrap().0, hash(2));
 }
