@@ -61,7 +61,7 @@ pub async fn history(state: &State, filter: HistoryList) -> Result<Vec<Transfer>
 }
 
 /// Writes sessions, in one transaction with whatever else `tx` holds.
-pub(crate) fn insert(tx: &rusqlite::Transaction<'_>, sessions: &[Session]) -> rusqlite::Result<()> {
+pub(crate) fn insert(tx: &rusqlite::Connection, sessions: &[Session]) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(
         "INSERT INTO transfers (info_hash, name, peer, client, downloaded, uploaded, started, ended)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -116,7 +116,7 @@ impl Store {
         metainfo: Option<Vec<u8>>,
     ) -> Result<(), StateError> {
         let record = record.to_bytes();
-        let job = move |tx: &rusqlite::Transaction<'_>| {
+        let job = move |tx: &rusqlite::Connection| {
             let sql = "INSERT OR REPLACE INTO items (info_hash, record, metainfo) VALUES (?, ?, ?)";
             tx.execute(sql, (&item.0[..], record, metainfo)).map(drop)
         };
@@ -126,9 +126,8 @@ impl Store {
     /// The metainfo became known.
     pub async fn set_metainfo(&self, item: InfoHash, metainfo: Vec<u8>) -> Result<(), StateError> {
         let sql = "UPDATE items SET metainfo = ? WHERE info_hash = ?";
-        let job = move |tx: &rusqlite::Transaction<'_>| {
-            tx.execute(sql, (metainfo, &item.0[..])).map(drop)
-        };
+        let job =
+            move |tx: &rusqlite::Connection| tx.execute(sql, (metainfo, &item.0[..])).map(drop);
         self.state.call(job).await
     }
 
@@ -263,7 +262,7 @@ async fn write_task(state: State, shared: Arc<Shared>) {
     }
 }
 
-fn set_aside(tx: &rusqlite::Transaction<'_>, keys: &[Vec<u8>]) -> rusqlite::Result<()> {
+fn set_aside(tx: &rusqlite::Connection, keys: &[Vec<u8>]) -> rusqlite::Result<()> {
     tx.execute_batch("CREATE TABLE IF NOT EXISTS items_damaged AS SELECT * FROM items WHERE 0")?;
     for key in keys {
         tx.execute(
@@ -288,7 +287,7 @@ mod tests {
             let item = InfoHash([n; 20]);
             store.insert(item, &sample(), None).await.unwrap();
         }
-        let damage = |tx: &rusqlite::Transaction<'_>| {
+        let damage = |tx: &rusqlite::Connection| {
             let sql = "UPDATE items SET record = x'00' WHERE info_hash = ?";
             tx.execute(sql, [&[1u8; 20][..]])
         };

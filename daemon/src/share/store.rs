@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use p2p_wire::InfoHash;
 use p2p_wire::control::ShareAdd;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::files::Seen;
 use crate::state::{State, StateError};
@@ -204,7 +204,7 @@ fn plain(path: &Path) -> ShareAdd {
     serde_json::from_value(minimal).expect("all fields but the path have defaults")
 }
 
-fn read_entries(db: &Transaction<'_>, share: i64) -> rusqlite::Result<Vec<(PathBuf, Known)>> {
+fn read_entries(db: &Connection, share: i64) -> rusqlite::Result<Vec<(PathBuf, Known)>> {
     let mut query = db.prepare(
         "SELECT entry, info_hash, published, stamp, size FROM share_entries WHERE share = ?1",
     )?;

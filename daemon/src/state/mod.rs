@@ -1,8 +1,10 @@
 //! The state database: all that p2pd must remember, in one SQLite file in the state folder.
 //!
 //! One thread owns the connection; others hand it closures through [`State::call`]. WAL with `synchronous=FULL`: what a
-//! closure committed is on disk when `call` returns. Each table belongs to one module, which alone reads and writes it.
+//! closure committed is on disk when `call` returns; those that wait are committed together. Each table belongs to one module, which alone reads and writes it.
 //! A lock on `p2pd.lock` makes the folder this process's own; it is released when the process ends, however it ends.
+
+mod group;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, Write};
@@ -12,9 +14,9 @@ use std::thread;
 
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+use self::group::Job;
 
 /// A handle on the state database.
 #[derive(Clone)]
@@ -94,7 +96,7 @@ impl State {
         let (jobs, queue) = mpsc::channel::<Job>(256);
         thread::Builder::new()
             .name("state".into())
-            .spawn(move || serve(conn, queue))
+            .spawn(move || group::serve(conn, queue))
             .map_err(at(dir))?;
         Ok((
             Self {
@@ -110,34 +112,15 @@ impl State {
         &self.dir
     }
 
-    /// Runs `job` in one transaction on the database thread; it is committed and synced when this returns `Ok`.
+    /// Runs `work` on the database thread, all or nothing; it is committed and synced when this returns `Ok`. It must not end the
+    /// transaction that it runs in.
     pub async fn call<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StateError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |conn| {
-            // The asker may have gone away; the work is done all the same.
-            let _ = reply.send(transact(conn, job));
-        });
+        let (job, answer) = group::job(work);
         self.jobs.send(job).await.map_err(|_| StateError::Closed)?;
-        Ok(answer.await.map_err(|_| StateError::Closed)??)
-    }
-}
-
-fn transact<T>(
-    conn: &mut Connection,
-    job: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let transaction = conn.transaction()?;
-    let value = job(&transaction)?;
-    transaction.commit()?;
-    Ok(value)
-}
-
-fn serve(mut conn: Connection, mut queue: mpsc::Receiver<Job>) {
-    while let Some(job) = queue.blocking_recv() {
-        job(&mut conn);
+        answer.await.map_err(|_| StateError::Closed)?
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::api::{DEFAULT_SHARE, FileEntry, Mode, Publish};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -204,7 +204,7 @@ impl Queue {
     }
 }
 
-fn read_oldest(db: &Transaction<'_>, tracker: &str, is_first: bool) -> rusqlite::Result<Vec<Row>> {
+fn read_oldest(db: &Connection, tracker: &str, is_first: bool) -> rusqlite::Result<Vec<Row>> {
     let mut query = db.prepare(
         "SELECT id, info_hash, request FROM publishes
          WHERE tracker = ?1 OR (?2 AND tracker = '') ORDER BY id",

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::registry::{Account, Entry, Health, Secret};
 
 pub(super) fn follow_file(
-    db: &rusqlite::Transaction<'_>,
+    db: &rusqlite::Connection,
     rows: &[(String, String)],
 ) -> rusqlite::Result<()> {
     let mut query = db.prepare("SELECT name FROM trackers WHERE configured = 1")?;
@@ -42,7 +42,7 @@ pub(super) fn follow_file(
 }
 
 pub(super) fn insert(
-    db: &rusqlite::Transaction<'_>,
+    db: &rusqlite::Connection,
     name: &str,
     url: &str,
     configured: bool,
