@@ -52,8 +52,8 @@ pub enum StartError {
 /// Runs the daemon until it is told to stop. `file` is what the configuration file says. `ready` is called once, when clients are
 /// answered; before it, an error means that nothing was started.
 ///
-/// A daemon that cannot start, but could make its socket, answers clients with the reason until it is stopped; then `ready` is not called
-/// and the reason is returned. With `detached`, when nobody would see that, it ends at once.
+/// A daemon that cannot start, but could make its socket, answers clients with the reason until it is stopped, and tells the service manager
+/// the reason as its status; then `ready` is not called and the reason is returned. With `detached`, when nobody would see that, it ends at once.
 pub async fn run(
     places: Places,
     file: toml::Table,
@@ -79,7 +79,9 @@ pub async fn run(
         Err(error) => {
             tracing::error!("p2pd does not work: {error}");
             let reason = error.to_string();
-            notify(&[NotifyState::Status(&reason)]);
+            let status = format!("Does not work: {reason}");
+            // It answers clients, and that is what a start waits for: without this, `systemctl start` would hang and then kill it.
+            notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
             let unhealthy = Service::Unhealthy(Unhealthy {
                 mode: places.mode,
                 reason,
