@@ -174,7 +174,10 @@ pub(super) async fn fetch(
     let file = tracker.catalogue.entry(hash, account).await?;
     let url = caller.client.announce_url(&tracker, &caller.login.account);
     let metainfo = tracker.catalogue.torrent(hash, &url).await?;
-    let rows = tracker.swarms.peers(&hash, FETCH_PEERS, rand::random());
+    let asker = caller.client.ip;
+    let rows = tracker
+        .swarms
+        .peers(&hash, asker, FETCH_PEERS, rand::random());
     let peers = rows
         .into_iter()
         .filter(|row| row.node != Some(caller.login.node.row.id))

@@ -11,6 +11,7 @@ mod sample;
 mod swarm;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -186,11 +187,11 @@ impl Swarms {
             .unwrap_or_default()
     }
 
-    /// Up to `want` peers, for one who is not in the swarm yet.
-    pub fn peers(&self, hash: &InfoHash, want: u32, random: u64) -> Vec<Row> {
+    /// Up to `want` peers, for one at `asker` who is not in the swarm yet.
+    pub fn peers(&self, hash: &InfoHash, asker: IpAddr, want: u32, random: u64) -> Vec<Row> {
         self.shard(hash)
             .get(hash)
-            .map(|swarm| swarm.peers(want, random))
+            .map(|swarm| swarm.peers(asker, want, random))
             .unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! One swarm.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::peer::{Announce, Change, Counts, Key, Place, Removed, Row};
 use super::sample::sample;
@@ -184,13 +185,15 @@ impl Swarm {
     pub fn sample(&self, announce: &Announce, want: u32, random: u64) -> Vec<Row> {
         let seeds: &[Row] = if announce.seed { &[] } else { &self.seeds };
         sample(&self.leeches, seeds, want, random, |row| {
-            row.addr != announce.addr
+            row.addr != announce.addr && is_of_use(row.addr.ip(), announce.addr.ip())
         })
     }
 
-    /// Up to `want` peers for one who is not among them.
-    pub fn peers(&self, want: u32, random: u64) -> Vec<Row> {
-        sample(&self.leeches, &self.seeds, want, random, |_| true)
+    /// Up to `want` peers for one at `asker` who is not among them.
+    pub fn peers(&self, asker: IpAddr, want: u32, random: u64) -> Vec<Row> {
+        sample(&self.leeches, &self.seeds, want, random, |row| {
+            is_of_use(row.addr.ip(), asker)
+        })
     }
 
     fn find(&self, announce: &Announce) -> Option<At> {
@@ -326,6 +329,12 @@ impl Swarm {
         );
         assert_eq!(self.by_place.len(), self.seeds.len() + self.leeches.len());
     }
+}
+
+/// Whether `asker` can reach `peer`: a peer that announces over loopback is on the tracker's own machine, and that address means another
+/// machine everywhere else. It dials the others, of whom it is told.
+fn is_of_use(peer: IpAddr, asker: IpAddr) -> bool {
+    asker.is_loopback() || !peer.is_loopback()
 }
 
 #[cfg(test)]

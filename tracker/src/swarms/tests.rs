@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use p2p_wire::PeerId;
 use proptest::prelude::*;
@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::super::peer::Ident;
 use super::*;
 use crate::ids::AccountId;
+
+const ANYBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 8, 8, 8));
 
 fn peer(id: u8, addr: &str, seed: bool) -> Announce {
     Announce {
@@ -46,6 +48,19 @@ fn a_seed_is_told_of_leeches_alone_and_nobody_of_itself() {
     let leech = peer(9, "10.0.0.1:2", false);
     assert_eq!(ports(&swarm.sample(&leech, 50, 7)), [1, 3, 4].into());
     assert_eq!(swarm.sample(&leech, 0, 7), []);
+}
+
+#[test]
+fn an_address_on_loopback_is_given_only_to_those_on_loopback() {
+    let mut swarm = swarm("l");
+    swarm.announce(&peer(1, "127.0.0.1:11", true));
+    swarm.announce(&peer(2, "[::1]:12", true));
+    let here = peer(9, "127.0.0.1:99", false);
+    assert_eq!(ports(&swarm.sample(&here, 50, 7)), [1, 11, 12].into());
+    let there = peer(9, "10.1.1.1:99", false);
+    assert_eq!(ports(&swarm.sample(&there, 50, 7)), [1].into());
+    assert_eq!(ports(&swarm.peers(ANYBODY, 50, 7)), [1].into());
+    assert_eq!(swarm.peers(here.addr.ip(), 50, 7).len(), 3);
 }
 
 #[test]
@@ -165,7 +180,7 @@ fn port_0_is_counted_and_not_handed_out() {
             completed: 0
         }
     );
-    assert_eq!(ports(&swarm.peers(50, 0)), [1].into());
+    assert_eq!(ports(&swarm.peers(ANYBODY, 50, 0)), [1].into());
 }
 
 #[test]
@@ -178,7 +193,7 @@ fn what_is_not_heard_of_expires() {
     assert_eq!(swarm.expire(100), []);
     assert_eq!(swarm.expire(101).len(), 2);
     swarm.check_invariants();
-    assert_eq!(ports(&swarm.peers(9, 0)), [9].into());
+    assert_eq!(ports(&swarm.peers(ANYBODY, 9, 0)), [9].into());
 }
 
 proptest! {
