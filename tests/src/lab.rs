@@ -1,18 +1,22 @@
 //! A tracker and peers as real processes with real sockets, each with its own state, all below one folder.
 
-use std::fs::{self, File, OpenOptions};
+mod peer;
+mod process;
+
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
+use anyhow::{Context, Result, anyhow, ensure};
+
+pub use self::peer::Peer;
+use self::process::stdout_of;
+pub use self::process::{Process, wait_for};
 
 /// The password of every account in a lab.
 const PASSWORD: &str = "correct horse battery staple";
@@ -46,98 +50,6 @@ impl Programs {
             ensure!(program.is_file(), "{} is not built", program.display());
         }
         Ok(programs)
-    }
-}
-
-/// A process that is killed when dropped; its output goes to a file.
-#[derive(Debug)]
-pub struct Process {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    /// Starts `command`; its output is appended to `log`.
-    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
-        let out = File::options().create(true).append(true).open(log)?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()
-            .with_context(|| format!("start {:?}", command.get_program()))?;
-        Ok(Self {
-            child,
-            log: log.to_owned(),
-        })
-    }
-
-    /// Process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What it printed so far.
-    pub fn output(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Ends it as a crash would.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
-    /// Asks it to end with SIGTERM and waits; an error after 5 s.
-    pub fn stop(mut self) -> Result<()> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
-        wait_for("the end after SIGTERM", Duration::from_secs(5), || {
-            Ok(self.child.try_wait()?.map(|_| ()))
-        })
-    }
-
-    fn ensure_alive(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!(
-                "the program ended ({status}); it printed:\n{}",
-                self.output()
-            );
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Asks `condition` again and again until it gives a value. After `limit` the error says `what` was waited for, and the last
-/// error of the condition.
-pub fn wait_for<T>(
-    what: &str,
-    limit: Duration,
-    mut condition: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
-    let end = Instant::now() + limit;
-    loop {
-        let last = match condition() {
-            Ok(Some(value)) => return Ok(value),
-            Ok(None) => None,
-            Err(error) => Some(error),
-        };
-        if Instant::now() > end {
-            let waited = format!("waited {limit:?} for {what}");
-            return Err(match last {
-                Some(error) => error.context(waited),
-                None => anyhow!(waited),
-            });
-        }
-        std::thread::sleep(Duration::from_millis(50)); // between two looks at the condition
     }
 }
 
@@ -351,187 +263,6 @@ impl Lab {
     }
 }
 
-/// A daemon with its own state, and `p2pctl` to talk to it.
-#[derive(Debug)]
-pub struct Peer {
-    name: String,
-    dir: PathBuf,
-    address: Ipv4Addr,
-    programs: Programs,
-    /// What the daemon is started through; usually nothing.
-    wrapper: Vec<String>,
-    process: Option<Process>,
-}
-
-impl Peer {
-    /// Its name, which is its account's too.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The address it listens on and dials from: each peer of a lab has its own.
-    pub fn address(&self) -> Ipv4Addr {
-        self.address
-    }
-
-    /// Its folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Where it fetches to.
-    pub fn downloads(&self) -> PathBuf {
-        self.dir.join("downloads")
-    }
-
-    /// A file with its password, 0600.
-    pub fn password_file(&self) -> String {
-        self.dir.join("password").display().to_string()
-    }
-
-    /// Process id of the daemon; 0 while it is not running.
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().map_or(0, Process::pid)
-    }
-
-    /// What the daemon printed so far.
-    pub fn output(&self) -> String {
-        fs::read_to_string(self.dir.join("p2pd.log")).unwrap_or_default()
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join("run/control.sock")
-    }
-
-    /// Starts the daemon and waits until it answers.
-    pub fn start(&mut self) -> Result<()> {
-        let mut command = match self.wrapper.split_first() {
-            Some((program, args)) => {
-                let mut command = Command::new(program);
-                command.args(args).arg(&self.programs.daemon);
-                command
-            }
-            None => Command::new(&self.programs.daemon),
-        };
-        let mut process = Process::start(
-            command
-                .arg("--user")
-                .arg("--config")
-                .arg(self.dir.join("p2pd.toml"))
-                .arg("--state-dir")
-                .arg(self.dir.join("state"))
-                .arg("--socket")
-                .arg(self.socket()),
-            &self.dir.join("p2pd.log"),
-        )?;
-        wait_for(
-            &format!("{} to answer", self.name),
-            Duration::from_secs(15),
-            || {
-                process.ensure_alive()?;
-                self.ctl(&["status"]).map(Some)
-            },
-        )?;
-        self.process = Some(process);
-        Ok(())
-    }
-
-    /// kill -9.
-    pub fn kill(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), Process::kill)
-    }
-
-    /// SIGTERM.
-    pub fn stop(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), Process::stop)
-    }
-
-    /// A `p2pctl` command for this daemon, not started yet.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.programs.ctl);
-        command
-            .arg("--socket")
-            .arg(self.socket())
-            .args(args)
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs `p2pctl` and gives its standard output; an error with all it printed when it fails.
-    pub fn ctl(&self, args: &[&str]) -> Result<String> {
-        let output = self.command(args).output()?;
-        stdout_of(
-            &format!("{}: p2pctl {}", self.name, args.join(" ")),
-            &output,
-        )
-    }
-
-    /// Runs `p2pctl` and gives its exit code and standard error.
-    pub fn refused(&self, args: &[&str]) -> Result<(i32, String)> {
-        let output = self.command(args).output()?;
-        let code = output.status.code().context("ended by a signal")?;
-        Ok((code, String::from_utf8_lossy(&output.stderr).into_owned()))
-    }
-
-    /// Runs `p2pctl --json`.
-    pub fn json(&self, args: &[&str]) -> Result<Value> {
-        let mut all = vec!["--json"];
-        all.extend(args);
-        let text = self.ctl(&all)?;
-        serde_json::from_str(&text).with_context(|| format!("read the JSON of {args:?}: {text}"))
-    }
-
-    /// The items it holds.
-    pub fn items(&self) -> Result<Vec<Value>> {
-        let list = self.json(&["ls"])?;
-        let rows = list.get("items").unwrap_or(&list).as_array().cloned();
-        rows.with_context(|| format!("`ls --json` gave {list}"))
-    }
-
-    /// The item called `name`, if it holds one.
-    pub fn item(&self, name: &str) -> Result<Option<Value>> {
-        Ok(self.items()?.into_iter().find(|item| item["name"] == name))
-    }
-
-    /// Waits until the item called `name` is complete and seeded here.
-    pub fn wait_seeding(&self, name: &str, limit: Duration) -> Result<Value> {
-        wait_for(&format!("{} to seed {name}", self.name), limit, || {
-            let item = self
-                .item(name)?
-                .with_context(|| format!("no item {name}"))?;
-            if item["state"] == "seeding" {
-                return Ok(Some(item));
-            }
-            bail!("{name} is {item}")
-        })
-    }
-
-    /// Waits until `path` can be found in the catalogue, and gives its entry.
-    pub fn wait_published(&self, text: &str, limit: Duration) -> Result<Value> {
-        wait_for(&format!("{text} in the catalogue"), limit, || {
-            let found = self.json(&["search", text])?;
-            let rows = found
-                .get("items")
-                .unwrap_or(&found)
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            Ok(rows.into_iter().next())
-        })
-    }
-}
-
 fn address_in([a, b, c]: [u8; 3], host: u8) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, host)
-}
-
-fn stdout_of(what: &str, output: &Output) -> Result<String> {
-    ensure!(
-        output.status.success(),
-        "{what}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,13 +1,23 @@
 //! The program as its users meet it: a process, sockets, files, exit codes.
 #![allow(clippy::unwrap_used)] // tests unwrap
 
+#[path = "cli/admin.rs"]
+mod admin;
+#[path = "cli/announce.rs"]
+mod announce;
+#[path = "cli/answers.rs"]
+mod answers;
 #[path = "cli/day.rs"]
 mod day;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/life.rs"]
 mod life;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/names.rs"]
 mod names;
+#[path = "cli/points.rs"]
+mod points;
 #[path = "cli/wrong.rs"]
 mod wrong;
