@@ -108,7 +108,7 @@ impl Fetch {
             Target::Named => (Some(target.to_owned()), None),
         };
         let path = |path: &Option<PathBuf>| -> Result<Option<PathText>, Error> {
-            let wire = |path: &PathBuf| Ok(text::to_wire(&absolute(path)?));
+            let wire = |path: &PathBuf| Ok(PathText::from(&*absolute(path)?));
             path.as_ref().map(wire).transpose()
         };
         Ok(FetchAdd {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use p2p_wire::control::{Item, ItemMove, ItemRemove, ItemSet, ItemsRef};
+use p2p_wire::control::{Item, ItemMove, ItemRemove, ItemSet, ItemsRef, PathText};
 
 use crate::ask;
 use crate::context::{Context, absolute};
@@ -128,7 +128,7 @@ impl Move {
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let params = ItemMove {
             item: self.item,
-            dir: text::to_wire(&absolute(&self.dir)?),
+            dir: PathText::from(&*absolute(&self.dir)?),
         };
         let item: Item = context.connect()?.call("item.move", params)?;
         let prefixes = HashMap::new();

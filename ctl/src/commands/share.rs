@@ -116,7 +116,7 @@ impl Share {
             return Err(Error::file(format!("cannot share {shown}"), &error));
         }
         Ok(ShareAdd {
-            path: text::to_wire(&absolute(path)?),
+            path: PathText::from(&*absolute(path)?),
             each: match self.each {
                 Each::Entry => control::Each::Entry,
                 Each::File => control::Each::File,
@@ -306,7 +306,7 @@ fn on_share(client: &mut Client, method: &str, share: &Path) -> Result<control::
         let params = ShareRef { share: Some(share) };
         client.call::<control::Share>(method, params)
     };
-    let path = text::to_wire(&absolute(share)?);
+    let path = PathText::from(&*absolute(share)?);
     let bare = share.components().count() == 1
         && share
             .file_name()
@@ -314,7 +314,7 @@ fn on_share(client: &mut Client, method: &str, share: &Path) -> Result<control::
     if !bare {
         return call(client, path);
     }
-    match call(client, text::to_wire(share)) {
+    match call(client, PathText::from(share)) {
         Err(Error::Told(told)) if told.kind == ErrorKind::NotFound && share.exists() => {
             call(client, path)
         }

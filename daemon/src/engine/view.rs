@@ -1,7 +1,6 @@
 //! Items as users see them.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -103,7 +102,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
             (false, _) => live.missing,
         },
         eta_s,
-        path: path_text(&path(record)),
+        path: PathText::from(&*path(record)),
         share: record.share.clone(),
         reason,
         error_kind: live.fault.map(|(kind, _)| kind),
@@ -251,16 +250,6 @@ pub(super) fn ranges_text(ranges: &[(u32, u32)]) -> String {
     match more {
         0 => shown.join(", "),
         more => format!("{} and {more} more ranges", shown.join(", ")),
-    }
-}
-
-/// A path for the control protocol.
-pub(super) fn path_text(path: &Path) -> PathText {
-    match path.to_str() {
-        Some(text) => PathText::Text(text.to_owned()),
-        None => PathText::Raw {
-            bytes: data_encoding::BASE64.encode(path.as_os_str().as_bytes()),
-        },
     }
 }
 
