@@ -18,9 +18,10 @@ fn pair(layout: Layout, seed: NodeOptions, leech: NodeOptions) -> Net {
 }
 
 /// One seed, 199 leeches, connections cut at random; gives the network at its end.
-fn flash_crowd(seed: u64) -> Net {
+fn flash_crowd(seed: u64, checks: bool) -> Net {
     let layout = layout(64, 4);
     let mut net = Net::new(layout, seed);
+    net.checks = checks;
     for number in 0..200 {
         net.add(NodeOptions {
             seed: number == 0,
@@ -56,7 +57,7 @@ fn flash_crowd(seed: u64) -> Net {
 fn a_flash_crowd_of_200_finishes_the_same_way_each_time() {
     let seed = 20_240_607;
     println!("seed {seed}");
-    let net = flash_crowd(seed);
+    let net = flash_crowd(seed, true);
     let content = net.layout.total_len();
     let (mut wasted, mut downloaded) = (0, 0);
     for (number, node) in net.nodes.iter().enumerate() {
@@ -81,9 +82,10 @@ fn a_flash_crowd_of_200_finishes_the_same_way_each_time() {
         given <= 12 * content,
         "seed {seed}: the seed gave {given} of {content}"
     );
+    // A run with the same trace goes through the same states: once is enough to check them.
     assert_eq!(
         net.trace(),
-        flash_crowd(seed).trace(),
+        flash_crowd(seed, false).trace(),
         "seed {seed} gives another run"
     );
 }
