@@ -4,11 +4,13 @@
 //! here: lengths fit together, paths are safe to create below a folder. Hybrid torrents are read by their version 1 half.
 
 mod builder;
+mod files;
 mod info;
 mod path;
 
 pub use builder::{Builder, Content, auto_piece_len};
-pub use info::{File, Info, MAX_FILES, MAX_PIECE_LEN, Span};
+pub use files::{File, MAX_FILES};
+pub use info::{Info, MAX_PIECE_LEN, Span};
 pub use path::{MAX_COMPONENT_LEN, MAX_PATH_LEN, safe_component};
 
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, hash_map};
 use std::fmt::Write;
 
 use super::MetainfoError;
-use super::info::File;
+use super::files::File;
 
 /// Longest component of a path in bytes: what Linux file systems allow.
 pub const MAX_COMPONENT_LEN: usize = 255;
