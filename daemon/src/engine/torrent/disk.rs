@@ -41,6 +41,8 @@ pub(super) enum Work {
     Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
     /// The record that says so is on the disk.
     Recorded,
+    /// A suspect piece was read: whether it is good.
+    Proven(PieceIndex, Lane, Result<bool, StorageError>),
 }
 
 /// The disk side of an awake item.
@@ -110,6 +112,17 @@ impl Keeping {
 
     pub(super) fn next_sync(&self) -> Option<Instant> {
         self.sync_at.filter(|_| !self.syncing)
+    }
+
+    /// The pieces that are on the disk.
+    pub(super) fn durable(&self) -> Have {
+        Have::from_bitfield(&self.durable)
+    }
+
+    /// A piece that was on the disk is not there.
+    pub(super) fn undo(&mut self, piece: PieceIndex) {
+        self.durable.clear(piece.get());
+        self.finishing = false;
     }
 
     fn wrote(&mut self, piece: PieceIndex, len: u64) {
@@ -242,7 +255,7 @@ impl Torrent {
     /// Starts to sync what was written, if it is time, or to finish the item, if nothing else is under way.
     pub(super) fn start_work(&mut self, active: &mut Active) {
         let keeping = &mut active.keeping;
-        let last = keeping.finishing && keeping.writing == 0;
+        let last = keeping.finishing && keeping.writing == 0 && active.suspects.is_empty();
         // The last batch of a small item is synced as it is put at its place. That of a large one is recorded before: should p2pd end
         // between the rename and its record, files that the record knows as whole need not be read again.
         let is_large = active.info.layout().total_len() > SYNC_BYTES;
@@ -315,7 +328,7 @@ impl Torrent {
                     writable: false,
                     stamps: Vec::new(),
                 });
-                let stamps = now.stamps();
+                let stamps = now.stamps_of(&wanted)?;
                 Ok((site, stamps))
             };
             Work::Placed(disk.run(Lane::Sync, place).await)
@@ -365,6 +378,9 @@ impl Torrent {
                     Work::Recorded
                 });
             }
+            Work::Proven(piece, lane, outcome) => {
+                self.proven(active, piece, lane, outcome).await?;
+            }
             Work::Recorded => {
                 active.keeping.finishing = false;
                 active.keeping.placing = false;
@@ -393,7 +409,7 @@ impl Torrent {
         for piece in pieces {
             active.keeping.durable.set(piece);
         }
-        self.record.have = Have::from_bitfield(&active.keeping.durable);
+        self.record.have = active.keeping.durable();
         for (file, stamp) in stamps {
             if let Some(known) = self.record.stamps.get_mut(file) {
                 *known = Some(stamp);

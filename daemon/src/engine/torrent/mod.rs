@@ -10,6 +10,7 @@ mod partial;
 mod peers;
 mod prepare;
 mod show;
+mod suspects;
 mod uploads;
 
 use std::net::SocketAddr;
