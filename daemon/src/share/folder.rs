@@ -40,6 +40,8 @@ pub(super) enum Command {
     Rescan(oneshot::Sender<()>),
     /// Take every item back and end.
     Remove(oneshot::Sender<()>),
+    /// Something was mounted or unmounted.
+    Mounts,
     /// What became of a publish.
     Outcome(Outcome),
     /// Announce URLs changed.
@@ -107,6 +109,7 @@ impl<H: Holder> Folder<H> {
         };
         let config = &hub.config;
         let settle = Settle::new(config.settle, config.max_delay);
+        let identity = row.identity;
         let catalogue = Catalogue {
             hub: hub.clone(),
             row: Arc::new(row),
@@ -119,7 +122,7 @@ impl<H: Holder> Folder<H> {
             base,
             only,
             rules: Arc::new(Rules::default()),
-            identity: None,
+            identity,
             is_remote: false,
             notice: Notice::Never,
             known: HashMap::new(),
@@ -221,6 +224,8 @@ impl<H: Holder> Folder<H> {
                 self.tell();
                 let _ = reply.send(());
             }
+            Command::Mounts if self.is_elsewhere().await => self.scan(false).await,
+            Command::Mounts => {}
             Command::Outcome(outcome) => self.hear(outcome),
             Command::Logins => self.announce_anew().await,
             Command::Renew(entry) => self.renew(entry).await,

@@ -9,6 +9,7 @@ use p2p_wire::control::ShareAdd;
 use rusqlite::{Connection, params};
 
 use super::files::Seen;
+use super::place::Identity;
 use crate::state::{State, StateError};
 
 /// A share as it is kept.
@@ -18,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) path: PathBuf,
     pub(crate) name: String,
     pub(crate) options: ShareAdd,
+    /// What was mounted there when it was last looked at.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// An entry that is an item.
@@ -62,12 +65,20 @@ impl Store {
                 name: row.get(2)?,
                 options: serde_json::from_str(&options).unwrap_or_else(|_| plain(&path)),
                 path,
+                identity: match (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?) {
+                    (Some(file_system), Some(inode)) => Some(Identity {
+                        file_system: file_system.cast_unsigned(),
+                        inode: inode.cast_unsigned(),
+                    }),
+                    _ => None,
+                },
             })
         };
         self.0
             .call(move |db| {
-                let mut query =
-                    db.prepare("SELECT id, path, name, options FROM shares ORDER BY id")?;
+                let mut query = db.prepare(
+                    "SELECT id, path, name, options, file_system, inode FROM shares ORDER BY id",
+                )?;
                 query.query_map([], read)?.collect()
             })
             .await
@@ -97,7 +108,22 @@ impl Store {
             path: path.to_owned(),
             name: name.to_owned(),
             options: options.clone(),
+            identity: None,
         })
+    }
+
+    /// Keeps what is mounted at a share.
+    pub(crate) async fn set_identity(&self, id: i64, now: Identity) -> Result<(), StateError> {
+        let numbers = (now.file_system.cast_signed(), now.inode.cast_signed());
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "UPDATE shares SET file_system = ?2, inode = ?3 WHERE id = ?1",
+                    params![id, numbers.0, numbers.1],
+                )
+            })
+            .await
+            .map(drop)
     }
 
     /// Forgets a share; its entries must be gone already.

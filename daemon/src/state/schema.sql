@@ -55,7 +55,9 @@ CREATE TABLE shares (
     id          INTEGER PRIMARY KEY,
     path        BLOB NOT NULL UNIQUE,
     name        TEXT NOT NULL UNIQUE,
-    options     TEXT NOT NULL           -- JSON
+    options     TEXT NOT NULL,          -- JSON
+    file_system INTEGER,                -- with the inode: what was mounted there when it was last looked at
+    inode       INTEGER
 );
 CREATE TABLE share_entries (
     share       INTEGER NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
