@@ -13,7 +13,7 @@ use tokio::time::Instant as Timer;
 
 use super::super::history::Session;
 use super::super::{ItemSetting, view};
-use super::disk::Keeping;
+use super::keeping::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
 use super::show::client;

@@ -5,6 +5,7 @@
 
 mod active;
 mod disk;
+mod keeping;
 mod metadata;
 mod partial;
 mod peers;
