@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use p2p_wire::InfoHash;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -109,9 +110,11 @@ pub async fn run(
         NotifyState::Status(&format!("listening on {listed}, mode {mode}")),
     ]);
 
+    let fed = tokio::spawn(feed_watchdog(Arc::clone(&tracker)));
     while signals.next().await == Wake::Reload {
         reconfigure(&tracker, &reload, &apply_level);
     }
+    fed.abort();
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     // Nobody is told an address that does not answer any more.
@@ -153,6 +156,21 @@ fn reconfigure(tracker: &Tracker, reload: &Reload, apply_level: &impl Fn(&str)) 
             tracing::info!("configuration read again");
         }
         Err(error) => tracing::error!("the configuration was not taken: {error}"),
+    }
+}
+
+/// Tells the service manager, where it wants to know, that the tracker still answers; it starts one anew that does not.
+async fn feed_watchdog(tracker: Arc<Tracker>) {
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let nothing = InfoHash([0; 20]);
+    loop {
+        tokio::time::sleep(patience / 3).await;
+        // The locks that announces and reports take, then the database's threads: a full disk is an answer, too.
+        let _nothing = tracker.summary(&nothing);
+        let _answered = tracker.store.ready().await;
+        notify(&[NotifyState::Watchdog]);
     }
 }
 

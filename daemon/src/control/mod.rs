@@ -30,6 +30,7 @@ mod trackers;
 mod verify;
 mod watch;
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,7 +138,7 @@ fn instance() -> String {
     INSTANCE.get_or_init(make).clone()
 }
 
-/// The listening socket; the file is removed when this is dropped.
+/// The listening socket; a file that was made here is removed when this is dropped.
 pub struct Server {
     listener: Listener,
     mode: Mode,
@@ -147,6 +148,12 @@ impl Server {
     /// Listens at `path`. `may_remove`: a socket left behind there may be removed, because the caller holds the lock on the state folder.
     pub fn bind(path: &Path, mode: Mode, may_remove: bool) -> Result<Self, SocketError> {
         let listener = socket::listen(path, mode, may_remove)?;
+        Ok(Self { listener, mode })
+    }
+
+    /// Listens at a socket that the service manager made; its file is left to it.
+    pub fn inherit(socket: UnixListener, mode: Mode) -> Result<Self, SocketError> {
+        let listener = socket::inherited(socket)?;
         Ok(Self { listener, mode })
     }
 
