@@ -9,9 +9,9 @@ mod choker;
 mod connections;
 mod download;
 mod extension;
-#[cfg(test)]
-mod fuzz_tests;
 mod holdings;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod metadata;
 mod peer;
 mod picker;
