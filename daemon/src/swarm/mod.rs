@@ -11,16 +11,22 @@ mod download;
 mod extension;
 #[cfg(test)]
 mod fuzz_tests;
+#[cfg(test)]
+mod hand;
 mod holdings;
 mod metadata;
 mod peer;
 mod picker;
+#[cfg(test)]
+mod places_tests;
 mod progress;
 #[cfg(test)]
 mod protocol_tests;
 mod rate;
 mod requests;
 mod said;
+#[cfg(test)]
+mod serving_tests;
 #[cfg(test)]
 mod sim;
 mod upload;
