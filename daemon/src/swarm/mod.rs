@@ -9,18 +9,24 @@ mod choker;
 mod connections;
 mod download;
 mod extension;
+#[cfg(test)]
+mod hand;
 mod holdings;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod metadata;
 mod peer;
 mod picker;
+#[cfg(test)]
+mod places_tests;
 mod progress;
 #[cfg(test)]
 mod protocol_tests;
 mod rate;
 mod requests;
 mod said;
+#[cfg(test)]
+mod serving_tests;
 #[cfg(test)]
 mod sim;
 mod upload;
