@@ -26,6 +26,7 @@ pub mod engine;
 mod fault;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+mod memory;
 #[allow(clippy::disallowed_methods, reason = "owns sockets")]
 pub mod net;
 #[allow(clippy::disallowed_methods, reason = "owns its records")]

@@ -1,5 +1,6 @@
 //! Making room for an item, checking it, syncing it, and moving it to its place.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -128,8 +129,11 @@ impl Tree {
             })
             .collect();
         let expected: Vec<_> = layout.iter().map(|p| self.info.piece_hash(p)).collect();
+        let indices: HashMap<&Path, usize> = (specs.iter().enumerate())
+            .filter_map(|(index, spec)| Some((spec.path.as_deref()?, index)))
+            .collect();
         let open = |path: &Path| {
-            let index = (0..specs.len()).find(|index| specs[*index].path.as_deref() == Some(path));
+            let index = indices.get(path).copied();
             self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
         };
         let options = Options {
