@@ -14,13 +14,13 @@ use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
-use super::sync::{sync_folder, sync_folders};
+use super::sync::{make_durable_folder, sync_folder, sync_folders};
 use super::tree::aside;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
 /// Folder of what is being fetched, below the download folder.
-const STAGE: &str = ".p2p-incomplete";
+pub(super) const STAGE: &str = ".p2p-incomplete";
 
 /// Where an item is staged that will end in `dir`.
 pub fn stage_of(dir: &Path, item: InfoHash) -> PathBuf {
@@ -203,7 +203,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 
 /// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
-    fs::create_dir_all(dir).map_err(at(dir))?;
+    make_durable_folder(dir)?;
     for n in 1..1_000u32 {
         let to = dir.join(numbered(name, n));
         match renameat2(AT_FDCWD, from, AT_FDCWD, &to, RenameFlags::RENAME_NOREPLACE) {
