@@ -13,6 +13,7 @@
 //! | [`api`] | the tracker's JSON API | the module's doc |
 //! | [`points`] | piece points | the module's doc |
 //! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |
+//! | [`metrics`] | what Prometheus reads | the module's doc |
 //! | [`units`] | sizes, rates and times as people write them | the module's doc |
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test may panic
@@ -22,15 +23,18 @@ pub mod api;
 pub mod bencode;
 mod bitfield;
 pub mod control;
+mod fingerprint;
 mod id;
 mod layout;
 pub mod magnet;
 pub mod metainfo;
+pub mod metrics;
 pub mod peer;
 pub mod points;
 mod text;
 pub mod units;
 
 pub use bitfield::Bitfield;
+pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use id::{InfoHash, ParseHexError, PeerId};
 pub use layout::{BLOCK_LEN, Block, Layout, PieceIndex};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -145,6 +145,11 @@ sections! {
     hashing: Hashing {
         /// Threads that hash; 0 for one on each core.
         [Restart] threads: u16 = 0,
+    }
+    /// Metrics for Prometheus.
+    metrics: Metrics {
+        /// Addresses, such as `127.0.0.1:9697`, at which `http://ADDRESS/metrics` can be read by whoever reaches them; none when empty.
+        [Restart] listen: Vec<SocketAddr> = Vec::new(),
     }
 }
 

@@ -85,7 +85,10 @@ impl Call {
             .map_err(|error| Failure {
                 text: format!("{}: {error}", self.host),
                 retry_in: None,
-                unreachable: matches!(error, HttpError::Connect(_) | HttpError::TimedOut(_)),
+                unreachable: matches!(
+                    error,
+                    HttpError::Connect(_) | HttpError::TimedOut(_) | HttpError::Distrust(_)
+                ),
             })?;
         // A failure may come with any status: its reason is worth more than the number.
         match Reply::from_bytes(&answer.body) {

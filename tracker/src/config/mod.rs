@@ -64,12 +64,14 @@ macro_rules! config {
 config! {
     tracker: TrackerSection,
     http: HttpSection,
+    tls: TlsSection,
     announce: AnnounceSection,
     accounts: AccountsSection,
     catalogue: CatalogueSection,
     store: StoreSection,
     limits: LimitsSection,
     log: LogSection,
+    metrics: MetricsSection,
     privacy: PrivacySection,
 }
 
@@ -93,12 +95,24 @@ section! {
 }
 
 section! {
-    /// The HTTP listener: announces and the API.
+    /// The listener: announces and the API, http and https on the same port. What a client begins with tells which it is.
     HttpSection {
         /// Addresses to listen on. Port 0 takes a free one; the bound addresses are written to `http.addr` in the state folder.
         listen: Vec<String> = vec!["[::]:6969".to_owned()],
         /// Proxies, as addresses or networks such as `10.0.0.0/8`, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         trusted_proxies: Vec<Network> = Vec::new(),
+    }
+}
+
+section! {
+    /// The certificate for https. Not set: the systemd credentials `p2p-tracker.crt` and `p2p-tracker.key` where there are any
+    /// (`/etc/credstore`), else one that the tracker makes for itself, which p2pd knows by its fingerprint (`p2p-tracker fingerprint`)
+    /// and stock clients refuse: these get http announce URLs then. SIGHUP reads the files again.
+    TlsSection {
+        /// The certificate with its chain, in PEM.
+        cert_file: Option<PathBuf> = None,
+        /// Its private key, in PEM.
+        key_file: Option<PathBuf> = None,
     }
 }
 
@@ -198,6 +212,14 @@ section! {
         keep: Span = Span::from_secs(30 * 86_400),
         /// How many of its lines are kept.
         max_lines: u64 = 1_000_000,
+    }
+}
+
+section! {
+    /// Metrics for Prometheus.
+    MetricsSection {
+        /// Addresses, such as `127.0.0.1:9696`, at which `http://ADDRESS/metrics` can be read by whoever reaches them. Empty: none.
+        listen: Vec<String> = Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use p2p_wire::announce::{self, Reply};
 
 use super::caller::Client;
 use crate::announcing::Failure;
+use crate::metrics::Transport;
 use crate::tracker::Tracker;
 
 /// What a path asks for.
@@ -33,13 +34,16 @@ fn announced(tracker: &Tracker, passkey: Option<&str>, query: &str, client: &Cli
     let request = match announce::Request::from_query(query) {
         Ok(request) => request,
         Err(error) => {
+            tracker.counters.announce(Transport::Http, false);
             return failed(Failure {
                 reason: format!("this is no announce: {error}"),
                 retry_in: None,
             });
         }
     };
-    match tracker.announce(passkey, &request, client.ip) {
+    let answer = tracker.announce(passkey, &request, client.ip);
+    tracker.counters.announce(Transport::Http, answer.is_ok());
+    match answer {
         Ok(peers) => Reply::Peers(peers).to_bytes(request.compact, request.no_peer_id),
         Err(failure) => failed(failure),
     }
@@ -50,7 +54,9 @@ fn scraped(tracker: &Tracker, passkey: Option<&str>, query: &str) -> Vec<u8> {
         reason: format!("this is no scrape: {error}"),
         retry_in: None,
     });
-    match hashes.and_then(|hashes| tracker.scrape(passkey, &hashes)) {
+    let answer = hashes.and_then(|hashes| tracker.scrape(passkey, &hashes));
+    tracker.counters.scrape(Transport::Http, answer.is_ok());
+    match answer {
         Ok(entries) => announce::scrape_to_bytes(&entries),
         Err(failure) => failed(failure),
     }

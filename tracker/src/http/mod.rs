@@ -7,6 +7,7 @@ mod accounts;
 mod announce;
 mod body;
 mod caller;
+mod connection;
 mod files;
 mod problem;
 mod server;
@@ -15,8 +16,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use p2p_wire::metrics;
 
 use crate::refusal::Refusal;
 use crate::tracker::Tracker;
@@ -55,6 +58,18 @@ pub(crate) fn router(tracker: App) -> Router {
         .route("/readyz", get(ready))
         .fallback(other)
         .method_not_allowed_fallback(no_route)
+        .with_state(tracker)
+}
+
+/// The one route of the listener for Prometheus.
+pub(crate) fn metrics_router(tracker: App) -> Router {
+    let text = |State(tracker): State<App>| async move {
+        let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+        (kind, crate::metrics::text(&tracker))
+    };
+    Router::new()
+        .route("/metrics", get(text))
+        .fallback(no_route)
         .with_state(tracker)
 }
 
