@@ -32,6 +32,7 @@ pub mod config;
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod log;
 pub mod metrics;
 pub mod points;
 pub mod refusal;

@@ -96,7 +96,7 @@ sections! {
         [Live] download_dir: Folder = Folder("~/Downloads/p2p".into()),
         /// How much is logged: `error`, `warn`, `info`, `debug` or `trace`.
         [Live] log_level: LogLevel = LogLevel::Info,
-        /// `text`, or `json` for one object a line.
+        /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error.
         [Restart] log_format: LogFormat = LogFormat::Text,
     }
     /// How shared folders are watched.

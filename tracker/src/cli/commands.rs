@@ -7,13 +7,11 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use p2p_manual::{Manual, Page};
 use p2p_wire::api::{LogEvent, ProblemType};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, password};
 use crate::admin::{self, Answer, Request};
 use crate::config::{self, Config, ConfigError, DEFAULT_PATH};
+use crate::log::Log;
 use crate::service::{self, StartError};
 use crate::state::{StateError, fingerprint_file};
 use crate::store::LogQuery;
@@ -111,20 +109,7 @@ fn manual(dir: &Path) -> ExitCode {
 }
 
 fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
-    let filter = filter(&config.tracker.log_level);
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let terminal = std::io::stderr().is_terminal();
-    // Under systemd the journal has the time.
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(terminal);
-    let registry = tracing_subscriber::registry().with(filter);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        registry.with(lines.without_time()).init();
-    } else {
-        registry.with(lines).init();
-    }
+    let log = Log::install(&config.tracker.log_level, config.tracker.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -133,10 +118,7 @@ fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
         Err(error) => return fail(FAILED, &format!("cannot start threads: {error}")),
     };
     let reload = Box::new(move || load(path.as_deref()));
-    let apply_level = move |level: &str| {
-        // The subscriber lives as long as the process.
-        let _ = handle.reload(self::filter(level));
-    };
+    let apply_level = move |level: &str| log.set_level(level);
     match runtime.block_on(service::run(config, state_dir, reload, apply_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(start_code(&error), &error.to_string()),
@@ -166,10 +148,6 @@ fn fingerprint(state_dir: &Path) -> ExitCode {
             ),
         ),
     }
-}
-
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 fn start_code(error: &StartError) -> u8 {

@@ -89,12 +89,25 @@ section! {
         /// Folder of the database, the lock and the administration socket. Not set: `$STATE_DIRECTORY`, else
         /// `/var/lib/p2p-tracker`. `--state-dir` wins over it.
         state_dir: Option<PathBuf> = None,
-        /// What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
+        /// What is logged to the journal, or to standard error elsewhere: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
         log_level: String = "info".to_owned(),
     }
+        /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error. A change takes
+        /// effect at the next start.
+        log_format: LogFormat = LogFormat::Text,
 }
 
 section! {
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people, or for the journal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
     /// The listener: announces and the API, http and https on the same port. What a client begins with tells which it is.
     HttpSection {
         /// Addresses to listen on. Port 0 takes a free one; the bound addresses are written to `http.addr` in the state folder.

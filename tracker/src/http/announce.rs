@@ -10,6 +10,9 @@ use crate::announcing::Failure;
 use crate::metrics::Transport;
 use crate::tracker::Tracker;
 
+/// A part of a path that is so long may be a passkey.
+const LONG: usize = 12;
+
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -87,6 +90,14 @@ fn route(path: &str) -> Option<Route<'_>> {
     }
 }
 
+/// The passkey in the path of an announce URL, whichever form it has.
+pub(crate) fn announce_passkey(path: &str) -> Option<&str> {
+    match route(path) {
+        Some(Route::Announce(passkey)) => passkey,
+        _ => None,
+    }
+}
+
 /// A path without the secret that may be in it, for logs and error texts.
 pub(super) fn masked(path: &str) -> String {
     match route(path) {
@@ -94,6 +105,12 @@ pub(super) fn masked(path: &str) -> String {
             if !passkey.is_empty() =>
         {
             path.replace(passkey, "***")
+        }
+        // Whatever somebody made of an announce URL: a passkey is long, the names of our routes are not, and hashes are no secrets.
+        _ if !path.starts_with("/v1/") => {
+            let parts = path.split('/');
+            let parts = parts.map(|part| if part.len() >= LONG { "***" } else { part });
+            parts.collect::<Vec<_>>().join("/")
         }
         _ => path.to_owned(),
     }
@@ -129,5 +146,8 @@ mod tests {
         assert_eq!(masked("/announce/k2/announce"), "/announce/***/announce");
         assert_eq!(masked("/k2/scrape"), "/***/scrape");
         assert_eq!(masked("/v1/files"), "/v1/files");
+        let key = "k".repeat(32);
+        assert_eq!(masked(&format!("/x/{key}/y")), "/x/***/y");
+        assert_eq!(masked(&format!("/announce/{key}/a/b")), "/announce/***/a/b");
     }
 }
