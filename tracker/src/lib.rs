@@ -44,3 +44,4 @@ pub mod swarms;
 pub mod time;
 pub mod tls;
 pub mod tracker;
+pub mod udp;

@@ -18,7 +18,7 @@ use crate::state::{
 use crate::store::StoreError;
 use crate::tls::{Origin, Tls, TlsError};
 use crate::tracker::{EXPIRE_EVERY, FLUSH_EVERY, Tracker};
-use crate::{admin, http};
+use crate::{admin, http, udp};
 
 /// Why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// A socket or a file in the state folder.
     #[error(
-        "{0}\n  Another program may use that address; choose one with [http] listen or [metrics] listen."
+        "{0}\n  Another program may use that address; choose one with [http], [udp] or [metrics] listen."
     )]
     Listen(io::Error),
     /// Something in the state folder.
@@ -92,6 +92,12 @@ pub async fn run(
         tracing::info!("metrics at http://{address}/metrics");
     }
     let addresses = listeners.addresses().map_err(StartError::Listen)?;
+    let over_udp = config.udp.listen.clone();
+    let over_udp = over_udp.unwrap_or_else(|| addresses.iter().map(ToString::to_string).collect());
+    let udp = udp::Sockets::bind(&over_udp)
+        .await
+        .map_err(StartError::Listen)?;
+    let udp_addresses = udp.addresses().map_err(StartError::Listen)?;
     let tls = Arc::new(Tls::open(&config.tls, state.path())?);
     let tracker = open(config, &state).await?;
     let (stop, stopped) = watch::channel(false);
@@ -109,6 +115,7 @@ pub async fn run(
         stopped.clone(),
     ));
     let admin = tokio::spawn(admin);
+    let announcing = tokio::spawn(udp::serve(Arc::clone(&tracker), udp, stopped.clone()));
     let housekeeping = tokio::spawn(housekeep(Arc::clone(&tracker), stopped));
 
     let text: String = addresses
@@ -122,6 +129,9 @@ pub async fn run(
         "listening on {listed}, mode {mode}, state in {}",
         state.path().display()
     );
+    for address in udp_addresses {
+        tracing::info!("UDP announces at {address}");
+    }
     show_certificate(&tls, &state).map_err(StartError::Write)?;
     notify(&[
         NotifyState::Ready,
@@ -144,6 +154,7 @@ pub async fn run(
     let _ = stop.send(true);
     let _ = serving.await;
     let _ = admin.await;
+    let _ = announcing.await;
     let _ = housekeeping.await;
     tracker.close().await;
     tracing::info!("stopped");
@@ -168,6 +179,11 @@ fn reconfigure(tracker: &Tracker, tls: &Tls, reload: &Reload, apply_level: &impl
             let old = tracker.config();
             let fixed = [
                 (old.http.listen != new.http.listen, "http.listen"),
+                (old.udp != new.udp, "udp.listen"),
+                (
+                    old.tracker.log_format != new.tracker.log_format,
+                    "tracker.log_format",
+                ),
                 (old.metrics != new.metrics, "metrics.listen"),
                 (old.store != new.store, "store.url"),
                 (

@@ -9,7 +9,7 @@
 //! | [`metainfo`] | .torrent files: reading and building | BEP 3, 12, 27 |
 //! | [`magnet`] | magnet links | BEP 9 |
 //! | [`peer`] | handshake, messages, frames, extension messages | BEP 3, 6, 9, 10, 21 |
-//! | [`announce`] | announce and scrape over HTTP, both sides | BEP 3, 7, 23, 24, 31, 48 |
+//! | [`announce`] | announce and scrape over HTTP and UDP, both sides | BEP 3, 7, 15, 23, 24, 31, 41, 48 |
 //! | [`api`] | the tracker's JSON API | the module's doc |
 //! | [`points`] | piece points | the module's doc |
 //! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |

@@ -109,6 +109,11 @@ impl Http {
         self.local
     }
 
+    /// Whether an address may be called.
+    pub(crate) fn may_call(&self, addr: IpAddr) -> bool {
+        self.reach == Reach::Everywhere || !is_near(addr)
+    }
+
     /// Which certificates are expected where.
     pub(crate) fn pins(&self) -> &Pins {
         &self.pins
@@ -202,7 +207,8 @@ fn tcp(local: LocalAddrs, reach: Reach) -> Tcp {
 }
 
 /// Why a stranger's URL is not asked.
-const NEAR: &str = "it leads to this machine or a private network, where no tracker was added";
+pub(super) const NEAR: &str =
+    "it leads to this machine or a private network, where no tracker was added";
 
 /// The system's resolver; what is out of reach is taken out of its answers, so that nothing can change between looking and connecting.
 #[derive(Clone)]

@@ -7,7 +7,7 @@
 //! | `trust`, `certificates` | whose certificates are taken; what users ask and say about them |
 //! | `accounts`, `catalogue`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
 //! | `queue`, `backoff` | what must still reach a catalogue, over restarts; how long to leave a tracker alone |
-//! | `schedule`, `announce`, `announcer` | when an item announces where (PURE); one announce; the task for all |
+//! | `schedule`, `announce`, `udp`, `announcer` | when an item announces where (PURE); one announce, by HTTP or UDP; the task for all |
 //! | `holdings`, `points`, `reporter` | what is held, and what each tracker was told of it (PURE); the task that tells |
 mod accounts;
 mod address;
@@ -29,6 +29,7 @@ mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trust;
+mod udp;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

@@ -65,6 +65,7 @@ config! {
     tracker: TrackerSection,
     http: HttpSection,
     tls: TlsSection,
+    udp: UdpSection,
     announce: AnnounceSection,
     accounts: AccountsSection,
     catalogue: CatalogueSection,
@@ -91,13 +92,12 @@ section! {
         state_dir: Option<PathBuf> = None,
         /// What is logged to the journal, or to standard error elsewhere: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
         log_level: String = "info".to_owned(),
-    }
         /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error. A change takes
         /// effect at the next start.
         log_format: LogFormat = LogFormat::Text,
+    }
 }
 
-section! {
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +108,7 @@ pub enum LogFormat {
     Json,
 }
 
+section! {
     /// The listener: announces and the API, http and https on the same port. What a client begins with tells which it is.
     HttpSection {
         /// Addresses to listen on. Port 0 takes a free one; the bound addresses are written to `http.addr` in the state folder.
@@ -126,6 +127,14 @@ section! {
         cert_file: Option<PathBuf> = None,
         /// Its private key, in PEM.
         key_file: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// Announces and scrapes over UDP.
+    UdpSection {
+        /// Addresses to listen on; none for no UDP. Not set: those of `[http] listen`, with the same ports.
+        listen: Option<Vec<String>> = None,
     }
 }
 

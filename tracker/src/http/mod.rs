@@ -24,6 +24,7 @@ use p2p_wire::metrics;
 use crate::refusal::Refusal;
 use crate::tracker::Tracker;
 
+pub(crate) use announce::announce_passkey;
 pub(crate) use files::log_event;
 pub use server::{Listeners, serve};
 
