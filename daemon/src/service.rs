@@ -22,6 +22,7 @@ use crate::control::{
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::log::Log;
+use crate::metrics;
 use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
 use crate::state::{State, StateError, StateLock};
@@ -162,12 +163,13 @@ async fn start(
     let (found, peers) = mpsc::channel(PEERS);
     let known = trackers.clone();
     let trusts = Box::new(move |url: &str| known.is_at_one(url));
-    let announcer = Announcer::start(commands, found, local, trusts);
+    let announcer = Announcer::start(commands, found, trackers.http(), trusts);
     let links = Links {
         announce,
         peers,
         events: events.clone(),
     };
+    let metrics = metrics::bind(&config.metrics.listen).await?;
     let engine = Engine::start(engine_config(&settings, &config), state.clone(), links).await?;
     announcer.set_identity(engine.clone());
     trackers.start(engine.clone());
@@ -193,7 +195,9 @@ async fn start(
         settings,
         stop,
     };
-    Ok((Arc::new(daemon), lock))
+    let daemon = Arc::new(daemon);
+    metrics::serve(&daemon, metrics);
+    Ok((daemon, lock))
 }
 
 /// Tells the service manager, where it wants to know, that the engine (if there is one) still answers; it starts a daemon anew that does
