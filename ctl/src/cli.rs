@@ -145,6 +145,8 @@ pub(crate) enum Command {
     Online(catalogue::Online),
     /// Show the daemon at a glance
     Status,
+    /// Find out what is wrong, and which command mends it
+    Doctor,
     /// Print events as they happen
     Watch(watch::Watch),
     /// Print the daemon's log

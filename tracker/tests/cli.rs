@@ -19,5 +19,7 @@ mod limits;
 mod names;
 #[path = "cli/points.rs"]
 mod points;
+#[path = "cli/reachable.rs"]
+mod reachable;
 #[path = "cli/wrong.rs"]
 mod wrong;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // tests unwrap
 
 mod daemon;
+mod doctor;
 mod fake;
 mod follow;
 mod offline;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `registry`, `rows`, `address` | which trackers there are, and the login at each; their table; what a URL may be |
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
-//! | `accounts`, `catalogue`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
+//! | `accounts`, `catalogue`, `reachable`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
 //! | `queue`, `backoff` | what must still reach a catalogue, over restarts; how long to leave a tracker alone |
 //! | `schedule`, `announce`, `announcer` | when an item announces where (PURE); one announce; the task for all |
 //! | `holdings`, `points`, `reporter` | what is held, and what each tracker was told of it (PURE); the task that tells |
@@ -20,6 +20,7 @@ mod holdings;
 mod http;
 mod points;
 mod queue;
+mod reachable;
 mod registry;
 mod reporter;
 mod rows;
