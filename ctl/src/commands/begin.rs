@@ -35,6 +35,7 @@ const DOCTOR: Step = (
     "find out what is wrong, and which command mends it",
 );
 const STATUS: Step = ("p2pctl status", "shares, trackers and rates");
+const TOP: Step = ("p2pctl top", "all of it, live");
 const LS: Step = ("p2pctl ls", "the items");
 const HELP: Step = ("p2pctl help", "all commands");
 
@@ -109,7 +110,7 @@ fn next_steps(status: &Status) -> Vec<Step> {
         }
         steps.push(FETCH);
     } else {
-        steps.extend([LS, STATUS]);
+        steps.extend([LS, STATUS, TOP]);
     }
     steps
 }

@@ -8,5 +8,6 @@ mod follow;
 mod offline;
 mod output;
 mod run;
+mod top;
 mod verify;
 mod wrong;

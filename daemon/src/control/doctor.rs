@@ -21,10 +21,9 @@ const CLOCK_SKEW_S: i64 = 30;
 
 /// Every check.
 pub(super) async fn examine(daemon: &Arc<Daemon>) -> Vec<Finding> {
-    let shares = daemon.shares.list().await;
     let download = daemon.settings.download_dir();
     let min_free = daemon.settings.now().storage.min_free.0;
-    let (mode, shared) = (daemon.mode, shares.clone());
+    let (mode, shared) = (daemon.mode, daemon.shares.list().await);
     let on_disk = tokio::task::spawn_blocking(move || {
         let mut findings = folders(mode, &download, &shared);
         let free = nearest(&download).and_then(|there| free_bytes(&there));
@@ -305,9 +304,11 @@ mod tests {
             Level::Fault,
             "chmod",
         );
-        // Nobody writes there, not even root.
+        // A file is no folder, not even for root.
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
         mends(
-            &folders(Mode::User, Path::new("/proc/x"), &[])[0],
+            &folders(Mode::User, &file.join("below"), &[])[0],
             Level::Fault,
             "mkdir",
         );
