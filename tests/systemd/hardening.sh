@@ -8,6 +8,7 @@ covered='
     NoNewPrivileges         every filter of system calls implies it where there is a User=
     AmbientCapabilities     empty is the default
     DevicePolicy            PrivateDevices= closes the devices, too
+    PrivateMounts           whatever hides or protects a folder implies it
     RemoveIPC               PrivateIPC= takes what is left with its namespace
     ProtectKernelTunables   the box has them mounted read-only already
     ProtectControlGroups    the box has them mounted read-only already

@@ -106,6 +106,10 @@ SYSTEMD_BOX_NAME=$nas "$box" exec sh -c 'umask 077; cat >/opt/invite' < <(sed -n
 nas p2pctl --system register --username nas --invite-file /opt/invite --password-file /root/password
 nas p2pctl --system fetch --timeout 60s ann/Public/one.bin
 until_ok "the file" same one.bin
+nas p2pctl --system doctor >"$work/doctor" || { cat "$work/doctor" >&2; failed "p2pctl doctor finds a fault where there is none"; }
+for check in socket versions folders disk inotify login transport port clock; do
+    grep -q "^ok"$'\t'"$check"$'\t' "$work/doctor" || { cat "$work/doctor" >&2; failed "p2pctl doctor does not say that all is well with $check"; }
+done
 ok "shared on one machine, fetched on the other, whose daemon its socket started"
 
 nas systemctl enable p2pd
