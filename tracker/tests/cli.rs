@@ -21,5 +21,7 @@ mod names;
 mod points;
 #[path = "cli/secure.rs"]
 mod secure;
+#[path = "cli/reachable.rs"]
+mod reachable;
 #[path = "cli/wrong.rs"]
 mod wrong;
