@@ -19,9 +19,9 @@ mod limits;
 mod names;
 #[path = "cli/points.rs"]
 mod points;
-#[path = "cli/secure.rs"]
-mod secure;
 #[path = "cli/reachable.rs"]
 mod reachable;
+#[path = "cli/secure.rs"]
+mod secure;
 #[path = "cli/wrong.rs"]
 mod wrong;

@@ -260,6 +260,7 @@ mod tests {
 
     fn tracker(username: Option<&str>, url: &str) -> Tracker {
         Tracker {
+            fingerprint: None,
             name: "home".into(),
             url: url.into(),
             username: username.map(str::to_owned),
