@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds p2p from this checkout and installs it on this machine.
 #
-#   packaging/install.sh            for the whole machine: programs and units below /usr, users, folders; asks for root by sudo
+#   packaging/install.sh            for the whole machine: programs, units, users, manual pages; asks for root by sudo
 #   packaging/install.sh --user     for this user alone: programs in ~/.local/bin, the user unit; needs no root
 #   packaging/install.sh --remove   takes away what the first form installed; configuration, state and data stay
 #
@@ -29,21 +29,50 @@ build() {
     out=${CARGO_TARGET_DIR:-$here/target}/release
 }
 
+# What the programs write of themselves, below $stage: manual pages, completions, configuration files with every key commented out.
+generate() {
+    stage=$(mktemp -d)
+    trap 'rm -rf -- "$stage"' EXIT
+    mkdir "$stage/man" "$stage/etc"
+    for program in $programs; do "$out/$program" man "$stage/man"; done
+    "$out/p2pctl" completions bash >"$stage/p2pctl"
+    "$out/p2pctl" completions zsh >"$stage/_p2pctl"
+    "$out/p2pctl" completions fish >"$stage/p2pctl.fish"
+    "$out/p2pd" --system config defaults >"$stage/etc/p2pd.toml"
+    "$out/p2p-tracker" config defaults >"$stage/etc/p2p-tracker.toml"
+}
+
+# $1: the share folder; $2: as_root or nothing
+shared() {
+    for page in "$stage"/man/*; do
+        $2 install -D -m 0644 "$page" "$1/man/man${page##*.}/${page##*/}"
+    done
+    $2 install -D -m 0644 "$stage/p2pctl" "$1/bash-completion/completions/p2pctl"
+    $2 install -D -m 0644 "$stage/_p2pctl" "$1/zsh/site-functions/_p2pctl"
+    $2 install -D -m 0644 "$stage/p2pctl.fish" "$1/fish/vendor_completions.d/p2pctl.fish"
+}
+
 install_system() {
     build
+    generate
     for program in $programs; do
         as_root install -D -m 0755 "$out/$program" "$dest/usr/bin/$program"
     done
-    as_root install -D -m 0644 "$here/systemd/p2p-tracker.service" "$dest/usr/lib/systemd/system/p2p-tracker.service"
-    as_root install -D -m 0644 "$here/systemd/p2pd.service" "$dest/usr/lib/systemd/system/p2pd.service"
+    for unit in p2p-tracker.service p2pd.service p2pd.socket; do
+        as_root install -D -m 0644 "$here/systemd/$unit" "$dest/usr/lib/systemd/system/$unit"
+    done
     as_root install -D -m 0644 "$here/systemd/user/p2pd.service" "$dest/usr/lib/systemd/user/p2pd.service"
-    as_root install -D -m 0644 "$here/systemd/p2p.sysusers" "$dest/usr/lib/sysusers.d/p2p.conf"
-    as_root install -D -m 0644 "$here/systemd/p2p.tmpfiles" "$dest/usr/lib/tmpfiles.d/p2p.conf"
-    completions "$dest/usr/share" as_root
+    for name in p2pd p2p-tracker; do
+        as_root install -D -m 0644 "$here/systemd/$name.sysusers" "$dest/usr/lib/sysusers.d/$name.conf"
+        # What an administrator wrote stays.
+        [ -e "$dest/etc/p2p/$name.toml" ] || as_root install -D -m 0644 "$stage/etc/$name.toml" "$dest/etc/p2p/$name.toml"
+    done
+    as_root install -D -m 0644 "$here/systemd/p2pd.tmpfiles" "$dest/usr/lib/tmpfiles.d/p2pd.conf"
+    shared "$dest/usr/share" as_root
     [ -z "$dest" ] || return 0
     if command -v systemd-sysusers >/dev/null; then
-        as_root systemd-sysusers p2p.conf
-        as_root systemd-tmpfiles --create p2p.conf
+        as_root systemd-sysusers p2pd.conf p2p-tracker.conf
+        as_root systemd-tmpfiles --create p2pd.conf
     fi
     if [ -d /run/systemd/system ]; then as_root systemctl daemon-reload; fi
     say "installed. Next:"
@@ -53,12 +82,14 @@ install_system() {
 
 install_user() {
     build
+    generate
     bin=$dest$HOME/.local/bin
     for program in p2pd p2pctl; do install -D -m 0755 "$out/$program" "$bin/$program"; done
     unit=$dest${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/p2pd.service
     install -d "${unit%/*}"
     sed "s|/usr/bin/p2pd|$HOME/.local/bin/p2pd|" "$here/systemd/user/p2pd.service" >"$unit"
-    completions "$dest${XDG_DATA_HOME:-$HOME/.local/share}" ''
+    rm -f "$stage"/man/p2p-tracker*
+    shared "$dest${XDG_DATA_HOME:-$HOME/.local/share}" ''
     say "installed in $bin"
     case ":$PATH:" in *":$HOME/.local/bin:"*) ;; *) say "add it to your PATH: export PATH=\"\$HOME/.local/bin:\$PATH\"" ;; esac
     if [ -z "$dest" ] && systemctl --user daemon-reload 2>/dev/null; then
@@ -68,27 +99,19 @@ install_user() {
     fi
 }
 
-# $1: the share folder; $2: as_root or nothing
-completions() {
-    stage=$(mktemp -d)
-    "$out/p2pctl" completions bash >"$stage/p2pctl"
-    "$out/p2pctl" completions zsh >"$stage/_p2pctl"
-    "$out/p2pctl" completions fish >"$stage/p2pctl.fish"
-    $2 install -D -m 0644 "$stage/p2pctl" "$1/bash-completion/completions/p2pctl"
-    $2 install -D -m 0644 "$stage/_p2pctl" "$1/zsh/site-functions/_p2pctl"
-    $2 install -D -m 0644 "$stage/p2pctl.fish" "$1/fish/vendor_completions.d/p2pctl.fish"
-    rm -rf -- "$stage"
-}
-
 remove() {
     if [ -z "$dest" ] && [ -d /run/systemd/system ]; then
-        as_root systemctl disable --now p2p-tracker.service p2pd.service 2>/dev/null || true
+        as_root systemctl disable --now p2p-tracker.service p2pd.service p2pd.socket 2>/dev/null || true
     fi
     for program in $programs; do as_root rm -f -- "$dest/usr/bin/$program"; done
     as_root rm -f -- "$dest/usr/lib/systemd/system/p2p-tracker.service" "$dest/usr/lib/systemd/system/p2pd.service" \
-        "$dest/usr/lib/systemd/user/p2pd.service" "$dest/usr/lib/sysusers.d/p2p.conf" "$dest/usr/lib/tmpfiles.d/p2p.conf" \
+        "$dest/usr/lib/systemd/system/p2pd.socket" "$dest/usr/lib/systemd/user/p2pd.service" \
+        "$dest/usr/lib/sysusers.d/p2pd.conf" "$dest/usr/lib/sysusers.d/p2p-tracker.conf" "$dest/usr/lib/tmpfiles.d/p2pd.conf" \
         "$dest/usr/share/bash-completion/completions/p2pctl" "$dest/usr/share/zsh/site-functions/_p2pctl" \
         "$dest/usr/share/fish/vendor_completions.d/p2pctl.fish"
+    for page in p2pd p2pctl p2p-tracker; do
+        as_root rm -f -- "$dest/usr/share/man/man1/$page.1" "$dest/usr/share/man/man1/$page"-*.1 "$dest/usr/share/man/man5/$page.toml.5"
+    done
     say "removed; /etc/p2p, /var/lib/p2pd, /var/lib/p2p-tracker and /srv/p2p stay"
 }
 

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use listenfd::ListenFd;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use p2p_wire::InfoHash;
 use p2p_wire::control::{PathText, ShareAdd};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +22,7 @@ use crate::control::{
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::log::Log;
+use crate::metrics;
 use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
 use crate::state::{State, StateError, StateLock};
@@ -64,11 +67,16 @@ pub async fn run(
     let stop = Arc::new(Notify::new());
     let mut signals = Signals::listen()?;
     raise_descriptor_limit();
+    // Before there is a second thread: taking it changes the environment.
+    let inherited = ListenFd::from_env().take_unix_listener(0)?;
     let opened = State::open(&places.state);
     if let Err(locked @ StateError::Locked { .. }) = opened {
         return Err(locked.into());
     }
-    let server = Server::bind(&places.socket, places.mode, opened.is_ok())?;
+    let server = match inherited {
+        Some(socket) => Server::inherit(socket, places.mode)?,
+        None => Server::bind(&places.socket, places.mode, opened.is_ok())?,
+    };
     let started = match opened {
         Ok((state, lock)) => start(&places, file, log, state, lock, stop.clone()).await,
         Err(error) => Err(error.into()),
@@ -88,7 +96,9 @@ pub async fn run(
                 stop: stop.clone(),
             });
             let answering = tokio::spawn(server.serve(unhealthy));
+            let fed = tokio::spawn(feed_watchdog(None));
             signals.wait_for_stop(&stop, async || {}).await;
+            fed.abort();
             answering.abort();
             return Err(error);
         }
@@ -103,10 +113,12 @@ pub async fn run(
         places.socket.display()
     );
     ready();
+    let fed = tokio::spawn(feed_watchdog(Some(daemon.engine.clone())));
     signals
         .wait_for_stop(&stop, async || reload(&daemon).await)
         .await;
 
+    fed.abort();
     notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
     tracing::info!("stopping");
     // The answer to `daemon.stop` may still be on its way.
@@ -137,6 +149,9 @@ async fn start(
     let settings = Settings::open(places.clone(), file, &state).await?;
     let config = settings.now();
     log.set_level(config.daemon.log_level);
+    if let Some(hasher) = config.hashing.backend.0 {
+        hasher.choose();
+    }
 
     let local = LocalAddrs::of(config.network.bind.iter().copied());
     let events = Events::default();
@@ -148,12 +163,13 @@ async fn start(
     let (found, peers) = mpsc::channel(PEERS);
     let known = trackers.clone();
     let trusts = Box::new(move |url: &str| known.is_at_one(url));
-    let announcer = Announcer::start(commands, found, local, trusts);
+    let announcer = Announcer::start(commands, found, trackers.http(), trusts);
     let links = Links {
         announce,
         peers,
         events: events.clone(),
     };
+    let metrics = metrics::bind(&config.metrics.listen).await?;
     let engine = Engine::start(engine_config(&settings, &config), state.clone(), links).await?;
     announcer.set_identity(engine.clone());
     trackers.start(engine.clone());
@@ -179,7 +195,26 @@ async fn start(
         settings,
         stop,
     };
-    Ok((Arc::new(daemon), lock))
+    let daemon = Arc::new(daemon);
+    metrics::serve(&daemon, metrics);
+    Ok((daemon, lock))
+}
+
+/// Tells the service manager, where it wants to know, that the engine (if there is one) still answers; it starts a daemon anew that does
+/// not.
+async fn feed_watchdog(engine: Option<Engine>) {
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let nobody = InfoHash([0; 20]);
+    loop {
+        tokio::time::sleep(patience / 3).await;
+        // To the registry's task and back: what hangs there is never fed again.
+        if let Some(engine) = &engine {
+            let _not_there = engine.item(nobody).await;
+        }
+        notify(&[NotifyState::Watchdog]);
+    }
 }
 
 async fn reload(daemon: &Daemon) {

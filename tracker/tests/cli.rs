@@ -19,5 +19,9 @@ mod limits;
 mod names;
 #[path = "cli/points.rs"]
 mod points;
+#[path = "cli/reachable.rs"]
+mod reachable;
+#[path = "cli/secure.rs"]
+mod secure;
 #[path = "cli/wrong.rs"]
 mod wrong;

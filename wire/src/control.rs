@@ -23,6 +23,7 @@
 //! | `item.remove` | [`ItemRemove`] | `Vec<`[`Item`]`>` as they were |
 //! | `item.link` | [`ItemRef`] | [`Link`] |
 //! | `tracker.add` / `tracker.remove` / `tracker.test` | [`TrackerAdd`] / [`TrackerRef`] / [`TrackerRef`] | [`Tracker`] |
+//! | `tracker.probe` / `tracker.trust` | [`TrackerProbe`] / [`TrackerTrust`] | [`TrackerCertificate`] / [`Tracker`] |
 //! | `tracker.list` | | `Vec<`[`Tracker`]`>` |
 //! | `account.register` / `account.login` | [`Credentials`] | [`Tracker`] |
 //! | `account.logout` / `account.whoami` | [`TrackerRef`] | [`Tracker`] |
@@ -37,10 +38,13 @@
 //! | `log.tail` | [`LogTail`] | `Vec<`[`LogLine`]`>`; with `follow` these and further ones as progress, each a list, until cancelled |
 //! | `events.subscribe` | [`Subscribe`] | `null`, then `event` [`Event`] and `gap` [`Gap`] |
 //! | `cancel` | [`Cancel`] | `null` |
+//! | `daemon.doctor` | | `Vec<`[`Finding`]`>` |
 //! | `daemon.reload` | | [`Reload`] |
 //! | `daemon.stop` | | `null`; the daemon ends |
 
+mod certificate;
 mod detail;
+mod doctor;
 mod error;
 mod fetch;
 mod hello;
@@ -53,7 +57,9 @@ mod socket;
 mod trackers;
 mod watch;
 
+pub use certificate::{CertificateState, TrackerCertificate, TrackerProbe, TrackerTrust};
 pub use detail::{ItemDetail, ItemFile, ItemPeer, ItemPieces, ItemShow, ItemTracker};
+pub use doctor::{Finding, Level};
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Role;
 use super::progress::Progress;
-use super::{Service, detail, fetch, items, overview, settings, shares, trackers, verify, watch};
+use super::{
+    Service, detail, doctor, fetch, items, overview, settings, shares, trackers, verify, watch,
+};
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
@@ -53,6 +55,8 @@ pub(super) async fn call(
         "item.remove" => value(items::remove(daemon, role, params(p)?).await),
         "item.link" => value(items::link(daemon, params(p)?).await),
         "tracker.add" => value(trackers::add(daemon, role, params(p)?).await),
+        "tracker.probe" => value(trackers::probe(daemon, role, params(p)?).await),
+        "tracker.trust" => value(trackers::trust(daemon, role, params(p)?).await),
         "tracker.remove" => value(trackers::remove(daemon, role, params(p)?).await),
         "tracker.test" => value(trackers::test(daemon, params(p)?).await),
         "tracker.list" => value(Ok(daemon.trackers.list().await)),
@@ -71,6 +75,7 @@ pub(super) async fn call(
         "config.unset" => value(settings::unset(daemon, role, params(p)?).await),
         "history.list" => value(items::history(daemon, params(p)?).await),
         "log.tail" => value(watch::log(daemon, params(p)?, progress).await),
+        "daemon.doctor" => value(Ok(doctor::examine(daemon).await)),
         "daemon.reload" => value(settings::reload(daemon, role).await),
         "daemon.stop" => value(overview::stop(&daemon.stop, role)),
         _ => Err(answer::no_such_method(method)),

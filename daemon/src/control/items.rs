@@ -110,22 +110,33 @@ pub(super) async fn wait(
     let found = find(daemon, &item.item).await?;
     let watch = daemon.engine.watch(found.info_hash).await;
     let mut watch = watch.ok_or_else(|| not_here(&item.item))?;
+    let mut told = false;
     loop {
         let now = watch.borrow_and_update().clone();
         if matches!(now.state, State::Seeding | State::Paused | State::Error) {
             return Ok(now);
         }
-        progress.send(now).await;
-        progress.ready().await;
-        if watch.changed().await.is_err() {
-            return Err(Fault::new(
-                ErrorKind::NotFound,
-                format!("{} was removed", found.name),
-                "It was removed while it was waited for",
-                "",
-            ));
+        // The end is told at once, what is before it now and then.
+        tokio::select! {
+            changed = watch.changed() => {
+                changed.map_err(|_| removed(&found.name))?;
+                told = false;
+            }
+            () = progress.ready(), if !told => {
+                progress.send(now).await;
+                told = true;
+            }
         }
     }
+}
+
+fn removed(name: &str) -> Fault {
+    Fault::new(
+        ErrorKind::NotFound,
+        format!("{name} was removed"),
+        "It was removed while it was waited for",
+        "",
+    )
 }
 
 /// `item.pause`, `item.resume`, `item.announce`, `item.verify`.
@@ -229,7 +240,7 @@ pub(super) async fn link(daemon: &Arc<Daemon>, item: ItemRef) -> Result<Link, Fa
         .trackers
         .find(None, &item.info_hash.to_string())
         .await;
-    let own = daemon.trackers.announce_url(None).await;
+    let own = daemon.trackers.stock_announce_url(None).await;
     let torrent = daemon.engine.metainfo(item.info_hash).await;
     let torrent = torrent.map(|mut metainfo| {
         if let Some(own) = own {

@@ -6,7 +6,7 @@
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
-//! | `items`, `detail`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -16,6 +16,7 @@ mod caller;
 mod connection;
 mod detail;
 mod dispatch;
+mod doctor;
 mod fetch;
 mod items;
 mod lookup;
@@ -30,6 +31,7 @@ mod trackers;
 mod verify;
 mod watch;
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,7 +139,7 @@ fn instance() -> String {
     INSTANCE.get_or_init(make).clone()
 }
 
-/// The listening socket; the file is removed when this is dropped.
+/// The listening socket; a file that was made here is removed when this is dropped.
 pub struct Server {
     listener: Listener,
     mode: Mode,
@@ -147,6 +149,12 @@ impl Server {
     /// Listens at `path`. `may_remove`: a socket left behind there may be removed, because the caller holds the lock on the state folder.
     pub fn bind(path: &Path, mode: Mode, may_remove: bool) -> Result<Self, SocketError> {
         let listener = socket::listen(path, mode, may_remove)?;
+        Ok(Self { listener, mode })
+    }
+
+    /// Listens at a socket that the service manager made; its file is left to it.
+    pub fn inherit(socket: UnixListener, mode: Mode) -> Result<Self, SocketError> {
+        let listener = socket::inherited(socket)?;
         Ok(Self { listener, mode })
     }
 

@@ -5,12 +5,15 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
+use interprocess::os::unix::uds_local_socket;
 use nix::unistd::Group;
 
 use crate::config::Mode;
@@ -30,6 +33,9 @@ pub enum SocketError {
     /// It was left behind, but without the state folder's lock it may not be removed.
     #[error("control socket {} was left by another daemon", .0.display())]
     LeftBehind(PathBuf),
+    /// The one that the service manager gave cannot be used.
+    #[error("the socket of the service manager: {0}")]
+    Inherited(io::Error),
     /// The folder or the socket cannot be made.
     #[error("control socket {}: {source}", .path.display())]
     Io {
@@ -82,6 +88,12 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
         }
     }
     Ok(listener)
+}
+
+/// Listens at a socket that is bound already.
+pub(super) fn inherited(socket: UnixListener) -> Result<Listener, SocketError> {
+    let listener = uds_local_socket::tokio::Listener::try_from(OwnedFd::from(socket));
+    listener.map(Listener::from).map_err(SocketError::Inherited)
 }
 
 /// Makes way at `path`: what is left there is removed, what is in use is not.

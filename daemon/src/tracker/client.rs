@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use p2p_wire::InfoHash;
 use p2p_wire::api::{
-    Account, Availability, Fetch, FileEntry, Login, Me, Node, Page, Problem, ProblemType, Publish,
-    Published, Register, Session,
+    Account, Availability, Fetch, FileEntry, Login, Me, Node, Page, PortTest, Problem, ProblemType,
+    Publish, Published, Reachable, Register, Session,
 };
 use p2p_wire::control::ErrorKind;
 use p2p_wire::points;
@@ -19,6 +19,7 @@ use url::Url;
 
 use super::http::{Answer, Http, HttpError};
 use super::registry::Secret;
+use super::trust::Distrust;
 use crate::Fault;
 
 /// For answers of some lines.
@@ -90,6 +91,7 @@ impl ApiError {
     pub(crate) fn fault(&self, what: &str, tracker: &str) -> Fault {
         let what = format!("{what} at tracker {tracker}");
         match self {
+            Self::Http(HttpError::Distrust(distrust)) => distrusted(distrust, what, tracker),
             Self::Http(error) => Fault::new(
                 ErrorKind::Tracker,
                 what,
@@ -111,6 +113,24 @@ impl ApiError {
             }
         }
     }
+}
+
+fn distrusted(distrust: &Distrust, what: String, tracker: &str) -> Fault {
+    let why = match distrust {
+        Distrust::Unknown { .. } => sentence(&distrust.to_string()),
+        Distrust::Changed { .. } => format!(
+            "{} It has a new one, or somebody stands between.",
+            sentence(&distrust.to_string())
+        ),
+    };
+    Fault::new(
+        ErrorKind::Tracker,
+        what,
+        why,
+        format!(
+            "Compare with `p2p-tracker fingerprint` there; if it is right:  p2pctl tracker trust {tracker}"
+        ),
+    )
 }
 
 fn advice(problem: Option<ProblemType>, tracker: &str) -> (ErrorKind, String) {
@@ -250,6 +270,11 @@ impl Api {
             }
         }
         Ok(all)
+    }
+
+    /// Has the tracker connect to `port` of this machine.
+    pub(crate) async fn reachable(&self, port: u16) -> Result<Reachable, ApiError> {
+        self.post(&["v1", "reachable"], &PortTest { port }).await
     }
 
     pub(crate) async fn points(&self, report: &points::Report) -> Result<points::Reply, ApiError> {

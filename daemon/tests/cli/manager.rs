@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -63,4 +64,68 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
     running.signal("-TERM");
     assert!(told().starts_with("STOPPING=1\n"));
     assert!(running.wait().0.success());
+}
+
+#[test]
+fn the_watchdog_is_fed_while_it_runs_and_not_while_it_hangs() {
+    let home = Home::new();
+    let path = home.path("watchdog.sock");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(DEADLINE)).unwrap();
+    let told = || {
+        let mut message = [0; 4_096];
+        let len = manager.recv(&mut message)?;
+        Ok::<_, std::io::Error>(text(&message[..len]))
+    };
+    let mut command = home.command();
+    command.env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
+    let child = command.env("WATCHDOG_USEC", "300000").spawn();
+    let mut running = Running {
+        child: child.unwrap(),
+    };
+    assert!(told().unwrap().starts_with("READY=1"));
+    for _ in 0..3 {
+        assert_eq!(told().unwrap(), "WATCHDOG=1\n");
+    }
+    running.signal("-STOP");
+    let quiet = Duration::from_secs(1);
+    manager.set_read_timeout(Some(quiet)).unwrap();
+    // What was on its way when it stopped.
+    let fed = std::iter::from_fn(|| told().ok()).take(20).count();
+    assert!(fed < 20, "a stopped daemon feeds its watchdog");
+    running.signal("-CONT");
+    running.signal("-TERM");
+    assert!(running.wait().0.success());
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_used_and_left_to_it() {
+    let home = Home::new();
+    let path = home.path("given.sock");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let p2pd = home.command();
+    let mut shell = Command::new("sh");
+    shell
+        .args([
+            "-c",
+            "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 3<&0 </dev/null",
+            "sh",
+        ])
+        .arg(p2pd.get_program())
+        .args(p2pd.get_args())
+        .env_remove("NOTIFY_SOCKET")
+        .stdin(std::os::fd::OwnedFd::from(socket))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut running = Running {
+        child: shell.spawn().unwrap(),
+    };
+    // Who connects before it answers waits.
+    let mut client = Client::connect(&path);
+    let hello = json!({"proto": [1, 1], "client": "test"});
+    assert_eq!(client.call("hello", hello).unwrap()["proto"], 1);
+    assert!(!home.socket().exists());
+    running.signal("-TERM");
+    assert!(running.wait().0.success());
+    assert!(path.exists());
 }

@@ -289,6 +289,7 @@ impl Torrent {
                     format!("{} is complete: {}", self.record.name, path.display()),
                 );
                 self.report(Report::Completed(self.item)).await;
+                active.show_now();
             }
         }
         Ok(())
