@@ -7,8 +7,6 @@
 
 mod error;
 mod holes;
-#[allow(unsafe_code, reason = "priorities of a thread have no safe interface")]
-mod idle;
 mod open;
 mod piece;
 mod place;
@@ -76,7 +74,7 @@ pub enum Lane {
     Sync,
     /// Checks and copies: as long as they take.
     Check,
-    /// What can wait until nobody else wants the disk.
+    /// What stands back behind all other work.
     Idle,
 }
 
@@ -195,7 +193,7 @@ impl Disk {
         Ok(Self {
             sync: lane("disk-sync", || {})?,
             check: lane("disk-check", || {})?,
-            idle: lane("disk-idle", idle::become_idle)?,
+            idle: lane("disk-idle", p2p_hash::stand_back)?,
             cache: FileCache::new(MAX_OPEN),
             _ends: Arc::new(Ends(queue.clone())),
             queue,

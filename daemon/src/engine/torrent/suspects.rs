@@ -1,7 +1,7 @@
 //! Pieces that are claimed and lie in files that are no longer what they were when the pieces were verified.
 //!
 //! Such a piece is offered to peers as before, but it is read and hashed before the first of its bytes is served: at once when a peer asks for
-//! it, else one after the other at idle priority, so that nobody waits for a terabyte to be read. What is not good is missing again
+//! it, else one after the other behind all other work, so that nobody waits for a terabyte to be read. What is not good is missing again
 //! if the item is being fetched. Under a complete item it is somebody's edit, which is not fetched over: the item stops.
 
 use std::sync::Arc;
