@@ -23,7 +23,7 @@ use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals
 use crate::Fault;
 use crate::memory;
 use crate::net::Connection;
-use crate::resume::{Have, Record};
+use crate::resume::{Check, Have, Record};
 use crate::storage::StorageError;
 
 /// The least that an item may have in flight, however many share.

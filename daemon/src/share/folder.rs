@@ -40,8 +40,6 @@ pub(super) enum Command {
     Rescan(oneshot::Sender<()>),
     /// Take every item back and end.
     Remove(oneshot::Sender<()>),
-    /// Something was mounted or unmounted.
-    Mounts,
     /// What became of a publish.
     Outcome(Outcome),
     /// Announce URLs changed.
@@ -224,8 +222,6 @@ impl<H: Holder> Folder<H> {
                 self.tell();
                 let _ = reply.send(());
             }
-            Command::Mounts if self.is_elsewhere().await => self.scan(false).await,
-            Command::Mounts => {}
             Command::Outcome(outcome) => self.hear(outcome),
             Command::Logins => self.announce_anew().await,
             Command::Renew(entry) => self.renew(entry).await,

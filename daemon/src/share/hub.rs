@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use p2p_wire::control::{Each, ErrorKind, Share, ShareAdd, ShareProgress};
 use p2p_wire::metainfo::safe_component;
@@ -14,7 +14,6 @@ use super::folder::{Command, Folder};
 use super::hashing::Hashing;
 use super::holder::Holder;
 use super::ignore::Rules;
-use super::mounts::Mounts;
 use super::place;
 use super::store::{Row, Store};
 use crate::Fault;
@@ -77,7 +76,6 @@ impl<H: Holder> Hub<H> {
         let (sender, outcomes) = mpsc::channel(256);
         hub.trackers.listen(sender);
         tokio::spawn(hub.clone().route(outcomes));
-        tokio::spawn(mounts_task(Arc::downgrade(&hub)));
         let rows = hub.store.shares().await;
         for row in rows.map_err(|error| hub.state_fault(&error))? {
             let entries = hub.store.entries(row.id).await;
@@ -355,25 +353,6 @@ impl<H: Holder> Hub<H> {
     pub(super) fn warn(&self, result: Result<(), Fault>) {
         if let Err(fault) = result {
             tracing::warn!("{fault}");
-        }
-    }
-}
-
-/// Tells every share when mounts change, until the shares are gone.
-async fn mounts_task<H: Holder>(hub: Weak<Hub<H>>) {
-    let mounts = match Mounts::open() {
-        Ok(mounts) => mounts,
-        Err(error) => {
-            tracing::debug!("changes of mounts are found by scans alone: {error}");
-            return;
-        }
-    };
-    while mounts.changed().await.is_ok() {
-        let Some(hub) = hub.upgrade() else { return };
-        let handles = hub.folders().clone();
-        for handle in handles {
-            // A share that is too busy to hear it is looking at its files.
-            let _ = handle.commands.try_send(Command::Mounts);
         }
     }
 }

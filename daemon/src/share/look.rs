@@ -55,7 +55,7 @@ impl<H: Holder> Folder<H> {
     }
 
     /// Whether another folder, or none, lies at the place of the one that was looked at last.
-    pub(super) async fn is_elsewhere(&self) -> bool {
+    async fn is_elsewhere(&self) -> bool {
         let base = self.base.clone();
         let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
         identity.is_ok_and(|now| now != self.identity)
