@@ -41,8 +41,8 @@ root systemctl start p2pd
 root p2pctl --system status >/dev/null
 ok "p2p-tracker and the system p2pd start, and are ready when systemctl returns"
 
-has '"P2P_TARGET"' root journalctl -u p2p-tracker -o json || failed "the tracker's log has no fields in the journal"
-has '"P2P_TARGET"' root journalctl -u p2pd -o json || failed "p2pd's log has no fields in the journal"
+has '"TARGET":"p2p_tracker' root journalctl -u p2p-tracker -o json || failed "the tracker's log has no fields in the journal"
+has '"TARGET":"p2pd' root journalctl -u p2pd -o json || failed "p2pd's log has no fields in the journal"
 ok "both write to the journal with fields"
 
 own=/var/lib/p2p-tracker/tls.pem

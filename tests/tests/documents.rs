@@ -74,12 +74,13 @@ impl Stage {
         let config = self.dir.path().join("p2p-tracker.toml");
         let address = self.lab.url().trim_start_matches("http://");
         let (ip, port) = address.split_once(':').unwrap_or_default();
-        text.replace("/etc/p2p/p2p-tracker.toml", &config.display().to_string())
+        // The folder of this stage may be below /tmp itself.
+        text.replace("/tmp/", &format!("{}/", self.dir.path().display()))
+            .replace("/etc/p2p/p2p-tracker.toml", &config.display().to_string())
             .replace(
                 "/var/lib/p2p-tracker",
                 &self.dir.path().join("tracker").display().to_string(),
             )
-            .replace("/tmp/", &format!("{}/", self.dir.path().display()))
             .replace("nas:6969", address)
             .replace("PORT", port)
             .replace("ADDRESS", ip)

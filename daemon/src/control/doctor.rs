@@ -93,7 +93,7 @@ fn folders(mode: Mode, download: &Path, shares: &[Share]) -> Vec<Finding> {
     }
     if wrong.is_empty() {
         let text = format!(
-            "The download folder can be written to, and {} shared folders can be read.",
+            "The download folder can be written to, and every shared folder ({}) can be read.",
             shares.len()
         );
         wrong.push(Finding::ok("folders", text));
@@ -260,11 +260,11 @@ mod tests {
 
     fn tracker(username: Option<&str>, url: &str) -> Tracker {
         Tracker {
-            fingerprint: None,
             name: "home".into(),
             url: url.into(),
             username: username.map(str::to_owned),
             node: None,
+            fingerprint: None,
             state: "ok".into(),
             reason: None,
             queued: 0,

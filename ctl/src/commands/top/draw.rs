@@ -48,10 +48,10 @@ fn header(status: &Status) -> Paragraph<'static> {
         human::count(status.peers.into()),
     );
     let second = format!(
-        "down {}  up {}  {} items: {} seeding, {} fetching, {} paused, {} with an error",
+        "down {}  up {}  {}: {} seeding, {} fetching, {} paused, {} with an error",
         human::rate(status.down_rate),
         human::rate(status.up_rate),
-        human::count(status.items.into()),
+        human::counted(status.items.into(), "item"),
         status.seeding,
         status.fetching,
         status.paused,
@@ -64,8 +64,9 @@ fn header(status: &Status) -> Paragraph<'static> {
 }
 
 fn items(frame: &mut Frame<'_>, area: Rect, model: &Model, last: &Snapshot) {
+    // Where there is not room for all, the last columns go, never the name.
     let widths = [
-        Constraint::Fill(1),
+        Constraint::Min(16),
         Constraint::Length(9),
         Constraint::Length(5),
         Constraint::Length(9),

@@ -83,8 +83,9 @@ impl Keeping {
         self.writing == 0 && self.work.is_empty() && self.dirty.is_empty() && !self.finishing
     }
 
+    /// When to sync what was written; placing the files syncs them by itself.
     pub(super) fn next_sync(&self) -> Option<Instant> {
-        self.sync_at.filter(|_| !self.syncing)
+        self.sync_at.filter(|_| !self.syncing && !self.placing)
     }
 
     /// The pieces that are on the disk.
