@@ -1,8 +1,9 @@
 //! What needs more than one program.
 //!
 //! [`lab`] starts the real programs (one tracker, any number of daemons, each with its own state) and talks to them as a user
-//! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. The tests in
-//! `tests/` use the lab for what crosses program boundaries: resume after a kill, many files, versions, wrong calls.
+//! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. [`machine`] is one
+//! machine with the system's daemon and several users. The tests in `tests/` use these for what crosses program boundaries: resume after
+//! a kill, many files, versions, wrong calls, rights.
 //!
 //! [`plain`] is the yardstick of the transfers: what the machine itself takes for the same bytes.
 //!
@@ -10,5 +11,6 @@
 
 pub mod content;
 pub mod lab;
+pub mod machine;
 pub mod plain;
 pub mod tour;
