@@ -28,6 +28,7 @@ pub mod engine;
 mod fault;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+mod memory;
 #[allow(clippy::disallowed_methods, reason = "owns a socket")]
 pub mod metrics;
 #[allow(clippy::disallowed_methods, reason = "owns sockets")]

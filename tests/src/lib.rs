@@ -1,7 +1,8 @@
 //! What needs more than one program.
 //!
 //! [`lab`] starts the real programs (one tracker, any number of daemons, each with its own state) and talks to them as a user
-//! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. [`machine`] is one
+//! does, through `p2pctl`. [`tour`] is the guided tour on top of it: the program `tour` shows it, a test checks it. [`cuts`] crashes a
+//! daemon at random moments and compares what it claims with the disk: the program `cuts` does it as often as one likes. [`machine`] is one
 //! machine with the system's daemon and several users. The tests in `tests/` use these for what crosses program boundaries: resume after
 //! a kill, many files, versions, wrong calls, rights.
 //!
@@ -10,6 +11,8 @@
 //! What needs root, other clients or a booted systemd is in scripts (`interop/`, `systemd/`) that `.ci/run` starts.
 
 pub mod content;
+#[allow(unsafe_code, reason = "cutting the power has no safe interface")]
+pub mod cuts;
 pub mod lab;
 pub mod machine;
 pub mod plain;

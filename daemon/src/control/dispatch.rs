@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Caller;
 use super::progress::Progress;
-use super::{Service, detail, fetch, items, overview, settings, shares, trackers, verify, watch};
+use super::{
+    Service, detail, doctor, fetch, items, overview, settings, shares, trackers, verify, watch,
+};
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
@@ -83,6 +85,7 @@ pub(super) async fn call(
         "config.unset" => value(settings::unset(daemon, caller, params(p)?).await),
         "history.list" => value(items::history(daemon, caller, params(p)?).await),
         "log.tail" => value(watch::log(daemon, caller, params(p)?, progress).await),
+        "daemon.doctor" => value(Ok(doctor::examine(daemon, caller).await)),
         "daemon.reload" => value(settings::reload(daemon, caller).await),
         "daemon.stop" => value(overview::stop(&daemon.stop, caller)),
         _ => Err(answer::no_such_method(method)),

@@ -7,7 +7,7 @@
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
-//! | `items`, `detail`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -18,6 +18,7 @@ mod configured;
 mod connection;
 mod detail;
 mod dispatch;
+mod doctor;
 mod fetch;
 mod items;
 mod lookup;

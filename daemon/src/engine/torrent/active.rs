@@ -51,6 +51,13 @@ pub(super) struct Active {
     pub(super) told_missing: Vec<(u32, u32)>,
 }
 
+impl Active {
+    /// Shows those who look what there is to see, without waiting for the next turn.
+    pub(super) fn show_now(&mut self) {
+        self.next_view = self.next_view.map(|_| Timer::now());
+    }
+}
+
 impl Torrent {
     pub(super) async fn take_part(
         &mut self,
