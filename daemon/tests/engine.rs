@@ -123,6 +123,7 @@ impl Node {
         NewItem {
             content: Content::Metainfo(Box::new(metainfo.clone())),
             place: Place::Download(self.downloads()),
+            owner: nix::unistd::geteuid().as_raw(),
             trackers: vec![],
             share: None,
             only: vec![],
@@ -373,7 +374,7 @@ async fn several_seeds_share_the_work() {
         limit: None,
     };
     let rows = eventually("both sessions are in the history", || async {
-        let rows = history(&c.run().state, list.clone()).await.unwrap();
+        let rows = history(&c.run().state, list.clone(), None).await.unwrap();
         (rows.len() == 2).then_some(rows)
     });
     let received: u64 = rows.await.iter().map(|row| row.downloaded).sum();

@@ -8,8 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use interprocess::local_socket::tokio::Stream;
-use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe};
+use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe, TorrentPart};
+use p2p_wire::metainfo::MAX_METAINFO_LEN;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::io::{ReadHalf, WriteHalf};
@@ -18,7 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
-use super::caller::Role;
+use super::caller::Caller;
 use super::dispatch::{self, Request};
 use super::progress::Progress;
 use super::{Service, watch};
@@ -34,7 +36,7 @@ const MAX_REQUESTS: usize = 64;
 const QUEUE: usize = 32;
 
 /// Serves a client until it goes, or breaks the protocol.
-pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
+pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>) {
     let (read, write) = tokio::io::split(stream);
     let (lines, queue) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_lines(write, queue));
@@ -42,11 +44,12 @@ pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
         reader: BufReader::new(read),
         line: Vec::new(),
         lines,
-        role,
+        caller: Arc::new(caller),
         service,
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
+        torrent: Vec::new(),
     };
     tokio::pin!(writer);
     tokio::select! {
@@ -68,12 +71,14 @@ struct Connection {
     /// What is read of the next line.
     line: Vec<u8>,
     lines: mpsc::Sender<String>,
-    role: Role,
+    caller: Arc<Caller>,
     service: Arc<Service>,
     running: JoinSet<u64>,
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
+    /// Parts of a .torrent for the request that follows them, at most [`MAX_METAINFO_LEN`] bytes.
+    torrent: Vec<u8>,
 }
 
 /// What the reader came upon.
@@ -137,7 +142,7 @@ impl Connection {
         let greeting = answer::params::<Hello>(call.params).and_then(|hello| {
             let [low, high] = hello.proto;
             if (low..=high).contains(&PROTO) {
-                answer::value(Ok(self.service.welcome(self.role.as_str())))
+                answer::value(Ok(self.service.welcome(self.caller.role())))
             } else {
                 Err(answer::fault(Fault::new(
                     ErrorKind::Incompatible,
@@ -177,6 +182,11 @@ impl Connection {
                     self.send(id, outcome).await;
                 }
             }
+            ("torrent.part", Some(id)) => {
+                let outcome = answer::params(call.params)
+                    .and_then(|part| answer::value(self.keep_part(&part)));
+                self.send(Some(id), outcome).await;
+            }
             ("events.subscribe", Some(id)) => self.subscribe(id, call.params).await,
             (_, Some(id)) => self.start(id, call).await,
             (method, None) => tracing::debug!("notification {method} is not known"),
@@ -200,7 +210,11 @@ impl Connection {
         self.cancels.insert(id, cancel);
         let (lines, service) = (self.lines.clone(), Arc::clone(&self.service));
         let request = Request {
-            role: self.role,
+            caller: Arc::clone(&self.caller),
+            torrent: match call.params.get("torrent") {
+                Some(Value::Bool(true)) => std::mem::take(&mut self.torrent),
+                _ => Vec::new(),
+            },
             progress: Progress::new(id, lines.clone()),
         };
         self.running.spawn(async move {
@@ -216,6 +230,26 @@ impl Connection {
             let _ = lines.send(line_of(Some(id), outcome)).await;
             id
         });
+    }
+
+    /// Keeps a part of a .torrent; after a fault the client begins anew.
+    fn keep_part(&mut self, part: &TorrentPart) -> Result<(), Fault> {
+        let fault = |why: String| {
+            Fault::new(
+                ErrorKind::Usage,
+                "the .torrent cannot be taken",
+                why,
+                "Send it in parts, from its beginning",
+            )
+        };
+        let mut torrent = std::mem::take(&mut self.torrent);
+        let bytes = BASE64.decode(part.data.as_bytes());
+        torrent.extend(bytes.map_err(|error| fault(format!("a part is not base64: {error}")))?);
+        if torrent.len() > MAX_METAINFO_LEN {
+            return Err(fault(format!("it is larger than {MAX_METAINFO_LEN} bytes")));
+        }
+        self.torrent = torrent;
+        Ok(())
     }
 
     /// The answer goes first, then the events; a second subscription takes the place of the first.
@@ -234,7 +268,12 @@ impl Connection {
         if let Some(before) = self.subscription.take() {
             before.abort();
         }
-        let events = watch::events(daemon.events.clone(), subscribe, self.lines.clone());
+        let events = watch::events(
+            daemon.events.clone(),
+            subscribe,
+            self.caller.whose(),
+            self.lines.clone(),
+        );
         self.send(Some(id), Ok(Value::Null)).await;
         let task = self.running.spawn(async move {
             events.await;

@@ -69,6 +69,7 @@ impl Registry {
 
     pub(super) fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
         self.adding.remove(&item);
+        self.ctx.events.belongs(item, record.owner);
         let name = Some(record.name.as_str());
         let text = format!("{} added", record.name);
         self.ctx.events.emit("item.added", Some(item), name, text);
@@ -114,6 +115,7 @@ pub(super) async fn record_new(ctx: &Ctx, new: NewItem) -> Result<Box<Record>, F
     }
     record.only = new.only;
     record.trackers = new.trackers;
+    record.owner = new.owner;
     record.share = new.share;
     record.sequential = new.sequential;
     record.only_peers = new.only_peers;
@@ -168,6 +170,7 @@ pub(super) fn blank(item: InfoHash) -> Record {
         single_file: false,
         private: false,
         site: Site::Foreign(Default::default()),
+        owner: 0,
         share: None,
         trackers: Vec::new(),
         only: Vec::new(),

@@ -180,6 +180,7 @@ impl Registry {
                     let text = format!("{} removed", record.name);
                     let name = Some(record.name.as_str());
                     ctx.events.emit("item.removed", Some(item), name, text);
+                    ctx.events.forget(item);
                     give_back(&ctx, item, None).await;
                     Ok(shown)
                 }

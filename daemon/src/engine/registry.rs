@@ -132,6 +132,7 @@ impl Registry {
 
     /// Takes up an item whose record is on the disk.
     pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>) {
+        self.ctx.events.belongs(item, record.owner);
         let row = Row {
             slot: Slot::Dormant(record),
             counters: Arc::default(),

@@ -110,6 +110,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         added: time_text(record.added),
         completed: record.completed.map(time_text),
         private: record.private,
+        owner_uid: record.owner,
     }
 }
 

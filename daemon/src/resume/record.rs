@@ -27,6 +27,8 @@ pub struct Record {
     pub private: bool,
     /// Where the data is.
     pub site: Site,
+    /// User id of whom it belongs to.
+    pub owner: u32,
     /// Share it belongs to.
     pub share: Option<String>,
     /// Announce URLs in tiers. Secrets.
@@ -186,6 +188,7 @@ impl Record {
                 .sum(),
         );
         put_site(&mut w, &self.site);
+        w.uint(self.owner.into());
         w.option(self.share.as_deref(), |w, share| w.bytes(share.as_bytes()));
         w.list(self.trackers.iter(), |w, tier| {
             w.list(tier.iter(), |w, url| w.bytes(url.as_bytes()));
@@ -246,6 +249,7 @@ impl Record {
                 false => Check::No,
             },
             site: take_site(&mut r)?,
+            owner: r.small()?,
             share: r.option(Reader::text)?,
             trackers: r.list(|r| r.list(Reader::text))?,
             only: r.list(Reader::text)?,
@@ -371,6 +375,7 @@ pub(crate) mod tests {
             single_file: true,
             private: true,
             site: Site::Staged("/srv/p2p".into()),
+            owner: 1_000,
             share: None,
             trackers: vec![vec!["http://t/announce".into()], vec![]],
             only: vec!["*.bin".into()],

@@ -259,6 +259,7 @@ impl<H: Holder> Folder<H> {
                 root: self.base.clone(),
                 each: self.view_each(),
                 rules: self.rules.clone(),
+                reader: self.catalogue.reader(),
                 entry: entry.clone(),
                 stamp,
                 name: self.catalogue.torrent_name(&entry),

@@ -95,12 +95,14 @@ impl<H: Holder> Folder<H> {
             return;
         }
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let reader = self.catalogue.reader();
         let begin = Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let view = View {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             let look = |(entry, news): (PathBuf, News)| {
                 let seen = view.look_at(&entry);
@@ -119,12 +121,14 @@ impl<H: Holder> Folder<H> {
     /// The files of an entry as they are now.
     pub(super) async fn files_of(&self, entry: &Path) -> Option<Files> {
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let reader = self.catalogue.reader();
         let entry = entry.to_owned();
         let files = tokio::task::spawn_blocking(move || {
             let view = View {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             view.files_of(&entry)
         });
@@ -192,6 +196,7 @@ impl<H: Holder> Folder<H> {
             .cloned()
             .collect();
         let ignore_file = config.ignore_file.clone();
+        let reader = self.catalogue.reader();
         let begin = Instant::now();
         let result = tokio::task::spawn_blocking(move || {
             let rules = load_rules(&base, &globs, &ignore_file);
@@ -199,6 +204,7 @@ impl<H: Holder> Folder<H> {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             let scan = match only {
                 None => view.scan(),
@@ -276,10 +282,10 @@ impl<H: Holder> Folder<H> {
 
     fn lose(&mut self, why: String) {
         if self.unavailable.is_none() {
-            let name = &self.catalogue.row.name;
+            let (name, owner) = (&self.catalogue.row.name, self.catalogue.row.owner);
             let text = format!("share {name} is not available: {why}");
             let events = &self.catalogue.hub.events;
-            events.emit("share.unavailable", None, Some(name), text);
+            events.emit_to(owner, "share.unavailable", None, Some(name), text);
         }
         self.unavailable = Some(why);
         self.scan_at = Instant::now() + LOOK_FOR_ROOT;

@@ -334,6 +334,7 @@ impl Torrent {
         if exchanged.since > 0 {
             self.ctx.store.session(Session {
                 info_hash: self.item,
+                owner: self.record.owner,
                 name: self.record.name.clone(),
                 peer: peer.addr.to_string(),
                 client: exchanged.client,
