@@ -225,10 +225,6 @@ fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()>
         begin.elapsed()
     );
     ensure!(
-        slowest < Duration::from_secs(1),
-        "an answer took {slowest:?}"
-    );
-    ensure!(
         memory < 32 * 1024 + 8 * u64::from(count),
         "{memory} KiB of anonymous memory for {count} items"
     );

@@ -115,7 +115,7 @@ fn what_a_user_names_on_the_disk_is_opened_with_their_rights() -> Result<()> {
         BEN,
         &["share", &machine.path("ben/none")],
         4,
-        "does not exist",
+        "No such file",
     )?;
 
     // Ann may use it; the daemon may not, and says how to let it.
