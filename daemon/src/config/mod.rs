@@ -18,8 +18,8 @@ use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 
 pub use self::keys::{
-    Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, Hashing, Key, Limit, LimitsSection,
-    LogFormat, LogLevel, Network, SECTIONS, Storage, Watching, When,
+    Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, GateFailure, Hashing, Hooks, Key,
+    Limit, LimitsSection, LogFormat, LogLevel, Network, SECTIONS, Storage, Watching, When,
 };
 pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};

@@ -63,6 +63,13 @@ pub(super) fn role(stream: &Stream, mode: Mode) -> std::io::Result<Option<Role>>
     Ok(uid.and_then(|uid| role_of(Uid::from_raw(uid), mode)))
 }
 
+/// Whether root or the user that p2pd runs as is at the other end.
+pub(super) fn is_owner(stream: &Stream) -> bool {
+    let uid = stream.peer_creds().ok().and_then(|creds| creds.euid());
+    uid.map(Uid::from_raw)
+        .is_some_and(|uid| uid.is_root() || uid == geteuid())
+}
+
 fn role_of(uid: Uid, mode: Mode) -> Option<Role> {
     if uid.is_root() || uid == geteuid() {
         return Some(Role::Admin);

@@ -21,8 +21,9 @@ use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
 use super::caller::Role;
 use super::dispatch::{self, Request};
 use super::progress::Progress;
-use super::{Service, watch};
+use super::{Service, caller, watch};
 use crate::Fault;
+use crate::hooks::Remote;
 
 /// Until the first line is there.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ const QUEUE: usize = 32;
 
 /// Serves a client until it goes, or breaks the protocol.
 pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
+    let is_owner = caller::is_owner(&stream);
     let (read, write) = tokio::io::split(stream);
     let (lines, queue) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_lines(write, queue));
@@ -47,6 +49,8 @@ pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
+        is_owner,
+        plugin: None,
     };
     tokio::pin!(writer);
     tokio::select! {
@@ -74,6 +78,9 @@ struct Connection {
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
+    /// The caller is root or the user that p2pd runs as.
+    is_owner: bool,
+    plugin: Option<Remote>,
 }
 
 /// What the reader came upon.
@@ -162,7 +169,14 @@ impl Connection {
         }
         let call = match parse(&line) {
             Ok(call) => call,
-            Err(outcome) => return self.send(None, outcome).await,
+            Err(outcome) => {
+                // What is no request may be a plugin's answer.
+                match (&self.plugin, serde_json::from_slice(&line)) {
+                    (Some(plugin), Ok(reply)) => plugin.hear(reply),
+                    _ => self.send(None, outcome).await,
+                }
+                return;
+            }
         };
         match (call.method.as_str(), call.id) {
             ("cancel", id) => {
@@ -178,6 +192,7 @@ impl Connection {
                 }
             }
             ("events.subscribe", Some(id)) => self.subscribe(id, call.params).await,
+            ("plugin.register", Some(id)) => self.register(id, call.params).await,
             (_, Some(id)) => self.start(id, call).await,
             (method, None) => tracing::debug!("notification {method} is not known"),
         }
@@ -241,6 +256,26 @@ impl Connection {
             id
         });
         self.subscription = Some(task);
+    }
+
+    /// Makes this connection a plugin; a second registration takes the place of the first.
+    async fn register(&mut self, id: u64, params: Value) {
+        self.plugin = None;
+        let outcome = match (&*self.service, answer::params(params)) {
+            (_, Err(error)) => Err(error),
+            (Service::Unhealthy(unhealthy), _) => {
+                Err(answer::fault(unhealthy.fault("plugin.register")))
+            }
+            (Service::Running(daemon), Ok(manifest)) => {
+                let (is_owner, lines) = (self.is_owner, self.lines.clone());
+                let plugin = daemon.hooks.connect(manifest, is_owner, lines);
+                plugin.map_err(answer::fault).map(|plugin| {
+                    self.plugin = Some(plugin);
+                    Value::Null
+                })
+            }
+        };
+        self.send(Some(id), outcome).await;
     }
 
     async fn refuse(&self, message: &str, why: String) {

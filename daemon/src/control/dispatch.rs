@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Role;
 use super::progress::Progress;
-use super::{Service, detail, fetch, items, overview, settings, shares, trackers, verify, watch};
+use super::{
+    Service, detail, fetch, hooks, items, overview, settings, shares, trackers, verify, watch,
+};
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
@@ -69,6 +71,9 @@ pub(super) async fn call(
         "config.get" => value(settings::get(daemon, params(p)?)),
         "config.set" => value(settings::set(daemon, role, params(p)?).await),
         "config.unset" => value(settings::unset(daemon, role, params(p)?).await),
+        "hooks.list" => value(Ok(daemon.hooks.list().await)),
+        "hooks.run" => value(hooks::run(daemon, role, params(p)?).await),
+        "hooks.log" => value(hooks::log(daemon, params(p)?).await),
         "history.list" => value(items::history(daemon, params(p)?).await),
         "log.tail" => value(watch::log(daemon, params(p)?, progress).await),
         "daemon.reload" => value(settings::reload(daemon, role).await),

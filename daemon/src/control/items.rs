@@ -112,7 +112,8 @@ pub(super) async fn wait(
     let mut watch = watch.ok_or_else(|| not_here(&item.item))?;
     loop {
         let now = watch.borrow_and_update().clone();
-        if matches!(now.state, State::Seeding | State::Paused | State::Error) {
+        let refused = now.state == State::Held && now.error_kind.is_some();
+        if refused || matches!(now.state, State::Seeding | State::Paused | State::Error) {
             return Ok(now);
         }
         progress.send(now).await;

@@ -6,7 +6,7 @@
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
-//! | `items`, `detail`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -17,6 +17,7 @@ mod connection;
 mod detail;
 mod dispatch;
 mod fetch;
+mod hooks;
 mod items;
 mod lookup;
 mod overview;
@@ -47,6 +48,7 @@ pub use self::socket::SocketError;
 use crate::Fault;
 use crate::config::Mode;
 use crate::engine::{Engine, Events};
+use crate::hooks::Hooks;
 use crate::log::Log;
 use crate::share::Shares;
 use crate::state::State;
@@ -71,6 +73,8 @@ pub struct Daemon {
     pub announcer: Announcer,
     /// Shares.
     pub shares: Shares,
+    /// Hooks and gates.
+    pub hooks: Hooks,
     /// The database.
     pub state: State,
     /// What happens.

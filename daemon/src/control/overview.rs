@@ -29,6 +29,7 @@ pub(super) async fn status(daemon: &Arc<Daemon>) -> Status {
         seeding: count(State::Seeding),
         fetching: count(State::Fetching) + count(State::Metadata),
         paused: count(State::Paused),
+        held: count(State::Held),
         errors: count(State::Error),
         peers: totals.peers,
         down_rate: totals.down_rate,

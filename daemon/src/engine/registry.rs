@@ -19,8 +19,9 @@ use super::changes::Changes;
 use super::full::RETRY_FULL;
 use super::ops::{Op, kind_of};
 use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torrent_task};
-use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
+use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, gates, view};
 use crate::Fault;
+use crate::hooks::{Hold, Terms};
 use crate::net::Connection;
 use crate::resume::{Check, Record};
 use crate::storage::StorageError;
@@ -31,7 +32,7 @@ const LEAST_IN_FLIGHT: u64 = 1024 * 1024;
 /// From handles to the registry. The channel holds 256; when it is full, callers wait.
 pub(super) enum Command {
     Add(Box<NewItem>, oneshot::Sender<Result<bool, Fault>>),
-    Insert(InfoHash, Box<Record>, Vec<SocketAddr>),
+    Insert(InfoHash, Box<Record>, Vec<SocketAddr>, Option<Hold>),
     Op(InfoHash, Op),
     Announce(InfoHash, oneshot::Sender<Result<Item, Fault>>),
     Set(InfoHash, ItemSetting, oneshot::Sender<Result<Item, Fault>>),
@@ -47,8 +48,12 @@ pub(super) enum Command {
     Stop(oneshot::Sender<()>),
     /// Work beside the registry is done: the record comes back, or the item is gone.
     Back(InfoHash, Option<Box<Record>>),
+    /// How an item looks while work runs beside the registry.
+    Looks(Box<Item>),
     /// Whether a full disk has space again.
     Space(InfoHash, bool),
+    /// What a gate said of an item that it holds; answered with whether that still matters.
+    Answered(InfoHash, Hold, Terms, oneshot::Sender<bool>),
 }
 
 /// One item.
@@ -59,6 +64,8 @@ pub(super) struct Row {
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
+    /// The gate that holds it, or has let it pass.
+    pub(super) hold: Option<Box<Hold>>,
     /// It is to be verified, even while it is paused.
     pub(super) verify: bool,
     /// Pieces that the last verification found bad.
@@ -100,6 +107,8 @@ pub(super) struct Registry {
     pub(super) full: HashSet<InfoHash>,
     /// Items being added: their row comes when they are recorded.
     pub(super) adding: HashSet<InfoHash>,
+    /// It was told that a disk is full.
+    pub(super) disk_low: bool,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -122,18 +131,20 @@ impl Registry {
             fetching: HashSet::new(),
             full: HashSet::new(),
             adding: HashSet::new(),
+            disk_low: false,
             stopping: None,
         }
     }
 
     /// Takes up an item whose record is on the disk.
-    pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>) {
+    pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>, hold: Option<Hold>) {
         let row = Row {
             slot: Slot::Dormant(record),
             counters: Arc::default(),
             announced: false,
             queue: VecDeque::new(),
             fault: None,
+            hold: hold.map(Box::new),
             verify: false,
             bad_pieces: None,
             tracker_error: None,
@@ -142,6 +153,7 @@ impl Registry {
             asked: Vec::new(),
         };
         self.rows.insert(item, row);
+        self.question(item);
         self.settle(item);
     }
 
@@ -191,7 +203,7 @@ impl Registry {
         // An answer that nobody waits for is thrown away.
         match command {
             Command::Add(new, reply) => self.add(*new, reply),
-            Command::Insert(item, record, peers) => self.added(item, record, peers),
+            Command::Insert(item, record, peers, hold) => self.added(item, record, peers, hold),
             Command::Op(item, op) => self.op(item, op),
             Command::Announce(item, reply) => {
                 if self.rows.get(&item).is_some_and(|row| row.announced) {
@@ -237,7 +249,16 @@ impl Registry {
                 self.adding.remove(&item);
                 self.forget(item);
             }
+            Command::Looks(shown) => {
+                let row = self.rows.get_mut(&shown.info_hash);
+                if let Some(Slot::Busy(looks)) = row.map(|row| &mut row.slot) {
+                    *looks = Some(shown);
+                }
+            }
             Command::Space(item, there) => self.space(item, there),
+            Command::Answered(item, hold, terms, reply) => {
+                self.answered(item, hold, terms, reply);
+            }
         }
     }
 
@@ -250,6 +271,10 @@ impl Registry {
                     self.announces.push_back(AnnounceCommand::Completed(item));
                 }
                 self.fetching.remove(&item);
+                let row = self.rows.get_mut(&item);
+                if row.and_then(|row| row.hold.take()).is_some() {
+                    gates::release(&self.ctx, item);
+                }
                 self.share_in_flight();
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
@@ -273,8 +298,9 @@ impl Registry {
         let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
+        let held = why == Halt::Held;
         let stopped = match why {
-            Halt::Asked | Halt::Idle => None,
+            Halt::Asked | Halt::Idle | Halt::Held => None,
             Halt::Storage(StorageError::Changed(path)) if record.is_complete() => {
                 let text = format!("{} changed on disk", path.display());
                 let name = Some(record.name.as_str());
@@ -317,7 +343,14 @@ impl Registry {
         row.bad_pieces = bad_pieces;
         row.verify &= record.check != Check::No && row.fault.is_none();
         row.slot = Slot::Dormant(record);
+        self.tell_disk();
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
         let asked = std::mem::take(&mut row.asked);
+        if held {
+            self.hold_release(item);
+        }
         self.settle(item);
         for ask in asked {
             self.ask(item, ask);
@@ -348,6 +381,7 @@ impl Registry {
         {
             self.execute(item, op);
         }
+        self.stop_waiting(item);
         let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
@@ -357,7 +391,7 @@ impl Registry {
         if self.stopping.is_some() {
             return;
         }
-        let takes_part = !record.paused && row.fault.is_none();
+        let takes_part = !record.paused && row.fault.is_none() && !row.is_held();
         if takes_part && !row.announced {
             let left = if record.is_complete() {
                 0
@@ -377,7 +411,7 @@ impl Registry {
             row.announced = false;
             self.changes.push(Change::Gone(item));
         }
-        let wakes = takes_part && !record.is_complete() || row.verify;
+        let wakes = takes_part && !record.is_complete() || row.verify && !row.is_held();
         self.show(item);
         if wakes {
             self.wake(item);
@@ -416,6 +450,7 @@ impl Registry {
             commands,
             counters: row.counters.clone(),
             in_flight: self.ctx.config.in_flight,
+            passed: row.is_released(),
             bad_pieces: row.bad_pieces,
         }));
         if fetches {
@@ -468,8 +503,12 @@ impl Registry {
                 self.announces.push_back(AnnounceCommand::Stop(item));
             }
             self.changes.push(Change::Gone(item));
+            self.stop_waiting(item);
             for op in row.queue {
                 op.refuse(no_such(item));
+            }
+            if row.hold.is_some() {
+                gates::release(&self.ctx, item);
             }
         }
     }
@@ -501,6 +540,7 @@ impl Row {
             read: self.verify.then_some(0),
             bad_pieces: self.bad_pieces,
             fault: (self.fault.as_ref()).map(|fault| (fault.kind, fault.text.as_str())),
+            hold: self.hold.as_deref().filter(|_| self.is_held()),
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_deref(),
             ..view::Live::default()
@@ -521,7 +561,7 @@ pub(super) fn join(known: &mut Vec<Vec<String>>, more: Vec<Vec<String>>) -> bool
 }
 
 /// The error for an item that is not here.
-pub(super) fn no_such(item: InfoHash) -> Fault {
+pub(crate) fn no_such(item: InfoHash) -> Fault {
     Fault::new(
         ErrorKind::NotFound,
         format!("no item {item}"),

@@ -13,6 +13,7 @@
 mod catalogue;
 mod files;
 mod folder;
+mod gate;
 mod hashing;
 mod holder;
 mod hub;

@@ -100,6 +100,17 @@ impl Store {
         })
     }
 
+    /// Keeps changed options of a share.
+    pub(crate) async fn set_options(&self, row: &Row) -> Result<(), StateError> {
+        let json = serde_json::to_string(&row.options).expect("options have text keys");
+        let id = row.id;
+        let sql = "UPDATE shares SET options = ?1 WHERE id = ?2";
+        self.0
+            .call(move |db| db.execute(sql, params![json, id]))
+            .await
+            .map(drop)
+    }
+
     /// Forgets a share; its entries must be gone already.
     pub(crate) async fn remove_share(&self, id: i64) -> Result<(), StateError> {
         self.0

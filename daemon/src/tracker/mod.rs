@@ -180,14 +180,20 @@ impl Inner {
             Ok(_) | Err(ApiError::Problem(..)) => Health::Ok,
         };
         let well = health == Health::Ok;
-        if self.registry.set_health(name, health) {
+        if let Some(before) = self.registry.set_health(name, health) {
             match result {
                 Err(error) if !well => {
                     let fault = error.fault("something waits", name);
                     let text = format!("tracker {name}: {} {}", fault.why, fault.fix);
                     self.events.emit("tracker.error", None, Some(name), text);
                 }
-                _ => self.queue.retry_now(name),
+                _ => {
+                    if before != Health::Untried {
+                        let text = format!("tracker {name} answers again");
+                        (self.events).emit("tracker.recovered", None, Some(name), text);
+                    }
+                    self.queue.retry_now(name);
+                }
             }
         }
     }

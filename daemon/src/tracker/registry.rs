@@ -290,15 +290,13 @@ impl Registry {
         self.update(name, |entry| entry.login = None)
     }
 
-    /// Records how a call went. True when that is news.
-    pub(crate) fn set_health(&self, name: &str, health: Health) -> bool {
+    /// Records how a call went. What was known before, when that is news.
+    pub(crate) fn set_health(&self, name: &str, health: Health) -> Option<Health> {
         let mut entries = self.lock();
-        let Some(entry) = entries.iter_mut().find(|entry| entry.name == name) else {
-            return false;
-        };
+        let entry = entries.iter_mut().find(|entry| entry.name == name)?;
         let news = std::mem::discriminant(&entry.health) != std::mem::discriminant(&health);
-        entry.health = health;
-        news
+        let before = std::mem::replace(&mut entry.health, health);
+        news.then_some(before)
     }
 
     fn update(&self, name: &str, change: impl FnOnce(&mut Entry)) -> Result<Entry, Fault> {

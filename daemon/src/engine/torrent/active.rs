@@ -14,6 +14,7 @@ use tokio::time::Instant as Timer;
 use super::super::history::Session;
 use super::super::{ItemSetting, view};
 use super::disk::Keeping;
+use super::finish::Told;
 use super::metadata::Replay;
 use super::prepare::Ready;
 use super::show::client;
@@ -49,6 +50,7 @@ pub(super) struct Active {
     next_view: Option<Timer>,
     last_block: Timer,
     pub(super) told_missing: Vec<(u32, u32)>,
+    pub(super) told: Told,
 }
 
 impl Torrent {
@@ -104,6 +106,7 @@ impl Torrent {
             seed: rand::random(),
         };
         let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let told = Told::new(&info, &ready.wanted_files, keeping.durable());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
         let candidates = std::mem::take(&mut self.candidates);
         swarm.add_candidates(&self.record.only_peers, now);
@@ -134,6 +137,7 @@ impl Torrent {
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
             told_missing: Vec::new(),
+            told,
         }
     }
 

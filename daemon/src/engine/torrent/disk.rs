@@ -13,6 +13,7 @@ use super::Report;
 use super::active::Active;
 use super::partial::{Part, Partials, Whole};
 use super::{Halt, Torrent};
+use crate::hooks::Owed;
 use crate::resume::written::{self, WrittenLog};
 use crate::resume::{Have, Site};
 use crate::storage::{Done, Lane, MAX_WRITING, Outcome, StorageError, WriteJob, stage_of};
@@ -35,6 +36,8 @@ pub(super) enum Work {
     Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
     /// The record that says so is on the disk.
     Recorded,
+    /// Whether a gate wants to be asked before.
+    Gate(bool),
 }
 
 /// The disk side of an awake item.
@@ -54,7 +57,7 @@ pub(super) struct Keeping {
     pub(super) work: JoinSet<Work>,
     /// Every wanted piece is good; the files wait to be put at their place.
     pub(super) finishing: bool,
-    placing: bool,
+    pub(super) placing: bool,
 }
 
 impl Keeping {
@@ -83,6 +86,11 @@ impl Keeping {
             finishing: false,
             placing: false,
         }
+    }
+
+    /// Pieces that are on the disk.
+    pub(super) fn durable(&self) -> &Bitfield {
+        &self.durable
     }
 
     /// Whether more blocks may be taken from the peers.
@@ -230,13 +238,13 @@ impl Torrent {
         if keeping.finishing && !keeping.placing && !keeping.syncing && keeping.writing == 0 {
             active.uploads.held_back = true;
             if active.uploads.is_quiet() {
-                self.place(active);
+                self.place_or_hold(active);
             }
         }
     }
 
     /// Puts the files at their place, synced.
-    fn place(&mut self, active: &mut Active) {
+    pub(super) fn place(&mut self, active: &mut Active) {
         active.keeping.placing = true;
         let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
         let (site, wanted) = (self.record.site.clone(), active.wanted_files.clone());
@@ -292,6 +300,11 @@ impl Torrent {
                     }
                 }
             }
+            Work::Gate(true) => return Err(Halt::Held),
+            Work::Gate(false) => {
+                self.passed = true;
+                active.keeping.placing = false;
+            }
             Work::Placed(outcome) => {
                 let (site, stamps) = outcome?;
                 self.record.site = site;
@@ -308,7 +321,9 @@ impl Torrent {
                     self.record.stamps.clone(),
                 );
                 active.keeping.log = None;
-                self.ctx.store.put(self.item, &self.record);
+                active.keeping.durable = active.swarm.have().clone();
+                let owed = self.finished();
+                self.ctx.store.put_owing(self.item, &self.record, owed);
                 let store = self.ctx.store.clone();
                 active.keeping.work.spawn(async move {
                     store.flush().await;
@@ -323,11 +338,9 @@ impl Torrent {
                 for key in active.uploads.peers_waiting() {
                     self.feed(active, key);
                 }
-                let path = view::path(&self.record);
-                self.emit(
-                    "item.finished",
-                    format!("{} is complete: {}", self.record.name, path.display()),
-                );
+                self.tell_files(active);
+                let Owed { topic, text, .. } = self.finished();
+                self.emit(topic, text);
                 self.report(Report::Completed(self.item)).await;
             }
         }
@@ -351,6 +364,7 @@ impl Torrent {
         }
         self.record.clean = false;
         self.ctx.store.put(self.item, &self.record);
+        self.tell_files(active);
     }
 
     /// Before sleep: waits for what is under way, syncs it and records it.
