@@ -13,6 +13,7 @@
 //! | [`config`] | `p2pd.toml`, its keys, what commands changed of it; where things are |
 //! | [`service`] | start and stop in order, signals, the service manager, the background |
 //! | [`log`] | the log, and its last lines in memory |
+//! | [`metrics`] | what Prometheus reads |
 //! | [`detach`] | `--daemonize` |
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a failed unwrap is a failed test
 
@@ -29,6 +30,8 @@ mod fault;
 pub mod hooks;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+#[allow(clippy::disallowed_methods, reason = "owns a socket")]
+pub mod metrics;
 #[allow(clippy::disallowed_methods, reason = "owns sockets")]
 pub mod net;
 #[allow(clippy::disallowed_methods, reason = "owns its records")]

@@ -1,4 +1,5 @@
-//! The log: to standard error for the service manager or the terminal, and the last lines in memory for `p2pctl log`.
+//! The log: to the journal with its fields, to a terminal for people, or as JSON; and the last lines in memory for `p2pctl log`, which
+//! needs no right to read the journal.
 //!
 //! The level can be changed while the daemon runs. Lines are kept whatever becomes of standard error. Secrets are never logged: those who
 //! log a URL name its host.
@@ -13,6 +14,7 @@ use p2p_wire::control::LogLine;
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -53,9 +55,10 @@ impl Log {
             .with_writer(std::io::stderr)
             .with_ansi(colours)
             .with_target(false);
-        let layer = match format {
-            LogFormat::Text => text.boxed(),
-            LogFormat::Json => text.json().flatten_event(true).boxed(),
+        let layer = match (format, journal()) {
+            (LogFormat::Text, Some(journal)) => journal.boxed(),
+            (LogFormat::Text, None) => text.boxed(),
+            (LogFormat::Json, _) => text.json().flatten_event(true).boxed(),
         };
         let subscriber = Registry::default()
             .with(filter)
@@ -81,6 +84,26 @@ impl Log {
         let ring = ring.unwrap_or_else(PoisonError::into_inner);
         (ring.iter().cloned().collect(), self.lines.live.subscribe())
     }
+}
+
+/// The journal, if standard error goes there: systemd tells which file that is (systemd.exec(5), `$JOURNAL_STREAM`).
+fn journal() -> Option<tracing_journald::Layer> {
+    let stderr = nix::sys::stat::fstat(std::io::stderr()).ok()?;
+    let stream = format!("{}:{}", stderr.st_dev, stderr.st_ino);
+    if std::env::var("JOURNAL_STREAM").ok()? != stream {
+        return None;
+    }
+    let priorities = PriorityMappings {
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        ..PriorityMappings::new()
+    };
+    let journal = tracing_journald::layer().ok()?;
+    Some(
+        journal
+            .with_field_prefix(Some("P2P".to_owned()))
+            .with_priority_mappings(priorities),
+    )
 }
 
 /// What is ours at `level`; of the libraries what needs attention.

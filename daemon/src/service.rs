@@ -23,6 +23,7 @@ use crate::control::{
 use crate::engine::{self, Engine, Events, Links};
 use crate::hooks::Hooks;
 use crate::log::Log;
+use crate::metrics;
 use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
 use crate::state::{State, StateError, StateLock};
@@ -165,7 +166,7 @@ async fn start(
     let (found, peers) = mpsc::channel(PEERS);
     let known = trackers.clone();
     let trusts = Box::new(move |url: &str| known.is_at_one(url));
-    let announcer = Announcer::start(commands, found, local, trusts);
+    let announcer = Announcer::start(commands, found, trackers.http(), trusts);
     let hooks = Hooks::open(places, config.hooks.clone(), state.clone(), events.clone());
     let links = Links {
         announce,
@@ -173,6 +174,7 @@ async fn start(
         events: events.clone(),
         hooks: Some(hooks.clone()),
     };
+    let metrics = metrics::bind(&config.metrics.listen).await?;
     let engine = Engine::start(engine_config(&settings, &config), state.clone(), links).await?;
     announcer.set_identity(engine.clone());
     trackers.start(engine.clone());
@@ -200,7 +202,9 @@ async fn start(
         settings,
         stop,
     };
-    Ok((Arc::new(daemon), lock))
+    let daemon = Arc::new(daemon);
+    metrics::serve(&daemon, metrics);
+    Ok((daemon, lock))
 }
 
 /// Tells the service manager, where it wants to know, that the engine (if there is one) still answers; it starts a daemon anew that does

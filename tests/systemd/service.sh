@@ -57,6 +57,23 @@ root systemctl start p2pd
 root p2pctl --system status >/dev/null
 ok "p2p-tracker and the system p2pd start, and are ready when systemctl returns"
 
+has '"P2P_TARGET"' root journalctl -u p2p-tracker -o json || failed "the tracker's log has no fields in the journal"
+has '"P2P_TARGET"' root journalctl -u p2pd -o json || failed "p2pd's log has no fields in the journal"
+ok "both write to the journal with fields"
+
+own=/var/lib/p2p-tracker/tls.pem
+shown=$(root p2p-tracker fingerprint)
+root install -d -m 700 /etc/credstore
+root cp $own /etc/credstore/p2p-tracker.crt
+root mv $own /etc/credstore/p2p-tracker.key
+root systemctl restart p2p-tracker
+[[ $(root p2p-tracker fingerprint) == "$shown" ]] || failed "the certificate of the credentials is not served"
+root mv /etc/credstore/p2p-tracker.key $own
+root rm /etc/credstore/p2p-tracker.crt
+root systemctl restart p2p-tracker
+[[ $(root p2p-tracker fingerprint) == "$shown" ]] || failed "the tracker's own certificate is not served"
+ok "certificate and key come as credentials where root keeps them, else the tracker's own is served"
+
 root useradd -m ann
 root loginctl enable-linger ann
 until_ok "ann's service manager" ann systemctl --user is-system-running --wait

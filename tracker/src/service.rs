@@ -12,10 +12,13 @@ use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError};
 use crate::http::Listeners;
-use crate::state::{StateDir, StateError, address_file, admin_socket, write_atomically};
+use crate::state::{
+    StateDir, StateError, address_file, admin_socket, fingerprint_file, write_atomically,
+};
 use crate::store::StoreError;
+use crate::tls::{Origin, Tls, TlsError};
 use crate::tracker::{EXPIRE_EVERY, FLUSH_EVERY, Tracker};
-use crate::{admin, http};
+use crate::{admin, http, udp};
 
 /// Why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +45,13 @@ pub enum StartError {
         /// Why.
         error: StoreError,
     },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A socket or a file in the state folder.
-    #[error("{0}\n  Another program may use that address; choose one with [http] listen.")]
+    #[error(
+        "{0}\n  Another program may use that address; choose one with [http], [udp] or [metrics] listen."
+    )]
     Listen(io::Error),
     /// Something in the state folder.
     #[error("cannot write to the state folder: {0}")]
@@ -77,7 +85,20 @@ pub async fn run(
     let listeners = Listeners::bind(&config.http.listen)
         .await
         .map_err(StartError::Listen)?;
+    let metrics = Listeners::bind(&config.metrics.listen)
+        .await
+        .map_err(StartError::Listen)?;
+    for address in metrics.addresses().map_err(StartError::Listen)? {
+        tracing::info!("metrics at http://{address}/metrics");
+    }
     let addresses = listeners.addresses().map_err(StartError::Listen)?;
+    let over_udp = config.udp.listen.clone();
+    let over_udp = over_udp.unwrap_or_else(|| addresses.iter().map(ToString::to_string).collect());
+    let udp = udp::Sockets::bind(&over_udp)
+        .await
+        .map_err(StartError::Listen)?;
+    let udp_addresses = udp.addresses().map_err(StartError::Listen)?;
+    let tls = Arc::new(Tls::open(&config.tls, state.path())?);
     let tracker = open(config, &state).await?;
     let (stop, stopped) = watch::channel(false);
     let admin = admin::serve(
@@ -88,10 +109,13 @@ pub async fn run(
     .map_err(StartError::Write)?;
     let serving = tokio::spawn(http::serve(
         Arc::clone(&tracker),
+        Arc::clone(&tls),
         listeners,
+        metrics,
         stopped.clone(),
     ));
     let admin = tokio::spawn(admin);
+    let announcing = tokio::spawn(udp::serve(Arc::clone(&tracker), udp, stopped.clone()));
     let housekeeping = tokio::spawn(housekeep(Arc::clone(&tracker), stopped));
 
     let text: String = addresses
@@ -105,6 +129,10 @@ pub async fn run(
         "listening on {listed}, mode {mode}, state in {}",
         state.path().display()
     );
+    for address in udp_addresses {
+        tracing::info!("UDP announces at {address}");
+    }
+    show_certificate(&tls, &state).map_err(StartError::Write)?;
     notify(&[
         NotifyState::Ready,
         NotifyState::Status(&format!("listening on {listed}, mode {mode}")),
@@ -112,28 +140,51 @@ pub async fn run(
 
     let fed = tokio::spawn(feed_watchdog(Arc::clone(&tracker)));
     while signals.next().await == Wake::Reload {
-        reconfigure(&tracker, &reload, &apply_level);
+        reconfigure(&tracker, &tls, &reload, &apply_level);
+        if let Err(error) = show_certificate(&tls, &state) {
+            tracing::warn!("cannot write to the state folder: {error}");
+        }
     }
     fed.abort();
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     // Nobody is told an address that does not answer any more.
     let _ = std::fs::remove_file(address_file(state.path()));
+    let _ = std::fs::remove_file(fingerprint_file(state.path()));
     let _ = stop.send(true);
     let _ = serving.await;
     let _ = admin.await;
+    let _ = announcing.await;
     let _ = housekeeping.await;
     tracker.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-fn reconfigure(tracker: &Tracker, reload: &Reload, apply_level: &impl Fn(&str)) {
+/// Says which certificate is served, in the log and for `p2p-tracker fingerprint`.
+fn show_certificate(tls: &Tls, state: &StateDir) -> io::Result<()> {
+    let certificate = tls.current();
+    let whose = match certificate.origin {
+        Origin::Given => "the certificate it was given",
+        Origin::Own => "a certificate of its own",
+    };
+    let fingerprint = certificate.fingerprint;
+    tracing::info!("https on the same port with {whose}, SHA-256 fingerprint {fingerprint}");
+    write_atomically(&fingerprint_file(state.path()), &format!("{fingerprint}\n"))
+}
+
+fn reconfigure(tracker: &Tracker, tls: &Tls, reload: &Reload, apply_level: &impl Fn(&str)) {
     match reload() {
         Ok(new) => {
             let old = tracker.config();
             let fixed = [
                 (old.http.listen != new.http.listen, "http.listen"),
+                (old.udp != new.udp, "udp.listen"),
+                (
+                    old.tracker.log_format != new.tracker.log_format,
+                    "tracker.log_format",
+                ),
+                (old.metrics != new.metrics, "metrics.listen"),
                 (old.store != new.store, "store.url"),
                 (
                     old.tracker.state_dir != new.tracker.state_dir,
@@ -152,6 +203,9 @@ fn reconfigure(tracker: &Tracker, reload: &Reload, apply_level: &impl Fn(&str)) 
                 tracing::warn!("{key} changed in the configuration; it is taken at the next start");
             }
             apply_level(&new.tracker.log_level);
+            if let Err(error) = tls.reload(&new.tls) {
+                tracing::error!("the certificate stays as it was: {error}");
+            }
             tracker.reconfigure(new);
             tracing::info!("configuration read again");
         }

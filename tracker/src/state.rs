@@ -104,6 +104,11 @@ pub fn address_file(state_dir: &Path) -> PathBuf {
     state_dir.join("http.addr")
 }
 
+/// Where a running tracker writes the fingerprint of the certificate it serves.
+pub fn fingerprint_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("https.fingerprint")
+}
+
 /// Writes a small file whole or not at all.
 pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();

@@ -11,6 +11,7 @@ use crate::catalogue::{Catalogue, Listings};
 use crate::config::Config;
 use crate::ids::{AccountId, NodeId};
 use crate::journal::Journal;
+use crate::metrics::Counters;
 use crate::points::{Points, Silent, Summary};
 use crate::refusal::Refusal;
 use crate::store::sqlite::SqliteStore;
@@ -37,6 +38,8 @@ pub struct Tracker {
     points: Arc<Mutex<Points>>,
     /// What happens.
     pub journal: Journal,
+    /// What is counted.
+    pub counters: Counters,
     /// For what expires.
     pub clock: Clock,
 }
@@ -92,6 +95,7 @@ impl Tracker {
             swarms: Swarms::default(),
             store,
             points,
+            counters: Counters::default(),
             clock,
         }))
     }

@@ -19,5 +19,7 @@ mod limits;
 mod names;
 #[path = "cli/points.rs"]
 mod points;
+#[path = "cli/secure.rs"]
+mod secure;
 #[path = "cli/wrong.rs"]
 mod wrong;

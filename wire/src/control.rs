@@ -23,6 +23,7 @@
 //! | `item.remove` | [`ItemRemove`] | `Vec<`[`Item`]`>` as they were |
 //! | `item.link` | [`ItemRef`] | [`Link`] |
 //! | `tracker.add` / `tracker.remove` / `tracker.test` | [`TrackerAdd`] / [`TrackerRef`] / [`TrackerRef`] | [`Tracker`] |
+//! | `tracker.probe` / `tracker.trust` | [`TrackerProbe`] / [`TrackerTrust`] | [`TrackerCertificate`] / [`Tracker`] |
 //! | `tracker.list` | | `Vec<`[`Tracker`]`>` |
 //! | `account.register` / `account.login` | [`Credentials`] | [`Tracker`] |
 //! | `account.logout` / `account.whoami` | [`TrackerRef`] | [`Tracker`] |
@@ -44,6 +45,7 @@
 //! | `daemon.reload` | | [`Reload`] |
 //! | `daemon.stop` | | `null`; the daemon ends |
 
+mod certificate;
 mod detail;
 mod error;
 mod fetch;
@@ -58,6 +60,7 @@ mod socket;
 mod trackers;
 mod watch;
 
+pub use certificate::{CertificateState, TrackerCertificate, TrackerProbe, TrackerTrust};
 pub use detail::{ItemDetail, ItemFile, ItemPeer, ItemPieces, ItemShow, ItemTracker};
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use fetch::{FetchAdd, FetchAdded};

@@ -9,10 +9,11 @@
 //! | [`metainfo`] | .torrent files: reading and building | BEP 3, 12, 27 |
 //! | [`magnet`] | magnet links | BEP 9 |
 //! | [`peer`] | handshake, messages, frames, extension messages | BEP 3, 6, 9, 10, 21 |
-//! | [`announce`] | announce and scrape over HTTP, both sides | BEP 3, 7, 23, 24, 31, 48 |
+//! | [`announce`] | announce and scrape over HTTP and UDP, both sides | BEP 3, 7, 15, 23, 24, 31, 41, 48 |
 //! | [`api`] | the tracker's JSON API | the module's doc |
 //! | [`points`] | piece points | the module's doc |
 //! | [`control`] | JSON-RPC between p2pctl and p2pd | the module's doc |
+//! | [`metrics`] | what Prometheus reads | the module's doc |
 //! | [`units`] | sizes, rates and times as people write them | the module's doc |
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test may panic
@@ -22,15 +23,18 @@ pub mod api;
 pub mod bencode;
 mod bitfield;
 pub mod control;
+mod fingerprint;
 mod id;
 mod layout;
 pub mod magnet;
 pub mod metainfo;
+pub mod metrics;
 pub mod peer;
 pub mod points;
 mod text;
 pub mod units;
 
 pub use bitfield::Bitfield;
+pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use id::{InfoHash, ParseHexError, PeerId};
 pub use layout::{BLOCK_LEN, Block, Layout, PieceIndex};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use bytes::{Bytes, BytesMut};
+use p2p_wire::InfoHash;
 use p2p_wire::announce::{self, Reply, Request};
 use p2p_wire::bencode::{self, Encode, Limits};
 use p2p_wire::control::{Answer, Call};
@@ -28,6 +29,11 @@ fn decode_all(bytes: &[u8]) {
     let _ = MetadataMessage::from_bytes(Bytes::copy_from_slice(bytes));
     let _ = Reply::from_bytes(bytes);
     let _ = announce::scrape_from_bytes(bytes);
+    let _ = announce::udp::Request::from_bytes(bytes);
+    for v6 in [false, true] {
+        let hashes = [InfoHash([0; 20]); 3];
+        let _ = announce::udp::Reply::from_bytes(bytes, 0, v6, &hashes);
+    }
     let _ = points::Report::from_bytes(bytes);
     let _ = points::Reply::from_bytes(bytes);
     let _ = serde_json::from_slice::<Call>(bytes);

@@ -114,6 +114,7 @@ fn the_status() {
             url: "http://nas:6969".into(),
             username: Some("ann".into()),
             node: None,
+            fingerprint: None,
             state: "ok".into(),
             reason: None,
             queued: 0,

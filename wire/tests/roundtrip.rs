@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use p2p_wire::announce::{self, Event, Peer, Peers, Reply, Request, ScrapeEntry};
+use p2p_wire::announce::{self, Event, Peer, Peers, Reply, Request, ScrapeEntry, udp};
 use p2p_wire::bencode::{self, Encode, Kind, Value};
 use p2p_wire::magnet::Magnet;
 use p2p_wire::metainfo::{Builder, Content, Metainfo};
@@ -211,6 +211,48 @@ proptest! {
         let entries: Vec<_> = hashes.into_iter().map(entry).collect();
         let bytes = announce::scrape_to_bytes(&entries);
         prop_assert_eq!(announce::scrape_from_bytes(&bytes), Ok(entries));
+    }
+
+    #[test]
+    fn announces_over_udp(
+        request in any_request(), connection: u64, transaction: u32, key: u32, path in "(/[!-~]{0,600})?"
+    ) {
+        let announce = Request {
+            event: if request.event == Event::Paused { Event::None } else { request.event },
+            numwant: request.numwant.map(|want| want >> 1),
+            key: Some(format!("{key:08x}")),
+            compact: true,
+            no_peer_id: true,
+            ip: request.ip.filter(|ip| ip.is_ipv4() && !ip.is_unspecified()),
+            tracker_id: None,
+            ..request
+        };
+        let body = udp::Body::Announce {
+            connection,
+            announce: Box::new(announce),
+            url_data: path,
+        };
+        let packet = udp::Request { transaction, body };
+        prop_assert_eq!(udp::Request::from_bytes(&packet.to_bytes()), Ok(packet));
+    }
+
+    #[test]
+    fn answers_over_udp(peers in any_peers(), transaction: u32, v6: bool) {
+        let peers = Peers {
+            interval: peers.interval,
+            complete: Some(peers.complete.unwrap_or(0)),
+            incomplete: Some(peers.incomplete.unwrap_or(0)),
+            peers: peers
+                .peers
+                .into_iter()
+                .filter(|peer| peer.addr.is_ipv6() == v6)
+                .map(|peer| Peer { peer_id: None, ..peer })
+                .collect(),
+            ..Peers::default()
+        };
+        let reply = udp::Reply::Announce(peers);
+        let read = udp::Reply::from_bytes(&reply.to_bytes(transaction), transaction, v6, &[]);
+        prop_assert_eq!(read, Ok(Some(reply)));
     }
 
     #[test]

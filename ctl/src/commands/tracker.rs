@@ -1,8 +1,15 @@
 //! `tracker`: the trackers that the daemon knows.
 
-use clap::Subcommand;
-use p2p_wire::control::{self, ErrorKind, TrackerAdd, TrackerRef};
+use std::io::IsTerminal as _;
 
+use clap::Subcommand;
+use p2p_wire::Fingerprint;
+use p2p_wire::control::{
+    self, ErrorKind, TrackerAdd, TrackerCertificate, TrackerProbe, TrackerRef, TrackerTrust,
+};
+
+use crate::ask;
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
 use crate::rows;
@@ -17,6 +24,18 @@ pub(crate) enum Tracker {
         /// Its address: http(s)://HOST:PORT
         #[arg(value_parser = url)]
         url: String,
+        /// The SHA-256 fingerprint of its certificate, as `p2p-tracker fingerprint` prints it there; shown and asked about otherwise,
+        /// where no authority vouches for the certificate
+        #[arg(long, value_name = "DIGITS")]
+        fingerprint: Option<Fingerprint>,
+    },
+    /// Trust the certificate that a tracker shows now, after it changed
+    Trust {
+        /// What it is called [default: the only or first one]
+        name: Option<String>,
+        /// The SHA-256 fingerprint of its certificate; shown and asked about otherwise
+        #[arg(long, value_name = "DIGITS")]
+        fingerprint: Option<Fingerprint>,
     },
     /// List the trackers
     Ls,
@@ -55,9 +74,20 @@ impl Tracker {
             })
         };
         match self {
-            Self::Add { name, url } => {
-                let tracker: control::Tracker =
-                    client.call("tracker.add", TrackerAdd { name, url })?;
+            Self::Add {
+                name,
+                url,
+                fingerprint,
+            } => {
+                let add = TrackerAdd {
+                    fingerprint: match fingerprint {
+                        None => examine(context, &mut client, &url)?,
+                        given => given,
+                    },
+                    name,
+                    url,
+                };
+                let tracker: control::Tracker = client.call("tracker.add", add)?;
                 let login = tracker.username.is_none();
                 let name = tracker.name.clone();
                 report(tracker, "Using")?;
@@ -78,6 +108,20 @@ impl Tracker {
                 }
                 Ok(())
             }
+            Self::Trust { name, fingerprint } => {
+                let fingerprint = match fingerprint {
+                    None => {
+                        let url = address_of(&mut client, name.as_deref())?;
+                        examine(context, &mut client, &url)?
+                    }
+                    given => given,
+                };
+                let trust = TrackerTrust {
+                    tracker: name,
+                    fingerprint,
+                };
+                report(client.call("tracker.trust", trust)?, "Trusting")
+            }
             Self::Rm { name } => {
                 let params = TrackerRef {
                     tracker: Some(name),
@@ -93,6 +137,60 @@ impl Tracker {
             }
         }
     }
+}
+
+/// Shows a certificate that nobody vouches for and asks whether to trust it; its fingerprint, if so. `None` where nothing is to be asked.
+fn examine(
+    context: &Context,
+    client: &mut Client,
+    url: &str,
+) -> Result<Option<Fingerprint>, Error> {
+    if !url.starts_with("https://") {
+        return Ok(None);
+    }
+    let probe = TrackerProbe {
+        url: url.to_owned(),
+    };
+    let shown: TrackerCertificate = client.call("tracker.probe", probe)?;
+    let Some(fingerprint) = shown.fingerprint else {
+        return Ok(None);
+    };
+    if !context.globals().yes && !std::io::stdin().is_terminal() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!(
+                "the certificate of {} is not known: {fingerprint}",
+                shown.url
+            ),
+            "No authority vouches for it, and there is no terminal to ask on.",
+            "Compare with `p2p-tracker fingerprint` there, then add --fingerprint DIGITS (or --yes to take what is shown).",
+        ));
+    }
+    let talk = |text: &str| context.out.talk(text);
+    talk(&format!(
+        "No authority vouches for the certificate of {}",
+        shown.url
+    ));
+    talk(&format!("  SHA-256 fingerprint {fingerprint}"));
+    talk("  Its administrator sees the same with:  sudo p2p-tracker fingerprint");
+    ask::confirm(context, "Trust this certificate from now on?")?;
+    Ok(Some(fingerprint))
+}
+
+/// The URL of a tracker that the daemon knows.
+fn address_of(client: &mut Client, name: Option<&str>) -> Result<String, Error> {
+    let trackers: Vec<control::Tracker> = client.call("tracker.list", ())?;
+    let found = trackers
+        .into_iter()
+        .find(|tracker| name.is_none_or(|name| tracker.name == name));
+    found.map(|tracker| tracker.url).ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            "there is no such tracker",
+            "It was not added, or has another name.",
+            "Look at those there are:  p2pctl tracker ls",
+        )
+    })
 }
 
 /// The error for a tracker that cannot be used as it is.

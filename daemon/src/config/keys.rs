@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -96,7 +96,7 @@ sections! {
         [Live] download_dir: Folder = Folder("~/Downloads/p2p".into()),
         /// How much is logged: `error`, `warn`, `info`, `debug` or `trace`.
         [Live] log_level: LogLevel = LogLevel::Info,
-        /// `text`, or `json` for one object a line.
+        /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error.
         [Restart] log_format: LogFormat = LogFormat::Text,
     }
     /// How shared folders are watched.
@@ -156,6 +156,11 @@ sections! {
     hashing: Hashing {
         /// Threads that hash; 0 for one on each core.
         [Restart] threads: u16 = 0,
+    }
+    /// Metrics for Prometheus.
+    metrics: Metrics {
+        /// Addresses, such as `127.0.0.1:9697`, at which `http://ADDRESS/metrics` can be read by whoever reaches them; none when empty.
+        [Restart] listen: Vec<SocketAddr> = Vec::new(),
     }
 }
 

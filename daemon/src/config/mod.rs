@@ -19,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::keys::{
     Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, GateFailure, Hashing, Hooks, Key,
-    Limit, LimitsSection, LogFormat, LogLevel, Network, SECTIONS, Storage, Watching, When,
+    Limit, LimitsSection, LogFormat, LogLevel, Metrics, Network, SECTIONS, Storage, Watching, When,
 };
 pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};

@@ -55,6 +55,8 @@ pub(super) async fn call(
         "item.remove" => value(items::remove(daemon, role, params(p)?).await),
         "item.link" => value(items::link(daemon, params(p)?).await),
         "tracker.add" => value(trackers::add(daemon, role, params(p)?).await),
+        "tracker.probe" => value(trackers::probe(daemon, role, params(p)?).await),
+        "tracker.trust" => value(trackers::trust(daemon, role, params(p)?).await),
         "tracker.remove" => value(trackers::remove(daemon, role, params(p)?).await),
         "tracker.test" => value(trackers::test(daemon, params(p)?).await),
         "tracker.list" => value(Ok(daemon.trackers.list().await)),

@@ -230,7 +230,7 @@ pub(super) async fn link(daemon: &Arc<Daemon>, item: ItemRef) -> Result<Link, Fa
         .trackers
         .find(None, &item.info_hash.to_string())
         .await;
-    let own = daemon.trackers.announce_url(None).await;
+    let own = daemon.trackers.stock_announce_url(None).await;
     let torrent = daemon.engine.metainfo(item.info_hash).await;
     let torrent = torrent.map(|mut metainfo| {
         if let Some(own) = own {

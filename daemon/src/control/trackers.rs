@@ -5,7 +5,8 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use p2p_wire::api::{FileEntry, Node, Publish, Visibility};
 use p2p_wire::control::{
-    Credentials, ErrorKind, ItemRef, PublishItem, Tracker, TrackerAdd, TrackerRef,
+    Credentials, ErrorKind, ItemRef, PublishItem, Tracker, TrackerAdd, TrackerCertificate,
+    TrackerProbe, TrackerRef, TrackerTrust,
 };
 
 use super::caller::Role;
@@ -21,7 +22,35 @@ pub(super) async fn add(
     add: TrackerAdd,
 ) -> Result<Tracker, Fault> {
     role.admin("add a tracker")?;
-    daemon.trackers.add(add.name, add.url).await
+    let TrackerAdd {
+        name,
+        url,
+        fingerprint,
+    } = add;
+    daemon.trackers.add(name, url, fingerprint).await
+}
+
+/// `tracker.probe`.
+pub(super) async fn probe(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    probe: TrackerProbe,
+) -> Result<TrackerCertificate, Fault> {
+    role.admin("ask a tracker")?;
+    daemon.trackers.probe(&probe.url).await
+}
+
+/// `tracker.trust`.
+pub(super) async fn trust(
+    daemon: &Arc<Daemon>,
+    role: Role,
+    trust: TrackerTrust,
+) -> Result<Tracker, Fault> {
+    role.admin("trust a certificate")?;
+    daemon
+        .trackers
+        .trust(trust.tracker, trust.fingerprint)
+        .await
 }
 
 /// `tracker.remove`. Which one must be said: a default would take the wrong one away.

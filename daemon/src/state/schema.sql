@@ -35,6 +35,7 @@ CREATE TABLE trackers (
     node_name   TEXT,
     announce    TEXT,                   -- announce URL with the passkey
     mode        TEXT,                   -- open, registered or listed, as it said at the last login
+    fingerprint TEXT,                   -- SHA-256 of the certificate that the user trusts; NULL: authorities are asked
     configured  INTEGER NOT NULL,       -- 1: the row follows the configuration file
     added       INTEGER NOT NULL        -- order in which they came
 ) WITHOUT ROWID;

@@ -1,20 +1,39 @@
 //! Which trackers there are, and who is logged in where.
 
-use p2p_wire::api;
 use p2p_wire::control::{Credentials, ErrorKind, Tracker};
+use p2p_wire::{Fingerprint, api};
 use url::Url;
 
 use super::Trackers;
-use super::address::is_private;
+use super::address::{is_private, normalise};
+use super::client::ApiError;
+use super::http::HttpError;
 use super::registry::{Entry, Health, state_fault};
 use crate::Fault;
 
 impl Trackers {
     /// Adds one, after asking it for its name and mode if it answers.
-    pub async fn add(&self, name: String, url: String) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.add(name, &url).await?;
-        let health = self.inner.api(&entry).health().await;
-        self.inner.observe(&entry.name, &health);
+    ///
+    /// One over https must show a certificate that an authority vouches for, or the one with `fingerprint`; one that does not answer
+    /// is held to that later.
+    pub async fn add(
+        &self,
+        name: String,
+        url: String,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Tracker, Fault> {
+        let url = normalise(&url)?;
+        let shown = self.inner.try_with(&url, fingerprint).await;
+        if let Err(error @ ApiError::Http(HttpError::Distrust(_))) = shown {
+            let mut fault = error.fault("nothing was added", &name);
+            fault.fix = format!(
+                "Compare with `p2p-tracker fingerprint` there, then:  p2pctl tracker add {name} {url} --fingerprint DIGITS"
+            );
+            return Err(fault);
+        }
+        let entry = self.inner.registry.add(name, &url, fingerprint).await?;
+        self.inner.follow_pins();
+        self.inner.observe(&entry.name, &shown);
         self.inner.logins.send_modify(|count| *count += 1);
         self.view(&entry.name).await
     }
@@ -23,13 +42,19 @@ impl Trackers {
     pub async fn remove(&self, name: Option<String>) -> Result<Tracker, Fault> {
         let entry = self.inner.registry.find(name.as_deref())?;
         let view = self.view(&entry.name).await?;
+        let api = self.inner.api(&entry);
         self.inner.registry.remove(&entry.name).await?;
         let forgotten = self.inner.queue.forget(&entry.name).await;
         forgotten.map_err(|error| state_fault("cannot drop what waits for the tracker", &error))?;
         if entry.login.is_some() {
             // The session ends there too; a tracker that does not answer lets it expire.
-            let api = self.inner.api(&entry);
-            tokio::spawn(async move { api.logout().await.ok() });
+            let inner = self.inner.clone();
+            tokio::spawn(async move {
+                let _ = api.logout().await;
+                inner.follow_pins();
+            });
+        } else {
+            self.inner.follow_pins();
         }
         self.inner.logins.send_modify(|count| *count += 1);
         Ok(view)
@@ -90,6 +115,7 @@ impl Trackers {
         self.inner.observe(&entry.name, &session);
         let session = session.map_err(|error| error.fault(&what, &entry.name))?;
         self.inner.registry.set_login(&entry.name, session).await?;
+        self.inner.follow_pins();
         self.inner.queue.wake(&entry.name);
         self.inner.logins.send_modify(|count| *count += 1);
         self.view(&entry.name).await
@@ -151,6 +177,7 @@ fn view(entry: &Entry, queued: u32) -> Tracker {
         state: state.to_owned(),
         reason,
         queued,
+        fingerprint: entry.fingerprint,
     }
 }
 

@@ -1,4 +1,4 @@
-//! One announce over HTTP, and what may be shown of its URL.
+//! One announce over HTTP or UDP, and what may be shown of its URL.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +11,11 @@ use url::Url;
 
 use super::http::{Http, HttpError};
 use super::schedule::Attempt;
+use super::udp::{self, UdpError};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// For both exchanges over UDP, each sent again once.
+const UDP_TIMEOUT: Duration = Duration::from_secs(24);
 /// `stopped` is worth less waiting.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REPLY: usize = 256 * 1024;
@@ -72,6 +75,9 @@ impl Call {
     }
 
     async fn announce(&self, attempt: &Attempt, request: &Request) -> Result<Peers, Failure> {
+        if Url::parse(&attempt.url).is_ok_and(|url| url.scheme() == "udp") {
+            return self.announce_udp(attempt, request).await;
+        }
         let joint = if attempt.url.contains('?') { '&' } else { '?' };
         let url = format!("{}{joint}{}", attempt.url, request.to_query());
         let timeout = match attempt.event {
@@ -85,7 +91,10 @@ impl Call {
             .map_err(|error| Failure {
                 text: format!("{}: {error}", self.host),
                 retry_in: None,
-                unreachable: matches!(error, HttpError::Connect(_) | HttpError::TimedOut(_)),
+                unreachable: matches!(
+                    error,
+                    HttpError::Connect(_) | HttpError::TimedOut(_) | HttpError::Distrust(_)
+                ),
             })?;
         // A failure may come with any status: its reason is worth more than the number.
         match Reply::from_bytes(&answer.body) {
@@ -109,6 +118,30 @@ impl Call {
     }
 }
 
+impl Call {
+    async fn announce_udp(&self, attempt: &Attempt, request: &Request) -> Result<Peers, Failure> {
+        let limit = match attempt.event {
+            Event::Stopped => STOP_TIMEOUT,
+            _ => UDP_TIMEOUT,
+        };
+        let announced = udp::announce(&attempt.url, request, &self.http);
+        let announced = tokio::time::timeout(limit, announced).await;
+        announced
+            .unwrap_or(Err(UdpError::TimedOut))
+            .map_err(|error| {
+                let text = match &error {
+                    UdpError::Refused(reason) => printable(reason),
+                    error => format!("{}: {error}", self.host),
+                };
+                Failure {
+                    text,
+                    retry_in: None,
+                    unreachable: matches!(error, UdpError::Network(_) | UdpError::TimedOut),
+                }
+            })
+    }
+}
+
 /// A tracker's text, without what moves a terminal's cursor, of bounded length.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
@@ -116,9 +149,14 @@ fn printable(text: &str) -> String {
 
 /// `scheme://host:port`, without anything secret.
 pub(super) fn origin(url: &str) -> String {
-    Url::parse(url)
-        .map(|url| url.origin().ascii_serialization())
-        .unwrap_or_else(|_| "malformed URL".to_owned())
+    let Ok(url) = Url::parse(url) else {
+        return "malformed URL".to_owned();
+    };
+    match (url.scheme(), url.host_str(), url.port()) {
+        // What is no scheme of the web has no origin there.
+        ("udp", Some(host), Some(port)) => format!("udp://{host}:{port}"),
+        _ => url.origin().ascii_serialization(),
+    }
 }
 
 /// The URL with what may be a passkey replaced: long segments of the path, the user part, and every value of the query.
@@ -148,6 +186,13 @@ pub(crate) fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_origin_is_what_is_left_alone_when_it_does_not_answer() {
+        assert_eq!(origin("http://h:6969/announce/k"), "http://h:6969");
+        assert_eq!(origin("udp://h:6969/announce/k"), "udp://h:6969");
+        assert_eq!(origin("nonsense"), "malformed URL");
+    }
 
     #[test]
     fn masks_what_may_be_a_passkey() {

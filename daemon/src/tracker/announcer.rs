@@ -26,7 +26,6 @@ use super::backoff::backoff;
 use super::http::Http;
 use super::schedule::{Attempt, Row, Schedule};
 use crate::engine::{AnnounceCommand, Counters, Engine};
-use crate::net::LocalAddrs;
 
 /// Requests out at once.
 const AT_ONCE: usize = 16;
@@ -58,17 +57,17 @@ enum Ask {
 pub type Trusts = Box<dyn Fn(&str) -> bool + Send>;
 
 impl Announcer {
-    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go out from
-    /// `local`, to near addresses only where `trusts` says so. `peer_id` and `port` are told by [`Announcer::set_identity`] once the
-    /// engine listens; nothing is announced before.
-    pub fn start(
+    /// Starts its task. `commands` come from the engine, peers found go to `peers` (when full, the announcer waits). Requests go over the
+    /// connections of `http`, to near addresses only where `trusts` says so. `peer_id` and `port` are told by
+    /// [`Announcer::set_identity`] once the engine listens; nothing is announced before.
+    pub(crate) fn start(
         commands: mpsc::Receiver<AnnounceCommand>,
         peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
-        local: LocalAddrs,
+        http: Arc<Http>,
         trusts: Trusts,
     ) -> Self {
         let (asks, queue) = mpsc::channel(16);
-        tokio::spawn(Task::new(peers, local, trusts).run(commands, queue));
+        tokio::spawn(Task::new(peers, http, trusts).run(commands, queue));
         Self { asks }
     }
 
@@ -143,12 +142,12 @@ struct Task {
 impl Task {
     fn new(
         peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
-        local: LocalAddrs,
+        http: Arc<Http>,
         trusts: Trusts,
     ) -> Self {
         Self {
-            http: Arc::new(Http::new(local)),
-            far: Arc::new(Http::far(local)),
+            far: Arc::new(Http::far(http.local())),
+            http,
             trusts,
             peers,
             identity: None,

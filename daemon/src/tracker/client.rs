@@ -19,6 +19,7 @@ use url::Url;
 
 use super::http::{Answer, Http, HttpError};
 use super::registry::Secret;
+use super::trust::Distrust;
 use crate::Fault;
 
 /// For answers of some lines.
@@ -90,6 +91,7 @@ impl ApiError {
     pub(crate) fn fault(&self, what: &str, tracker: &str) -> Fault {
         let what = format!("{what} at tracker {tracker}");
         match self {
+            Self::Http(HttpError::Distrust(distrust)) => distrusted(distrust, what, tracker),
             Self::Http(error) => Fault::new(
                 ErrorKind::Tracker,
                 what,
@@ -111,6 +113,24 @@ impl ApiError {
             }
         }
     }
+}
+
+fn distrusted(distrust: &Distrust, what: String, tracker: &str) -> Fault {
+    let why = match distrust {
+        Distrust::Unknown { .. } => sentence(&distrust.to_string()),
+        Distrust::Changed { .. } => format!(
+            "{} It has a new one, or somebody stands between.",
+            sentence(&distrust.to_string())
+        ),
+    };
+    Fault::new(
+        ErrorKind::Tracker,
+        what,
+        why,
+        format!(
+            "Compare with `p2p-tracker fingerprint` there; if it is right:  p2pctl tracker trust {tracker}"
+        ),
+    )
 }
 
 fn advice(problem: Option<ProblemType>, tracker: &str) -> (ErrorKind, String) {

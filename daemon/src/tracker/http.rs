@@ -2,11 +2,12 @@
 //!
 //! Errors name the host, never the path or query of a URL: those carry passkeys.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use p2p_wire::Fingerprint;
 use tower_service::Service;
 
+use super::trust::{Distrust, Pins, client_config, distrust};
 use crate::net::{LocalAddrs, is_near};
 
 /// Until a TCP connection stands.
@@ -36,8 +39,9 @@ type Secure = Client<HttpsConnector<Tcp>, Full<Bytes>>;
 /// The client; one for the process, so that connections are shared.
 pub(crate) struct Http {
     plain: Client<Tcp, Full<Bytes>>,
-    /// Made at the first use: reading the machine's certificates takes a while, and there may be none.
-    secure: OnceLock<Result<Secure, String>>,
+    /// By what the server is held to: a connection that was made under another pin is never used again.
+    secure: Mutex<HashMap<Option<Fingerprint>, Secure>>,
+    pins: Pins,
     local: LocalAddrs,
     reach: Reach,
 }
@@ -68,6 +72,9 @@ pub(crate) enum HttpError {
     /// No connection, or it broke.
     #[error("{0}")]
     Connect(String),
+    /// A connection, but to somebody whose certificate is not taken.
+    #[error(transparent)]
+    Distrust(Distrust),
     /// No whole answer in time.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -92,8 +99,24 @@ impl Http {
             plain: pool().build(tcp(local, reach)),
             local,
             reach,
-            secure: OnceLock::new(),
+            secure: Mutex::default(),
+            pins: Pins::default(),
         }
+    }
+
+    /// Where requests go out from.
+    pub(crate) fn local(&self) -> LocalAddrs {
+        self.local
+    }
+
+    /// Whether an address may be called.
+    pub(crate) fn may_call(&self, addr: IpAddr) -> bool {
+        self.reach == Reach::Everywhere || !is_near(addr)
+    }
+
+    /// Which certificates are expected where.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// Sends `request`, whose URI is absolute, and reads the answer, of at most `limit` bytes, within `timeout`.
@@ -139,16 +162,26 @@ impl Http {
         }
         let response = match request.uri().scheme_str() {
             Some("http") => self.plain.request(request).await,
-            Some("https") => match self
-                .secure
-                .get_or_init(|| secure_pool(self.local, self.reach))
-            {
-                Ok(client) => client.request(request).await,
-                Err(reason) => return Err(HttpError::Connect(reason.clone())),
-            },
+            Some("https") => self.secure(request.uri()).request(request).await,
             _ => return Err(HttpError::Url("only http and https can be used".into())),
         };
         read(response.map_err(|error| connect_error(&error))?, limit).await
+    }
+
+    /// The pool for the host of `uri`; made at its first use.
+    fn secure(&self, uri: &hyper::Uri) -> Secure {
+        let host = uri.host().unwrap_or_default().to_owned();
+        let pin = self.pins.of(&(host, uri.port_u16().unwrap_or(443)));
+        let mut pools = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pools.entry(pin).or_insert_with(|| {
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(client_config(pin))
+                .https_only()
+                .enable_http1()
+                .wrap_connector(tcp(self.local, self.reach));
+            pool().build(connector)
+        });
+        pool.clone()
     }
 }
 
@@ -173,19 +206,9 @@ fn tcp(local: LocalAddrs, reach: Reach) -> Tcp {
     connector
 }
 
-fn secure_pool(local: LocalAddrs, reach: Reach) -> Result<Secure, String> {
-    let builder = HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|error| format!("this machine has no usable CA certificates: {error}"))?;
-    let connector = builder
-        .https_only()
-        .enable_http1()
-        .wrap_connector(tcp(local, reach));
-    Ok(pool().build(connector))
-}
-
 /// Why a stranger's URL is not asked.
-const NEAR: &str = "it leads to this machine or a private network, where no tracker was added";
+pub(super) const NEAR: &str =
+    "it leads to this machine or a private network, where no tracker was added";
 
 /// The system's resolver; what is out of reach is taken out of its answers, so that nothing can change between looking and connecting.
 #[derive(Clone)]
@@ -243,6 +266,9 @@ async fn read(
 
 /// The innermost cause: the outer ones say "client error (Connect)" and the like.
 fn connect_error(error: &hyper_util::client::legacy::Error) -> HttpError {
+    if let Some(distrust) = distrust(error) {
+        return HttpError::Distrust(distrust.clone());
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

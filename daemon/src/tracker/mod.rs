@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `registry`, `rows`, `address` | which trackers there are, and the login at each; their table; what a URL may be |
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
+//! | `trust`, `certificates` | whose certificates are taken; what users ask and say about them |
 //! | `accounts`, `catalogue`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
 //! | `queue`, `backoff` | what must still reach a catalogue, over restarts; how long to leave a tracker alone |
-//! | `schedule`, `announce`, `announcer` | when an item announces where (PURE); one announce; the task for all |
+//! | `schedule`, `announce`, `udp`, `announcer` | when an item announces where (PURE); one announce, by HTTP or UDP; the task for all |
 //! | `holdings`, `points`, `reporter` | what is held, and what each tracker was told of it (PURE); the task that tells |
 mod accounts;
 mod address;
@@ -14,6 +15,7 @@ mod announce;
 mod announcer;
 mod backoff;
 mod catalogue;
+mod certificates;
 mod client;
 mod download;
 mod holdings;
@@ -26,6 +28,8 @@ mod rows;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trust;
+mod udp;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -102,9 +106,15 @@ impl Trackers {
             engine: OnceLock::new(),
             outcomes: Mutex::new(None),
         };
+        inner.follow_pins();
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// The connections to trackers, which announces use too.
+    pub(crate) fn http(&self) -> Arc<Http> {
+        self.inner.http.clone()
     }
 
     /// The account's announce URL, passkey included; `None` without a login.
@@ -219,6 +229,7 @@ impl Inner {
             self.registry
                 .refresh(&entry.name, me.announce_url, me.tracker.mode)
                 .await?;
+            self.follow_pins();
             self.logins.send_modify(|count| *count += 1);
         }
         Ok(())

@@ -7,13 +7,14 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use p2p_wire::Fingerprint;
 use p2p_wire::api::{Mode, Session};
 use p2p_wire::control::ErrorKind;
 use rusqlite::{OptionalExtension, params};
-use url::Url;
 
 use super::address::{check_name, normalise};
 use super::rows::{follow_file, insert, mode_name, read_row};
+use super::trust::place;
 use crate::Fault;
 use crate::state::{State, StateError};
 
@@ -50,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) node_id: Option<String>,
     /// What it said at the last login.
     pub(crate) mode: Option<Mode>,
+    /// The certificate that the user trusts there, and no other.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// Comes from the configuration file.
     pub(crate) configured: bool,
     /// As of the last call.
@@ -148,7 +151,12 @@ impl Registry {
     }
 
     /// Adds a tracker by command.
-    pub(crate) async fn add(&self, name: String, url: &str) -> Result<Entry, Fault> {
+    pub(crate) async fn add(
+        &self,
+        name: String,
+        url: &str,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Entry, Fault> {
         check_name(&name)?;
         let url = normalise(url)?;
         let what = format!("cannot add tracker {name}");
@@ -158,6 +166,7 @@ impl Registry {
             login: None,
             node_id: None,
             mode: None,
+            fingerprint,
             configured: false,
             health: Health::Untried,
         };
@@ -172,7 +181,7 @@ impl Registry {
                     )
                     .optional()?;
                 if taken.is_none() {
-                    insert(db, &name, &url, false)?;
+                    insert(db, &name, &url, false, fingerprint)?;
                 }
                 Ok(taken)
             })
@@ -274,6 +283,25 @@ impl Registry {
         })
     }
 
+    /// Changes which certificate is trusted.
+    pub(crate) async fn set_fingerprint(
+        &self,
+        name: &str,
+        fingerprint: Option<Fingerprint>,
+    ) -> Result<Entry, Fault> {
+        let (key, row) = (name.to_owned(), fingerprint.map(|print| print.to_string()));
+        self.state
+            .call(move |db| {
+                db.execute(
+                    "UPDATE trackers SET fingerprint = ?2 WHERE name = ?1",
+                    params![key, row],
+                )
+            })
+            .await
+            .map_err(|error| state_fault("cannot keep the certificate", &error))?;
+        self.update(name, |entry| entry.fingerprint = fingerprint)
+    }
+
     /// Drops the login; the node id stays.
     pub(crate) async fn drop_login(&self, name: &str) -> Result<Entry, Fault> {
         let key = name.to_owned();
@@ -312,12 +340,6 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Host and port of a URL.
-fn place(url: &str) -> Option<(String, u16)> {
-    let url = Url::parse(url).ok()?;
-    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// What is told when the state database fails.
@@ -361,7 +383,10 @@ mod tests {
         {
             let (state, _lock) = State::open(dir.path()).unwrap();
             let registry = Registry::open(state, vec![]).await.unwrap();
-            registry.add("home".into(), "http://h:6969").await.unwrap();
+            registry
+                .add("home".into(), "http://h:6969", None)
+                .await
+                .unwrap();
             let url = "http://h:6969/announce/passkey-secret/announce";
             registry.set_login("home", session(url)).await.unwrap();
         }
@@ -378,7 +403,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (state, _lock) = State::open(dir.path()).unwrap();
         let registry = Registry::open(state, vec![]).await.unwrap();
-        registry.add("home".into(), "http://nas").await.unwrap();
+        registry
+            .add("home".into(), "http://nas", None)
+            .await
+            .unwrap();
         let announce = "http://10.0.0.5:6969/announce/k/announce";
         registry.set_login("home", session(announce)).await.unwrap();
         for at in ["http://NAS:80/x", "http://10.0.0.5:6969/other/announce"] {
@@ -394,9 +422,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (state, _lock) = State::open(dir.path()).unwrap();
         let registry = Registry::open(state, vec![]).await.unwrap();
-        registry.add("home".into(), "http://h:6969").await.unwrap();
+        registry
+            .add("home".into(), "http://h:6969", None)
+            .await
+            .unwrap();
         for (name, url) in [("home", "http://other"), ("lab", "http://H:6969/")] {
-            let fault = registry.add(name.into(), url).await.unwrap_err();
+            let fault = registry.add(name.into(), url, None).await.unwrap_err();
             assert_eq!(fault.kind, ErrorKind::Conflict);
         }
         assert_eq!(registry.all().len(), 1);

@@ -1,5 +1,6 @@
 //! The rows of the table `trackers`.
 
+use p2p_wire::Fingerprint;
 use p2p_wire::api::Mode;
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -33,9 +34,9 @@ pub(super) fn follow_file(
             ),
             Some((_, true)) => {
                 db.execute("DELETE FROM trackers WHERE name = ?1", [name])?;
-                insert(db, name, url, true)?;
+                insert(db, name, url, true, None)?;
             }
-            None => insert(db, name, url, true)?,
+            None => insert(db, name, url, true, None)?,
         }
     }
     Ok(())
@@ -46,6 +47,7 @@ pub(super) fn insert(
     name: &str,
     url: &str,
     configured: bool,
+    fingerprint: Option<Fingerprint>,
 ) -> rusqlite::Result<()> {
     let next: i64 = db.query_row(
         "SELECT COALESCE(MAX(added), 0) + 1 FROM trackers",
@@ -53,8 +55,14 @@ pub(super) fn insert(
         |row| row.get(0),
     )?;
     db.execute(
-        "INSERT INTO trackers (name, url, configured, added) VALUES (?1, ?2, ?3, ?4)",
-        params![name, url, configured, next],
+        "INSERT INTO trackers (name, url, configured, added, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            name,
+            url,
+            configured,
+            next,
+            fingerprint.map(|fingerprint| fingerprint.to_string())
+        ],
     )?;
     Ok(())
 }
@@ -76,12 +84,14 @@ pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
         _ => None,
     };
     let mode: Option<String> = row.get("mode")?;
+    let fingerprint: Option<String> = row.get("fingerprint")?;
     Ok(Entry {
         name: row.get("name")?,
         url: row.get("url")?,
         login,
         node_id: row.get("node_id")?,
         mode: mode.and_then(|name| mode_from(&name)),
+        fingerprint: fingerprint.and_then(|text| text.parse().ok()),
         configured: row.get("configured")?,
         health: Health::Untried,
     })

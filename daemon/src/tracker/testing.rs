@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use p2p_wire::Fingerprint;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
@@ -79,6 +81,40 @@ pub(crate) async fn serve(
     Server { url, seen, task }
 }
 
+/// The same over TLS, with a certificate that it signed itself.
+pub(crate) async fn serve_tls(
+    answer: impl Fn(&Seen) -> Reply + Send + Sync + Clone + 'static,
+) -> (Server, Fingerprint) {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let fingerprint = Fingerprint(Sha256::digest(cert.der()).into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![cert.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, answer, log) = (acceptor.clone(), answer.clone(), log.clone());
+            connections.spawn(async move {
+                connection(acceptor.accept(stream).await.ok()?, answer, log).await
+            });
+        }
+    });
+    (Server { url, seen, task }, fingerprint)
+}
+
 /// A URL at which nobody listens.
 pub(crate) async fn closed_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +134,7 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     answer: impl Fn(&Seen) -> Reply,
     log: Arc<Mutex<Vec<Seen>>>,
 ) -> Option<()> {

@@ -118,7 +118,7 @@ async fn what_was_queued_before_a_login_and_a_restart_is_sent_after_them() {
             .await
             .unwrap();
         rig.trackers
-            .add("home".into(), server.url.clone())
+            .add("home".into(), server.url.clone(), None)
             .await
             .unwrap();
         rig.trackers
@@ -163,7 +163,7 @@ async fn a_refusal_is_an_event_and_does_not_hold_up_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     rig.trackers
@@ -192,7 +192,7 @@ async fn a_withdrawal_makes_a_waiting_publish_pointless_and_keeps_order_with_a_l
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     let item = InfoHash([1; 20]);
@@ -239,7 +239,7 @@ async fn the_queue_drains_once_the_tracker_answers_again() {
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     rig.trackers
@@ -279,7 +279,7 @@ async fn errors_say_what_why_and_what_to_do() {
     assert!(fault.fix.contains("p2pctl tracker add"), "{fault:?}");
 
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     let fault = rig.trackers.search(Search::default()).await.unwrap_err();
@@ -318,7 +318,7 @@ async fn an_unreachable_tracker_is_added_and_shown_as_such() {
     let url = testing::closed_url().await;
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
-    let added = rig.trackers.add("home".into(), url).await.unwrap();
+    let added = rig.trackers.add("home".into(), url, None).await.unwrap();
     assert_eq!(added.state, "unreachable");
     let fault = rig.trackers.test(None).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::Tracker);
@@ -340,7 +340,7 @@ async fn a_session_that_ended_asks_for_a_login_once() {
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     rig.trackers
@@ -383,7 +383,7 @@ async fn logging_out_ends_the_session_here_and_there() {
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     rig.trackers
-        .add("home".into(), server.url.clone())
+        .add("home".into(), server.url.clone(), None)
         .await
         .unwrap();
     let logged_in = rig

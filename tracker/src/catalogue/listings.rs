@@ -57,6 +57,11 @@ impl Listings {
         };
     }
 
+    /// How many contents are published.
+    pub fn total(&self) -> usize {
+        self.read().len()
+    }
+
     /// What is published of a content.
     pub fn get(&self, hash: &InfoHash) -> Option<Arc<ListingRow>> {
         self.read().get(hash).cloned()

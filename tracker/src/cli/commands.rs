@@ -7,18 +7,17 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use p2p_manual::{Manual, Page};
 use p2p_wire::api::{LogEvent, ProblemType};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, password};
 use crate::admin::{self, Answer, Request};
 use crate::config::{self, Config, ConfigError, DEFAULT_PATH};
+use crate::log::Log;
 use crate::service::{self, StartError};
-use crate::state::StateError;
+use crate::state::{StateError, fingerprint_file};
 use crate::store::LogQuery;
 
 const FAILED: u8 = 1;
+const NOT_RUNNING: u8 = 3;
 const NOT_FOUND: u8 = 4;
 const DENIED: u8 = 5;
 const CONFLICT: u8 = 6;
@@ -41,6 +40,7 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let state_dir = config.state_dir(cli.state_dir.as_deref());
     match cli.command {
+        Some(Command::Fingerprint) => fingerprint(&state_dir),
         None | Some(Command::Serve) => serve(config, path, &state_dir),
         Some(command) => match request(command) {
             Ok((request, target)) => administer(config, &state_dir, request, target.as_deref()),
@@ -109,20 +109,7 @@ fn manual(dir: &Path) -> ExitCode {
 }
 
 fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
-    let filter = filter(&config.tracker.log_level);
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let terminal = std::io::stderr().is_terminal();
-    // Under systemd the journal has the time.
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(terminal);
-    let registry = tracing_subscriber::registry().with(filter);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        registry.with(lines.without_time()).init();
-    } else {
-        registry.with(lines).init();
-    }
+    let log = Log::install(&config.tracker.log_level, config.tracker.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -131,18 +118,36 @@ fn serve(config: Config, path: Option<PathBuf>, state_dir: &Path) -> ExitCode {
         Err(error) => return fail(FAILED, &format!("cannot start threads: {error}")),
     };
     let reload = Box::new(move || load(path.as_deref()));
-    let apply_level = move |level: &str| {
-        // The subscriber lives as long as the process.
-        let _ = handle.reload(self::filter(level));
-    };
+    let apply_level = move |level: &str| log.set_level(level);
     match runtime.block_on(service::run(config, state_dir, reload, apply_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(start_code(&error), &error.to_string()),
     }
 }
 
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+/// The fingerprint of the certificate that is served.
+fn fingerprint(state_dir: &Path) -> ExitCode {
+    let path = fingerprint_file(state_dir);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => fail(
+            NOT_RUNNING,
+            &format!(
+                "no tracker runs on {}\n  Start it:  systemctl start p2p-tracker",
+                state_dir.display()
+            ),
+        ),
+        Err(error) => fail(
+            DENIED,
+            &format!(
+                "cannot read {}: {error}\n  Try it with sudo.",
+                path.display()
+            ),
+        ),
+    }
 }
 
 fn start_code(error: &StartError) -> u8 {
@@ -151,6 +156,7 @@ fn start_code(error: &StartError) -> u8 {
         StartError::State(StateError::Folder { .. }) => DENIED,
         StartError::Store { .. } | StartError::Damaged { .. } | StartError::Write(_) => DISK,
         StartError::Listen(_) => FAILED,
+        StartError::Tls(_) => BAD_CONFIG,
     }
 }
 
@@ -194,7 +200,7 @@ fn request(command: Command) -> anyhow::Result<(Request, Option<PathBuf>)> {
             Request::Log { query, follow }
         }
         Command::Backup { file } => return Ok((Request::Backup, Some(file))),
-        Command::Serve | Command::Config(_) | Command::Man { .. } => {
+        Command::Serve | Command::Fingerprint | Command::Config(_) | Command::Man { .. } => {
             anyhow::bail!("not an administration command")
         }
     };
@@ -236,7 +242,7 @@ fn administer(
         let code = match &error {
             admin::AdminError::Socket { .. } => DENIED,
             admin::AdminError::Start(error) => start_code(error),
-            admin::AdminError::NotRunning(_) => 3,
+            admin::AdminError::NotRunning(_) => NOT_RUNNING,
             admin::AdminError::Target { error, .. }
                 if error.kind() == std::io::ErrorKind::AlreadyExists =>
             {

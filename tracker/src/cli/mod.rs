@@ -36,6 +36,8 @@ enum Command {
         #[arg(short, default_value_t = 1)]
         n: u32,
     },
+    /// Print the SHA-256 fingerprint of the certificate, which `p2pctl tracker add` shows too.
+    Fingerprint,
     /// Show what happened to files and accounts.
     Log(LogArgs),
     /// Write a whole and consistent copy of the database to a new file.

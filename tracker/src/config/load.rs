@@ -159,6 +159,16 @@ fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static 
             "must name at least one address",
         ),
         (
+            config.tls.cert_file.is_some() == config.tls.key_file.is_some(),
+            "tls",
+            if config.tls.cert_file.is_some() {
+                "cert_file"
+            } else {
+                "key_file"
+            },
+            "needs the other of `cert_file` and `key_file` too",
+        ),
+        (
             (60..=86_400).contains(&secs),
             "announce",
             "interval",

@@ -64,12 +64,15 @@ macro_rules! config {
 config! {
     tracker: TrackerSection,
     http: HttpSection,
+    tls: TlsSection,
+    udp: UdpSection,
     announce: AnnounceSection,
     accounts: AccountsSection,
     catalogue: CatalogueSection,
     store: StoreSection,
     limits: LimitsSection,
     log: LogSection,
+    metrics: MetricsSection,
     privacy: PrivacySection,
 }
 
@@ -87,18 +90,51 @@ section! {
         /// Folder of the database, the lock and the administration socket. Not set: `$STATE_DIRECTORY`, else
         /// `/var/lib/p2p-tracker`. `--state-dir` wins over it.
         state_dir: Option<PathBuf> = None,
-        /// What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
+        /// What is logged to the journal, or to standard error elsewhere: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
         log_level: String = "info".to_owned(),
+        /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error. A change takes
+        /// effect at the next start.
+        log_format: LogFormat = LogFormat::Text,
     }
 }
 
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people, or for the journal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 section! {
-    /// The HTTP listener: announces and the API.
+    /// The listener: announces and the API, http and https on the same port. What a client begins with tells which it is.
     HttpSection {
         /// Addresses to listen on. Port 0 takes a free one; the bound addresses are written to `http.addr` in the state folder.
         listen: Vec<String> = vec!["[::]:6969".to_owned()],
         /// Proxies, as addresses or networks such as `10.0.0.0/8`, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         trusted_proxies: Vec<Network> = Vec::new(),
+    }
+}
+
+section! {
+    /// The certificate for https. Not set: the systemd credentials `p2p-tracker.crt` and `p2p-tracker.key` where there are any
+    /// (`/etc/credstore`), else one that the tracker makes for itself, which p2pd knows by its fingerprint (`p2p-tracker fingerprint`)
+    /// and stock clients refuse: these get http announce URLs then. SIGHUP reads the files again.
+    TlsSection {
+        /// The certificate with its chain, in PEM.
+        cert_file: Option<PathBuf> = None,
+        /// Its private key, in PEM.
+        key_file: Option<PathBuf> = None,
+    }
+}
+
+section! {
+    /// Announces and scrapes over UDP.
+    UdpSection {
+        /// Addresses to listen on; none for no UDP. Not set: those of `[http] listen`, with the same ports.
+        listen: Option<Vec<String>> = None,
     }
 }
 
@@ -198,6 +234,14 @@ section! {
         keep: Span = Span::from_secs(30 * 86_400),
         /// How many of its lines are kept.
         max_lines: u64 = 1_000_000,
+    }
+}
+
+section! {
+    /// Metrics for Prometheus.
+    MetricsSection {
+        /// Addresses, such as `127.0.0.1:9696`, at which `http://ADDRESS/metrics` can be read by whoever reaches them. Empty: none.
+        listen: Vec<String> = Vec::new(),
     }
 }
 

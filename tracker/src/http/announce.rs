@@ -7,7 +7,11 @@ use p2p_wire::announce::{self, Reply};
 
 use super::caller::Client;
 use crate::announcing::Failure;
+use crate::metrics::Transport;
 use crate::tracker::Tracker;
+
+/// A part of a path that is so long may be a passkey.
+const LONG: usize = 12;
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +37,16 @@ fn announced(tracker: &Tracker, passkey: Option<&str>, query: &str, client: &Cli
     let request = match announce::Request::from_query(query) {
         Ok(request) => request,
         Err(error) => {
+            tracker.counters.announce(Transport::Http, false);
             return failed(Failure {
                 reason: format!("this is no announce: {error}"),
                 retry_in: None,
             });
         }
     };
-    match tracker.announce(passkey, &request, client.ip) {
+    let answer = tracker.announce(passkey, &request, client.ip);
+    tracker.counters.announce(Transport::Http, answer.is_ok());
+    match answer {
         Ok(peers) => Reply::Peers(peers).to_bytes(request.compact, request.no_peer_id),
         Err(failure) => failed(failure),
     }
@@ -50,7 +57,9 @@ fn scraped(tracker: &Tracker, passkey: Option<&str>, query: &str) -> Vec<u8> {
         reason: format!("this is no scrape: {error}"),
         retry_in: None,
     });
-    match hashes.and_then(|hashes| tracker.scrape(passkey, &hashes)) {
+    let answer = hashes.and_then(|hashes| tracker.scrape(passkey, &hashes));
+    tracker.counters.scrape(Transport::Http, answer.is_ok());
+    match answer {
         Ok(entries) => announce::scrape_to_bytes(&entries),
         Err(failure) => failed(failure),
     }
@@ -81,6 +90,14 @@ fn route(path: &str) -> Option<Route<'_>> {
     }
 }
 
+/// The passkey in the path of an announce URL, whichever form it has.
+pub(crate) fn announce_passkey(path: &str) -> Option<&str> {
+    match route(path) {
+        Some(Route::Announce(passkey)) => passkey,
+        _ => None,
+    }
+}
+
 /// A path without the secret that may be in it, for logs and error texts.
 pub(super) fn masked(path: &str) -> String {
     match route(path) {
@@ -88,6 +105,12 @@ pub(super) fn masked(path: &str) -> String {
             if !passkey.is_empty() =>
         {
             path.replace(passkey, "***")
+        }
+        // Whatever somebody made of an announce URL: a passkey is long, the names of our routes are not, and hashes are no secrets.
+        _ if !path.starts_with("/v1/") => {
+            let parts = path.split('/');
+            let parts = parts.map(|part| if part.len() >= LONG { "***" } else { part });
+            parts.collect::<Vec<_>>().join("/")
         }
         _ => path.to_owned(),
     }
@@ -123,5 +146,8 @@ mod tests {
         assert_eq!(masked("/announce/k2/announce"), "/announce/***/announce");
         assert_eq!(masked("/k2/scrape"), "/***/scrape");
         assert_eq!(masked("/v1/files"), "/v1/files");
+        let key = "k".repeat(32);
+        assert_eq!(masked(&format!("/x/{key}/y")), "/x/***/y");
+        assert_eq!(masked(&format!("/announce/{key}/a/b")), "/announce/***/a/b");
     }
 }

@@ -12,6 +12,7 @@ use crate::accounts::Login;
 use crate::config::Config;
 use crate::refusal::Refusal;
 use crate::store::AccountRow;
+use crate::tls::Origin;
 use crate::tracker::Tracker;
 
 /// The two ends of a connection; the server puts it into every request.
@@ -19,6 +20,8 @@ use crate::tracker::Tracker;
 pub(crate) struct Ends {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// Whose certificate the connection was encrypted with.
+    pub(crate) tls: Option<Origin>,
 }
 
 /// Where a request comes from.
@@ -29,6 +32,8 @@ pub(crate) struct Client {
     https: bool,
     /// Scheme and host to reach the tracker by.
     base_url: String,
+    /// The same for clients that ask an authority about certificates.
+    stock_url: String,
 }
 
 /// A request with a session.
@@ -43,6 +48,7 @@ impl Client {
         let ends = extensions.get::<Ends>().copied().unwrap_or(Ends {
             remote: nowhere,
             local: nowhere,
+            tls: None,
         });
         let trusted = |ip: IpAddr| {
             config
@@ -52,7 +58,7 @@ impl Client {
                 .any(|network| network.contains(ip))
         };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let (mut ip, mut https) = (ends.remote.ip().to_canonical(), false);
+        let (mut ip, mut https) = (ends.remote.ip().to_canonical(), ends.tls.is_some());
         if trusted(ip) {
             https = header("x-forwarded-proto")
                 .is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"));
@@ -77,19 +83,25 @@ impl Client {
             .public_url
             .as_deref()
             .map(|url| url.trim_end_matches('/').to_owned());
-        let base_url = base_url.unwrap_or_else(|| {
+        let [base_url, stock_url] = base_url.map(|url| [url.clone(), url]).unwrap_or_else(|| {
             let host = header(header::HOST.as_str())
                 .filter(|host| is_host(host))
                 .map(str::to_owned);
             let host = host.unwrap_or_else(|| {
                 SocketAddr::new(ends.local.ip().to_canonical(), ends.local.port()).to_string()
             });
-            format!("{}://{host}", if https { "https" } else { "http" })
+            let http = format!("http://{host}");
+            match ends.tls {
+                Some(Origin::Own) => [format!("https://{host}"), http],
+                _ if https => [(); 2].map(|()| format!("https://{host}")),
+                _ => [http.clone(), http],
+            }
         });
         Self {
             ip,
             https,
             base_url,
+            stock_url,
         }
     }
 
@@ -105,13 +117,14 @@ impl Client {
         .hint("Use the tracker's https URL, or a private network."))
     }
 
-    /// The announce URL of an account.
+    /// The announce URL of an account, for p2pd: by the way this caller came.
     pub(crate) fn announce_url(&self, tracker: &Tracker, account: &AccountRow) -> String {
-        format!(
-            "{}/announce/{}/announce",
-            self.base_url,
-            tracker.accounts.passkey(account)
-        )
+        announce_url(&self.base_url, tracker, account)
+    }
+
+    /// The announce URL of an account, for any BitTorrent client: http where nobody vouches for the certificate.
+    pub(crate) fn stock_announce_url(&self, tracker: &Tracker, account: &AccountRow) -> String {
+        announce_url(&self.stock_url, tracker, account)
     }
 }
 
@@ -150,6 +163,13 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+fn announce_url(base: &str, tracker: &Tracker, account: &AccountRow) -> String {
+    format!(
+        "{base}/announce/{}/announce",
+        tracker.accounts.passkey(account)
+    )
+}
+
 /// Whether a `Host` header is a host and maybe a port, and nothing that would end up elsewhere in a URL.
 fn is_host(host: &str) -> bool {
     !host.is_empty()
@@ -177,6 +197,15 @@ mod tests {
     use super::*;
 
     fn client(remote: &str, headers: &[(&'static str, &str)], proxies: &[&str]) -> Client {
+        encrypted(remote, headers, proxies, None)
+    }
+
+    fn encrypted(
+        remote: &str,
+        headers: &[(&'static str, &str)],
+        proxies: &[&str],
+        tls: Option<Origin>,
+    ) -> Client {
         let mut config = Config::default();
         config.http.trusted_proxies = proxies.iter().map(|text| text.parse().unwrap()).collect();
         let mut map = HeaderMap::new();
@@ -188,6 +217,7 @@ mod tests {
         extensions.insert(Ends {
             remote: format!("{remote}:1").parse().unwrap(),
             local,
+            tls,
         });
         Client::new(&map, &extensions, &config)
     }
@@ -233,6 +263,20 @@ mod tests {
                 "{public}"
             );
         }
+    }
+
+    #[test]
+    fn stock_clients_are_sent_to_https_where_somebody_vouches_for_the_certificate() {
+        let host = [("host", "nas:6969")];
+        let urls = |tls| {
+            let client = encrypted("8.8.8.8", &host, &[], tls);
+            assert_eq!(client.check_password_transport().is_ok(), tls.is_some());
+            (client.base_url, client.stock_url)
+        };
+        let [http, https] = ["http", "https"].map(|scheme| format!("{scheme}://nas:6969"));
+        assert_eq!(urls(None), (http.clone(), http.clone()));
+        assert_eq!(urls(Some(Origin::Own)), (https.clone(), http));
+        assert_eq!(urls(Some(Origin::Given)), (https.clone(), https));
     }
 
     #[test]

@@ -154,7 +154,9 @@ pub(super) async fn torrent(
     let hash = tracker
         .catalogue
         .resolve(&segment(path)?, caller.login.account.id)?;
-    let url = caller.client.announce_url(&tracker, &caller.login.account);
+    let url = caller
+        .client
+        .stock_announce_url(&tracker, &caller.login.account);
     let bytes = tracker.catalogue.torrent(hash, &url).await?;
     let disposition = format!("attachment; filename=\"{hash}.torrent\"");
     let headers = [
@@ -272,6 +274,7 @@ pub(super) async fn points(
     let bytes = body::read(&headers, body, CONTENT_TYPE, MAX_REPORT).await?;
     let report = Report::from_bytes(&bytes)
         .map_err(|error| bad_request(format!("this is no report: {error}")))?;
+    tracker.counters.report();
     let reply = tracker.report(&caller.login, &report, caller.client.ip);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], reply.to_bytes()).into_response())
 }

@@ -7,6 +7,7 @@ mod accounts;
 mod announce;
 mod body;
 mod caller;
+mod connection;
 mod files;
 mod problem;
 mod server;
@@ -15,12 +16,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use p2p_wire::metrics;
 
 use crate::refusal::Refusal;
 use crate::tracker::Tracker;
 
+pub(crate) use announce::announce_passkey;
 pub(crate) use files::log_event;
 pub use server::{Listeners, serve};
 
@@ -55,6 +59,18 @@ pub(crate) fn router(tracker: App) -> Router {
         .route("/readyz", get(ready))
         .fallback(other)
         .method_not_allowed_fallback(no_route)
+        .with_state(tracker)
+}
+
+/// The one route of the listener for Prometheus.
+pub(crate) fn metrics_router(tracker: App) -> Router {
+    let text = |State(tracker): State<App>| async move {
+        let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+        (kind, crate::metrics::text(&tracker))
+    };
+    Router::new()
+        .route("/metrics", get(text))
+        .fallback(no_route)
         .with_state(tracker)
 }
 

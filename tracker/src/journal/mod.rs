@@ -52,6 +52,15 @@ impl Journal {
 
     /// Adds a line; its time is set here.
     pub fn record(&self, line: NewLine) {
+        tracing::debug!(
+            event = line.event,
+            account = line.account,
+            node = line.node,
+            item = line.info_hash.map(tracing::field::display),
+            file = line.name,
+            "{}",
+            line.text
+        );
         let line = NewLine {
             time: unix_millis(),
             ..line

@@ -101,6 +101,11 @@ impl Points {
         machine.heard = now;
     }
 
+    /// Machines that are there.
+    pub fn machines(&self) -> usize {
+        self.machines.len()
+    }
+
     /// The handle of an item, made if it has none. `None` when this content is known with another number of pieces, or handles ran out.
     pub fn register(&mut self, hash: InfoHash, pieces: u32) -> Option<u32> {
         if let Some(handle) = self.handles.get(&hash) {

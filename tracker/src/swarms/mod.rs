@@ -171,6 +171,19 @@ impl Swarms {
         left.is_some()
     }
 
+    /// How many swarms there are.
+    pub fn total(&self) -> usize {
+        let shards = self.shards.iter();
+        shards
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
+    }
+
+    /// Places in all swarms.
+    pub fn places(&self) -> u32 {
+        self.places.load(Ordering::Relaxed)
+    }
+
     /// Seeds, leeches, completions.
     pub fn counts(&self, hash: &InfoHash) -> Counts {
         self.shard(hash)

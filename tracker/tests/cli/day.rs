@@ -185,7 +185,7 @@ fn from_registration_to_a_fetch_and_back_out() {
     assert_eq!(
         open_files(&tracker.state())
             .iter()
-            .filter(|path| !path.ends_with("http.addr"))
+            .filter(|path| !path.ends_with("http.addr") && !path.ends_with("https.fingerprint"))
             .count(),
         0
     );

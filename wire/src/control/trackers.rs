@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Fingerprint;
+
 /// `tracker.add`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrackerAdd {
@@ -9,6 +11,9 @@ pub struct TrackerAdd {
     pub name: String,
     /// `http(s)://host:port`.
     pub url: String,
+    /// The certificate that it must show; absent: one that an authority of the daemon's machine vouches for.
+    #[serde(default)]
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// Names a tracker; absent is the only or first one.
@@ -32,6 +37,9 @@ pub struct Tracker {
     /// This machine's name there.
     #[serde(default)]
     pub node: Option<String>,
+    /// The certificate that it must show, where the user said to trust that one.
+    #[serde(default)]
+    pub fingerprint: Option<Fingerprint>,
     /// `ok`, `untried`, `unreachable`, `login needed`.
     pub state: String,
     /// Why.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::LocalAddrs;
 use crate::tracker::testing::{self, Server, eventually};
 use p2p_wire::announce::{Peers, Reply};
 use std::sync::atomic::AtomicU64;
@@ -17,7 +18,8 @@ fn rig_that_trusts(trusts: fn(&str) -> bool) -> Rig {
     let (commands, receiver) = mpsc::channel(64);
     let (sender, peers) = mpsc::channel(64);
     let (asks, queue) = mpsc::channel(16);
-    let mut task = Task::new(sender, LocalAddrs::default(), Box::new(trusts));
+    let http = Arc::new(Http::new(LocalAddrs::default()));
+    let mut task = Task::new(sender, http, Box::new(trusts));
     task.identity = Some(Identity {
         peer_id: PeerId(*b"-P20100-abcdefghijkl"),
         port: 7_000,

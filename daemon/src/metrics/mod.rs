@@ -1,0 +1,111 @@
+//! Metrics for Prometheus: what the daemon is asked for when somebody reads them; nothing is kept for them in between.
+
+mod server;
+
+use p2p_wire::control::{Item, Share, State, Tracker};
+use p2p_wire::metrics::Text;
+
+pub(crate) use self::server::{bind, serve};
+use crate::control::Daemon;
+use crate::engine::Totals;
+
+/// What is shown.
+struct Seen {
+    /// When the daemon started, in seconds since 1970.
+    started: f64,
+    items: Vec<Item>,
+    totals: Totals,
+    shares: Vec<Share>,
+    trackers: Vec<Tracker>,
+}
+
+/// All metrics as they are now.
+async fn text(daemon: &Daemon) -> String {
+    let seen = Seen {
+        started: jiff::Timestamp::now().as_second() as f64 - daemon.started.elapsed().as_secs_f64(),
+        items: daemon.engine.items().await,
+        totals: daemon.engine.totals().await,
+        shares: daemon.shares.list().await,
+        trackers: daemon.trackers.list().await,
+    };
+    seen.text()
+}
+
+impl Seen {
+    fn text(&self) -> String {
+        let mut text = Text::default();
+        let _ = text
+            .gauge("p2pd_info", "What runs; always 1.")
+            .with(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
+        text.gauge(
+            "process_start_time_seconds",
+            "When the program started, in seconds since 1970.",
+        )
+        .value(self.started);
+        self.items(&mut text);
+        text.gauge("p2pd_peers", "Connected peers, over all items.")
+            .value(self.totals.peers);
+        text.counter(
+            "p2pd_received_bytes_total",
+            "Bytes of blocks received from peers.",
+        )
+        .value(self.totals.downloaded);
+        text.counter("p2pd_sent_bytes_total", "Bytes of blocks sent to peers.")
+            .value(self.totals.uploaded);
+        let mut family = text.gauge(
+            "p2pd_share_items",
+            "Items of a share, by what became of them.",
+        );
+        for share in &self.shares {
+            let name = share.name.as_str();
+            family = family
+                .with(&[("share", name), ("state", "published")], share.published)
+                .with(&[("share", name), ("state", "pending")], share.pending);
+        }
+        let mut family = text.gauge(
+            "p2pd_tracker_up",
+            "Whether the tracker answered when it was asked last: 1 or 0.",
+        );
+        for tracker in &self.trackers {
+            let up = u64::from(tracker.state != "unreachable");
+            family = family.with(&[("tracker", &tracker.name)], up);
+        }
+        let mut family = text.gauge(
+            "p2pd_tracker_queued",
+            "Publishes and withdrawals that wait for the tracker.",
+        );
+        for tracker in &self.trackers {
+            family = family.with(&[("tracker", &tracker.name)], tracker.queued);
+        }
+        text.finish()
+    }
+
+    fn items(&self, text: &mut Text) {
+        let states = [
+            ("metadata", State::Metadata),
+            ("verifying", State::Verifying),
+            ("fetching", State::Fetching),
+            ("seeding", State::Seeding),
+            ("paused", State::Paused),
+            ("error", State::Error),
+        ];
+        let mut family = text.gauge("p2pd_items", "Items, by what they are doing.");
+        for (name, state) in states {
+            let count = self.items.iter().filter(|item| item.state == state).count();
+            family = family.with(&[("state", name)], count);
+        }
+        let wanted: u64 = self.items.iter().map(|item| item.size).sum();
+        text.gauge("p2pd_items_bytes", "Size of all items.")
+            .value(wanted);
+        let missing: u64 = self
+            .items
+            .iter()
+            .map(|item| item.size.saturating_sub(item.done))
+            .sum();
+        text.gauge(
+            "p2pd_items_missing_bytes",
+            "Bytes of all items that are not here yet.",
+        )
+        .value(missing);
+    }
+}
