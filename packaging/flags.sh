@@ -12,6 +12,8 @@ if [[ -z ${SOURCE_DATE_EPOCH:-} ]]; then
 fi
 export SOURCE_DATE_EPOCH
 
+# Where the crates' sources lie is known once they are there.
+if command -v cargo >/dev/null; then (cd "$p2p_root" && cargo fetch --locked --quiet); fi
 # From the place of the crates' sources, which has the registry's name in it, to a plain one; the last that fits wins.
 p2p_remap=("--remap-path-prefix=$CARGO_HOME=/usr/src/cargo" "--remap-path-prefix=$p2p_root=/usr/src/p2p")
 p2p_c_remap=("-ffile-prefix-map=$CARGO_HOME=/usr/src/cargo" "-ffile-prefix-map=$p2p_root=/usr/src/p2p")

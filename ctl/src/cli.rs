@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     account, catalogue, config, create, daemon, fetch, help, history, hooks, inspect, items, limit,
-    link, log, ls, man, share, show, tracker, verify, watch,
+    link, log, ls, man, share, show, top, tracker, verify, watch,
 };
 use crate::units;
 
@@ -145,6 +145,10 @@ pub(crate) enum Command {
     Online(catalogue::Online),
     /// Show the daemon at a glance
     Status,
+    /// Show items, rates, peers, pieces and the log, live
+    Top(top::Top),
+    /// Find out what is wrong, and which command mends it
+    Doctor,
     /// Print events as they happen
     Watch(watch::Watch),
     /// Print the daemon's log

@@ -124,6 +124,16 @@ impl Client {
         self.call_until(method, params, None)
     }
 
+    /// Asks and waits for the answer so long at most; a daemon that is silent is as good as gone.
+    pub(crate) fn call_within<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: impl Serialize,
+        patience: Duration,
+    ) -> Result<R, Error> {
+        self.call_until(method, params, Some(Instant::now() + patience))
+    }
+
     /// Asks, and leaves the answer to [`Client::next`]. Returns the id of the request.
     pub(crate) fn start(&mut self, method: &str, params: impl Serialize) -> Result<u64, Error> {
         self.last_id += 1;

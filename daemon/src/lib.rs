@@ -30,6 +30,7 @@ mod fault;
 pub mod hooks;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+mod memory;
 #[allow(clippy::disallowed_methods, reason = "owns a socket")]
 pub mod metrics;
 #[allow(clippy::disallowed_methods, reason = "owns sockets")]

@@ -155,6 +155,9 @@ async fn start(
     let settings = Settings::open(places.clone(), file, &state).await?;
     let config = settings.now();
     log.set_level(config.daemon.log_level);
+    if let Some(hasher) = config.hashing.backend.0 {
+        hasher.choose();
+    }
 
     let local = LocalAddrs::of(config.network.bind.iter().copied());
     let events = Events::default();

@@ -1,6 +1,6 @@
 //! Which instructions hash: what the CPU has, and what is preferred.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
 use crate::lanes::{Job, Words, run};
 #[cfg(target_arch = "x86_64")]
@@ -177,6 +177,11 @@ impl Hasher {
         }))
     }
 
+    /// Makes this the [`Hasher::default`] of the process. The first choice stands; it is made before anything is hashed.
+    pub fn choose(self) {
+        let _stands = CHOSEN.set(self);
+    }
+
     /// The backend of large batches.
     pub fn backend(&self) -> Backend {
         self.0.first().map_or(Backend::Scalar, |step| step.backend)
@@ -200,9 +205,13 @@ impl Hasher {
     }
 }
 
+/// What a process hashes with where nothing else is said.
+static CHOSEN: OnceLock<Hasher> = OnceLock::new();
+
 impl Default for Hasher {
+    /// What [`Hasher::choose`] said, and [`Hasher::auto`] without it.
     fn default() -> Self {
-        Self::auto()
+        CHOSEN.get().copied().unwrap_or_else(Self::auto)
     }
 }
 

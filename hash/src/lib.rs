@@ -12,6 +12,7 @@
 //! - [`sha1_many`] for whole messages, [`Stream`] and [`Hasher::update`] for messages that advance together bit by bit.
 //! - [`hash_files`] and [`verify_files`]: files laid end to end, on all cores.
 //! - `guard`: reads of a map survive that its file is truncated.
+//! - [`stand_back`]: hashing that can wait.
 //!
 //! # Measuring
 //!
@@ -28,6 +29,7 @@ mod guard;
 #[allow(unsafe_code, reason = "calls the vector backends")]
 mod lanes;
 mod many;
+mod priority;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code, reason = "vector loads and stores through pointers")]
 mod x86;
@@ -35,6 +37,7 @@ mod x86;
 pub use backend::{Backend, BackendError, Hasher};
 pub use files::{FileSpec, HashError, Io, OpenFn, Options, Progress, hash_files, verify_files};
 pub use many::{Stream, sha1_many};
+pub use priority::stand_back;
 
 /// A SHA-1: 20 bytes, the first byte of the first word first.
 pub type Digest = [u8; 20];

@@ -1,4 +1,5 @@
-//! One seed to one leech over loopback, real programs, every piece verified: `cargo bench -p p2p-tests --bench loopback`.
+//! One seed to one leech over loopback, real programs, every piece verified: `cargo bench -p p2p-tests --bench loopback`. Before each run
+//! the plain program moves the same file.
 //!
 //! Options after `--`: `--len BYTES` (1,519,802,169), `--runs N` (3). Needs the programs: `cargo build --release --bins`.
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use p2p_tests::content::{generate, sha1_of};
 use p2p_tests::lab::{Lab, Peer, Programs};
+use p2p_tests::plain;
 use p2p_tests::tour::DEFAULT_LEN;
 
 fn main() -> Result<()> {
@@ -46,13 +48,17 @@ fn main() -> Result<()> {
     );
     let sum = sha1_of(&share.join("big.iso"))?;
     for run in 1..=runs {
+        let copy = dir.path().join("plain");
+        let (plain, _) = plain::copy(&share.join("big.iso"), &copy)?;
+        fs::remove_file(copy)?;
         let bob = lab.member(&format!("bob{run}"), "")?;
         let (seed, leech) = (cpu_seconds(&ann)?, cpu_seconds(&bob)?);
         let start = Instant::now();
         bob.ctl(&["fetch", "ann/Public/big.iso"])?;
         let took = start.elapsed().as_secs_f64();
         println!(
-            "run {run}: {took:.2} s, {:.0} MB/s; CPU seconds: seed {:.2}, leech {:.2}; peak memory: seed {} MiB, leech {} MiB",
+            "run {run}: plain {:.2} s; p2p {took:.2} s, {:.0} MB/s; CPU seconds: seed {:.2}, leech {:.2}; peak memory: seed {} MiB, leech {} MiB",
+            plain.as_secs_f64(),
             len as f64 / took / 1e6,
             cpu_seconds(&ann)? - seed,
             cpu_seconds(&bob)? - leech,

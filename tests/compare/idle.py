@@ -5,7 +5,6 @@ import random
 import shutil
 import time
 
-import content
 from clients import Item
 from clients import libtorrent, ours, qbittorrent, transmission
 from measure import anonymous_mib, status_kib, tree, wait_for
@@ -19,9 +18,9 @@ COUNTS = [(ours.Ours, 1000), (ours.Ours, 10_000), (libtorrent.Libtorrent, 1000),
 
 def make_items(bench, count):
     """Files of 16 KiB, each with its torrent."""
-    folder = bench.data / "idle"
+    folder = bench.data / f"idle-{count}"
     folder.mkdir(exist_ok=True)
-    torrents = bench.scratch / "idle"
+    torrents = bench.scratch / folder.name
     torrents.mkdir(exist_ok=True)
     rng, items = random.Random(2), []
     url = bench.tracker.url.encode()

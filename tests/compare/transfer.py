@@ -6,7 +6,7 @@ from clients import Item, aria2, libtorrent, ours, qbittorrent, servers, transmi
 from measure import Failed, Peak
 
 SWARM = [ours.Ours, libtorrent.Libtorrent, aria2.Aria2, qbittorrent.Qbittorrent, transmission.Transmission]
-SERVERS = [servers.Curl, servers.Rsync]
+SERVERS = [servers.Plain, servers.Curl, servers.Rsync]
 
 
 def transfer(bench, client, path, leeches=1, limit=0):

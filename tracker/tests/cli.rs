@@ -19,6 +19,8 @@ mod limits;
 mod names;
 #[path = "cli/points.rs"]
 mod points;
+#[path = "cli/reachable.rs"]
+mod reachable;
 #[path = "cli/secure.rs"]
 mod secure;
 #[path = "cli/wrong.rs"]

@@ -20,6 +20,7 @@
 //! | `GET /v1/names/{owner}/{share}/{entry}[@N]` | | [`FileEntry`] |
 //! | `GET /v1/nodes` | | [`Page`] of [`Node`] |
 //! | `POST /v1/points` | [`crate::points::Report`] | [`crate::points::Reply`] |
+//! | `POST /v1/reachable` | [`PortTest`] | [`Reachable`] |
 //! | `GET /healthz`, `/readyz` | | 200 |
 //!
 //! Requests but `register`, `login` and the health checks carry `Authorization: Bearer TOKEN`. Errors are [`Problem`] as
@@ -82,6 +83,27 @@ pub struct Session {
     pub announce_url: String,
     /// Name and mode of the tracker.
     pub tracker: TrackerInfo,
+}
+
+/// `POST /v1/reachable`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PortTest {
+    /// Port of the caller that the tracker tries to connect to.
+    pub port: u16,
+}
+
+/// Whether others can connect to the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reachable {
+    /// The address that was tried: the caller's, as the tracker sees it, and the port.
+    pub address: String,
+    /// Whether a connection came about.
+    pub reachable: bool,
+    /// Why not.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// The tracker's time.
+    pub time: String,
 }
 
 /// What a tracker says of itself.

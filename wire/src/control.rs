@@ -42,11 +42,13 @@
 //! | `log.tail` | [`LogTail`] | `Vec<`[`LogLine`]`>`; with `follow` these and further ones as progress, each a list, until cancelled |
 //! | `events.subscribe` | [`Subscribe`] | `null`, then `event` [`Event`] and `gap` [`Gap`] |
 //! | `cancel` | [`Cancel`] | `null` |
+//! | `daemon.doctor` | | `Vec<`[`Finding`]`>` |
 //! | `daemon.reload` | | [`Reload`] |
 //! | `daemon.stop` | | `null`; the daemon ends |
 
 mod certificate;
 mod detail;
+mod doctor;
 mod error;
 mod fetch;
 mod hello;
@@ -62,6 +64,7 @@ mod watch;
 
 pub use certificate::{CertificateState, TrackerCertificate, TrackerProbe, TrackerTrust};
 pub use detail::{ItemDetail, ItemFile, ItemPeer, ItemPieces, ItemShow, ItemTracker};
+pub use doctor::{Finding, Level};
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};

@@ -132,7 +132,7 @@ fn the_status() {
             "server": "p2pd 0.1.0", "pid": 1, "mode": "user", "uptime_s": 2, "port": 3, "items": 4, "seeding": 5, "fetching": 6,
             "held": 1, "paused": 7, "errors": 8, "peers": 9, "down_rate": 10, "up_rate": 11, "downloaded": 12, "uploaded": 13,
             "shares": [share_json()],
-            "trackers": [{"name": "home", "url": "http://nas:6969", "username": "ann", "node": null, "state": "ok",
+            "trackers": [{"name": "home", "url": "http://nas:6969", "username": "ann", "node": null, "fingerprint": null, "state": "ok",
                 "reason": null, "queued": 0}],
             "download_dir": "/d", "limits": {"down": null, "up": 14}, "warnings": ["w"],
         }),

@@ -30,8 +30,12 @@ const FETCH: Step = (
     "p2pctl fetch TARGET",
     "get an item by its name in the catalogue, hash, magnet link or .torrent",
 );
-const LOG: Step = ("p2pctl log", "find out what is wrong");
+const DOCTOR: Step = (
+    "p2pctl doctor",
+    "find out what is wrong, and which command mends it",
+);
 const STATUS: Step = ("p2pctl status", "shares, trackers and rates");
+const TOP: Step = ("p2pctl top", "all of it, live");
 const LS: Step = ("p2pctl ls", "the items");
 const HELP: Step = ("p2pctl help", "all commands");
 
@@ -45,7 +49,7 @@ pub(crate) fn run(context: &Context) -> Result<(), Error> {
         }
     }) {
         Ok(Some(status)) => (how_it_stands(&status), next_steps(&status)),
-        Ok(None) => (String::new(), vec![LOG]),
+        Ok(None) => (String::new(), vec![DOCTOR]),
         // Three lines, of which the last says how to start it.
         Err(error) => (error.text().unwrap_or_default(), Vec::new()),
     };
@@ -89,7 +93,7 @@ fn next_steps(status: &Status) -> Vec<Step> {
     let mut steps = Vec::new();
     let logged_in = status.trackers.iter().any(|t| t.username.is_some());
     if status.errors > 0 || !status.warnings.is_empty() {
-        steps.push(LOG);
+        steps.push(DOCTOR);
     }
     if status.trackers.is_empty() {
         steps.push(TRACKER);
@@ -106,7 +110,7 @@ fn next_steps(status: &Status) -> Vec<Step> {
         }
         steps.push(FETCH);
     } else {
-        steps.extend([LS, STATUS]);
+        steps.extend([LS, STATUS, TOP]);
     }
     steps
 }

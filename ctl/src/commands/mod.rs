@@ -6,6 +6,7 @@ pub(crate) mod catalogue;
 pub(crate) mod config;
 pub(crate) mod create;
 pub(crate) mod daemon;
+pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod help;
 pub(crate) mod history;
@@ -20,6 +21,7 @@ pub(crate) mod man;
 pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod top;
 mod topics;
 pub(crate) mod tracker;
 pub(crate) mod verify;
@@ -64,6 +66,8 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<(), Err
         Command::Search(args) => args.run(context),
         Command::Online(args) => args.run(context),
         Command::Status => status::run(context),
+        Command::Doctor => doctor::run(context),
+        Command::Top(args) => args.run(context),
         Command::Watch(args) => args.run(context),
         Command::Log(args) => args.run(context),
         Command::History(args) => args.run(context),

@@ -180,13 +180,22 @@ fn draw(bars: &Bars, i: usize, progress: &ShareProgress) {
             &format!("Hashing {}/{current}", share.name),
             progress.hashed,
             progress.size,
-            &human::rate(progress.rate),
+            &speed(progress.hashed, progress.size, progress.rate),
         ),
         None => {
             let pending = human::counted(share.pending.into(), "file");
             let rest = format!("{}, {pending} to go", share.state);
             bars.set(i, &format!("Sharing {}", share.name), 0, 0, &rest);
         }
+    }
+}
+
+/// `5.1 GiB/s  ETA 3s`, the latter once there is a rate.
+fn speed(hashed: u64, size: u64, rate: u64) -> String {
+    let shown = human::rate(rate);
+    match size.saturating_sub(hashed).checked_div(rate) {
+        Some(eta) => format!("{shown}  ETA {}", human::seconds(eta)),
+        None => shown,
     }
 }
 
@@ -319,5 +328,17 @@ fn on_share(client: &mut Client, method: &str, share: &Path) -> Result<control::
             call(client, path)
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speed;
+
+    #[test]
+    fn hashing_tells_how_long_it_takes_once_its_rate_is_known() {
+        assert!(!speed(0, 100, 0).contains("ETA"));
+        let half = speed(50, 100, 10);
+        assert!(half.contains("ETA 5"), "{half}");
     }
 }

@@ -184,7 +184,7 @@ pub(crate) fn share(name: &str, path: &str, change: Value) -> Value {
 /// A tracker; `change` overrides fields.
 pub(crate) fn tracker(change: Value) -> Value {
     let mut tracker = json!({
-        "name": "home", "url": "http://nas:6969", "username": "ann", "node": "nas1", "state": "ok", "reason": null, "queued": 0
+        "name": "home", "url": "http://nas:6969", "username": "ann", "node": "nas1", "fingerprint": null, "state": "ok", "reason": null, "queued": 0
     });
     for (key, value) in change.as_object().unwrap() {
         tracker[key] = value.clone();

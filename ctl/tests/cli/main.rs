@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)] // tests unwrap
 
 mod daemon;
+mod doctor;
 mod fake;
 mod follow;
 mod offline;
 mod output;
 mod run;
+mod top;
 mod verify;
 mod wrong;

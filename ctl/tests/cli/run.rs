@@ -1,12 +1,14 @@
 //! Running p2pctl: in a pipe, and on a terminal.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::tcgetattr;
 use nix::unistd::Pid;
 
 use crate::fake::Fake;
@@ -140,6 +142,67 @@ pub(crate) fn drawn_until<S: AsRef<OsStr>>(fake: &Fake, args: &[S], text: &str) 
     }
     let drawn = String::from_utf8(bytes).unwrap();
     (drawn, child.wait().unwrap().code().unwrap_or(-1))
+}
+
+/// Runs it wholly on a terminal, types `keys` once `text` is drawn, and waits for the end. Returns what was drawn, the exit code, and
+/// whether the terminal was left as it was found.
+pub(crate) fn played<S: AsRef<OsStr>>(
+    fake: &Fake,
+    args: &[S],
+    text: &str,
+    keys: &[u8],
+) -> (String, i32, bool) {
+    let pty = pty();
+    let found = tcgetattr(&pty.slave).unwrap();
+    let kept = pty.slave.try_clone().unwrap();
+    let mut command = p2pctl(fake.dir.path());
+    let mut child = command
+        .env("P2PD_SOCKET", &fake.socket)
+        .env("TERM", "xterm")
+        .args(args)
+        .stdin(pty.slave.try_clone().unwrap())
+        .stdout(pty.slave)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(command);
+    let mut master = std::fs::File::from(pty.master);
+    let mut typing = master.try_clone().unwrap();
+    let (drawn, drawing) = std::sync::mpsc::channel();
+    // Our end of the terminal stays open to look at it, so reading has no end of its own.
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = master.read(&mut chunk) {
+            if drawn.send(chunk[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut bytes = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut typed = false;
+    let code = loop {
+        bytes.extend(drawing.try_iter().flatten());
+        if !typed && String::from_utf8_lossy(&bytes).contains(text) {
+            typing.write_all(keys).unwrap();
+            typed = true;
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code().unwrap_or(-1);
+        }
+        if Instant::now() > deadline {
+            let _gone = child.kill();
+            panic!("no end; drawn: {}", String::from_utf8_lossy(&bytes));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // What was written before the end has arrived when nothing comes any more.
+    while let Ok(more) = drawing.recv_timeout(Duration::from_millis(200)) {
+        bytes.extend(more);
+    }
+    let left = tcgetattr(&kept).unwrap();
+    let same = (found.local_flags, found.input_flags) == (left.local_flags, left.input_flags);
+    (String::from_utf8_lossy(&bytes).into_owned(), code, same)
 }
 
 /// A terminal of 120 columns.

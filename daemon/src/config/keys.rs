@@ -10,6 +10,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use p2p_hash::{BackendError, Hasher};
 use p2p_wire::control::Each;
 use p2p_wire::units::{Rate, Size, Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -156,6 +157,8 @@ sections! {
     hashing: Hashing {
         /// Threads that hash; 0 for one on each core.
         [Restart] threads: u16 = 0,
+        /// What hashes: `auto` for the fastest that this CPU has, or `avx512`, `avx2`, `sha-ni` or `scalar`.
+        [Restart] backend: Backend = Backend(None),
     }
     /// Metrics for Prometheus.
     metrics: Metrics {
@@ -294,6 +297,41 @@ impl Serialize for Limit {
 }
 
 impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// A hasher that was asked for, which this CPU has; `None` for the fastest, written `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend(pub Option<Hasher>);
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or("auto", |hasher| hasher.backend().name()))
+    }
+}
+
+impl FromStr for Backend {
+    type Err = BackendError;
+
+    fn from_str(name: &str) -> Result<Self, BackendError> {
+        match name {
+            "auto" => Ok(Self(None)),
+            name => name.parse().map(|hasher| Self(Some(hasher))),
+        }
+    }
+}
+
+impl Serialize for Backend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Backend {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
             .parse()

@@ -18,8 +18,9 @@ use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 
 pub use self::keys::{
-    Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, GateFailure, Hashing, Hooks, Key,
-    Limit, LimitsSection, LogFormat, LogLevel, Metrics, Network, SECTIONS, Storage, Watching, When,
+    Backend, Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, GateFailure, Hashing,
+    Hooks, Key, Limit, LimitsSection, LogFormat, LogLevel, Metrics, Network, SECTIONS, Storage,
+    Watching, When,
 };
 pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};
@@ -248,6 +249,10 @@ mod tests {
             (
                 "[daemon]\nlog_level = \"loud\"\n",
                 "p2pd.toml:2:13: unknown variant",
+            ),
+            (
+                "[hashing]\nbackend = \"sse9\"\n",
+                "p2pd.toml:2:11: unknown hashing backend \"sse9\"; choose auto, avx512",
             ),
             ("daemon = 1\n", "p2pd.toml:1:10: invalid type"),
             ("[[share]]\n", "p2pd.toml:1:1: missing field `path`"),

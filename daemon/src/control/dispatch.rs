@@ -8,7 +8,8 @@ use super::answer::{self, Outcome, params, value};
 use super::caller::Role;
 use super::progress::Progress;
 use super::{
-    Service, detail, fetch, hooks, items, overview, settings, shares, trackers, verify, watch,
+    Service, detail, doctor, fetch, hooks, items, overview, settings, shares, trackers, verify,
+    watch,
 };
 
 /// What a method knows of its request besides its parameters.
@@ -78,6 +79,7 @@ pub(super) async fn call(
         "hooks.log" => value(hooks::log(daemon, params(p)?).await),
         "history.list" => value(items::history(daemon, params(p)?).await),
         "log.tail" => value(watch::log(daemon, params(p)?, progress).await),
+        "daemon.doctor" => value(Ok(doctor::examine(daemon).await)),
         "daemon.reload" => value(settings::reload(daemon, role).await),
         "daemon.stop" => value(overview::stop(&daemon.stop, role)),
         _ => Err(answer::no_such_method(method)),

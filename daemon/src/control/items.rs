@@ -110,23 +110,34 @@ pub(super) async fn wait(
     let found = find(daemon, &item.item).await?;
     let watch = daemon.engine.watch(found.info_hash).await;
     let mut watch = watch.ok_or_else(|| not_here(&item.item))?;
+    let mut told = false;
     loop {
         let now = watch.borrow_and_update().clone();
         let refused = now.state == State::Held && now.error_kind.is_some();
         if refused || matches!(now.state, State::Seeding | State::Paused | State::Error) {
             return Ok(now);
         }
-        progress.send(now).await;
-        progress.ready().await;
-        if watch.changed().await.is_err() {
-            return Err(Fault::new(
-                ErrorKind::NotFound,
-                format!("{} was removed", found.name),
-                "It was removed while it was waited for",
-                "",
-            ));
+        // The end is told at once, what is before it now and then.
+        tokio::select! {
+            changed = watch.changed() => {
+                changed.map_err(|_| removed(&found.name))?;
+                told = false;
+            }
+            () = progress.ready(), if !told => {
+                progress.send(now).await;
+                told = true;
+            }
         }
     }
+}
+
+fn removed(name: &str) -> Fault {
+    Fault::new(
+        ErrorKind::NotFound,
+        format!("{name} was removed"),
+        "It was removed while it was waited for",
+        "",
+    )
 }
 
 /// `item.pause`, `item.resume`, `item.announce`, `item.verify`.

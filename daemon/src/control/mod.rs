@@ -6,7 +6,7 @@
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
-//! | `items`, `detail`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -16,6 +16,7 @@ mod caller;
 mod connection;
 mod detail;
 mod dispatch;
+mod doctor;
 mod fetch;
 mod hooks;
 mod items;

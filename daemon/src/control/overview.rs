@@ -1,5 +1,6 @@
 //! The daemon as a whole: `status`, `daemon.stop`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use p2p_wire::control::{Item, Share, State, Status, Tracker};
@@ -97,8 +98,7 @@ fn warnings(
 fn disk_low(daemon: &Daemon) -> Option<String> {
     let dir = daemon.settings.download_dir();
     let there = dir.ancestors().find(|path| path.exists())?;
-    let disk = nix::sys::statvfs::statvfs(there).ok()?;
-    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    let free = free_bytes(there)?;
     let min = daemon.settings.now().storage.min_free;
     (free < min.0).then(|| {
         let free = free >> 20;
@@ -108,6 +108,12 @@ fn disk_low(daemon: &Daemon) -> Option<String> {
             Size(min.0)
         )
     })
+}
+
+/// What may still be written to the file system of `path`, in bytes.
+pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = nix::sys::statvfs::statvfs(path).ok()?;
+    Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
 }
 
 /// `daemon.stop`: answers first, then the daemon ends.

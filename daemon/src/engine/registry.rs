@@ -22,12 +22,16 @@ use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torr
 use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, gates, view};
 use crate::Fault;
 use crate::hooks::{Hold, Terms};
+use crate::memory;
 use crate::net::Connection;
 use crate::resume::{Check, Record};
 use crate::storage::StorageError;
 
 /// The least that an item may have in flight, however many share.
 const LEAST_IN_FLIGHT: u64 = 1024 * 1024;
+
+/// After so long without work the daemon is at rest.
+const REST: Duration = Duration::from_secs(5);
 
 /// From handles to the registry. The channel holds 256; when it is full, callers wait.
 pub(super) enum Command {
@@ -159,9 +163,16 @@ impl Registry {
 
     /// Runs until stopped or until nobody can command any more.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
+        // When nothing was to be done for a while: then memory is given back, once.
+        let mut rest = None;
         loop {
             let retry = self.next_retry();
             tokio::select! {
+                () = super::torrent::until(rest) => {
+                    rest = None;
+                    memory::give_back();
+                    continue;
+                }
                 command = inputs.commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => break,
@@ -174,12 +185,17 @@ impl Registry {
                         if let Some(command) = self.announces.pop_front() {
                             permit.send(command);
                         }
+                        if self.announces.is_empty() {
+                            // All items come at the start, and never again at once.
+                            self.announces.shrink_to_fit();
+                        }
                     }
                     // Nobody announces.
                     Err(_) => self.announces.clear(),
                 },
                 () = super::torrent::until(retry) => self.retry(),
             }
+            rest = Some(Instant::now() + REST);
             if self.stopping.is_some() && self.is_asleep() {
                 while let Some(command) = self.announces.pop_front() {
                     let sent = inputs.announce.send(command);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// What a limit lets through at once after a pause, as a part of a second's worth.
-const BURST: f64 = 0.1;
+/// What a limit lets through at once after a pause, as a part of a second's worth. At 100 MB/s 2 MB, so that the receiver can keep up.
+const BURST: f64 = 0.02;
 
 /// The least burst in bytes: a block with its header must fit.
 const LEAST_BURST: f64 = 20_000.0;

@@ -138,6 +138,9 @@ impl<'a> Reader<'a> {
         if count > self.0.len() as u64 {
             return Err(Damaged("cut short"));
         }
-        (0..count).map(|_| take(self)).collect()
+        let mut list: Vec<T> = (0..count).map(|_| take(self)).collect::<Result<_, _>>()?;
+        // Records stay: a list of one would keep room for four.
+        list.shrink_to_fit();
+        Ok(list)
     }
 }

@@ -83,27 +83,7 @@ impl Store {
 
     /// All records, in one pass. A damaged one is moved to the table `items_damaged` with a warning.
     pub async fn load(&self) -> Result<Vec<Loaded>, StateError> {
-        let rows = self.state.call(|tx| {
-            let mut query = tx.prepare("SELECT info_hash, record FROM items")?;
-            let rows = query.query_map([], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })?;
-            rows.collect::<Result<Vec<_>, _>>()
-        });
-        let mut loaded = Vec::new();
-        let mut damaged = Vec::new();
-        for (key, bytes) in rows.await? {
-            let info_hash = <[u8; 20]>::try_from(&key[..]).map(InfoHash);
-            match (info_hash, Record::from_bytes(&bytes)) {
-                (Ok(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
-                (_, record) => {
-                    let why = record.err().unwrap_or(Damaged("its key is no info-hash"));
-                    let shown = data_encoding::HEXLOWER.encode(&key);
-                    tracing::warn!("the record of item {shown} is damaged ({why}) and set aside");
-                    damaged.push(key);
-                }
-            }
-        }
+        let (loaded, damaged) = self.state.call(read_all).await?;
         if !damaged.is_empty() {
             self.state.call(move |tx| set_aside(tx, &damaged)).await?;
         }
@@ -274,6 +254,27 @@ async fn write_task(state: State, shared: Arc<Shared>) {
         }
         shared.done.send_replace(number);
     }
+}
+
+/// The records, read row by row so that the table is never in memory twice, and the keys of those that are damaged.
+fn read_all(tx: &rusqlite::Connection) -> rusqlite::Result<(Vec<Loaded>, Vec<Vec<u8>>)> {
+    let mut query = tx.prepare("SELECT info_hash, record FROM items")?;
+    let mut rows = query.query([])?;
+    let (mut loaded, mut damaged) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let (key, bytes) = (row.get::<_, Vec<u8>>(0)?, row.get_ref(1)?.as_blob()?);
+        let info_hash = <[u8; 20]>::try_from(&key[..]).map(InfoHash);
+        match (info_hash, Record::from_bytes(bytes)) {
+            (Ok(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
+            (_, record) => {
+                let why = record.err().unwrap_or(Damaged("its key is no info-hash"));
+                let shown = data_encoding::HEXLOWER.encode(&key);
+                tracing::warn!("the record of item {shown} is damaged ({why}) and set aside");
+                damaged.push(key);
+            }
+        }
+    }
+    Ok((loaded, damaged))
 }
 
 fn set_aside(tx: &rusqlite::Connection, keys: &[Vec<u8>]) -> rusqlite::Result<()> {

@@ -107,6 +107,8 @@ impl Hashing {
         thread::Builder::new()
             .name("hashing".into())
             .spawn(move || {
+                // What is shared can wait; what is sent and received meanwhile cannot.
+                p2p_hash::stand_back();
                 while let Some((job, reply)) = queue.blocking_recv() {
                     if !reply.is_closed() {
                         // A share that is gone wants no answer.

@@ -84,8 +84,11 @@ impl<H: Holder> Folder<H> {
         self.forget(&entry);
         self.size = self.size.saturating_add(known.size);
         self.published += u32::from(known.published);
-        let entries = self.by_hash.entry(known.info_hash).or_default();
-        entries.push(entry.clone());
+        // Nearly always the only one.
+        let entries = self.by_hash.entry(known.info_hash);
+        entries
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(entry.clone());
         self.known.insert(entry, known);
     }
 

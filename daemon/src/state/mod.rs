@@ -4,19 +4,21 @@
 //! closure committed is on disk when `call` returns; those that wait are committed together. Each table belongs to one module, which alone reads and writes it.
 //! A lock on `p2pd.lock` makes the folder this process's own; it is released when the process ends, however it ends.
 
+mod file;
 mod group;
+mod lock;
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use self::group::Job;
+pub use self::lock::StateLock;
 
 /// A handle on the state database.
 #[derive(Clone)]
@@ -48,7 +50,9 @@ pub enum StateError {
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
     /// Written by a newer p2pd.
-    #[error("state database has schema {found}, this p2pd knows {known}")]
+    #[error(
+        "the state database has schema {found}, this p2pd knows {known}: it was written by a newer p2pd; install that, or give another --state-dir"
+    )]
     Newer {
         /// Schema in the file.
         found: u32,
@@ -60,13 +64,9 @@ pub enum StateError {
     Closed,
 }
 
-/// The lock on the state folder; dropping it lets another daemon in.
-#[derive(Debug)]
-pub struct StateLock(#[expect(dead_code, reason = "held, never read")] Flock<File>);
-
 impl State {
     /// Locks `dir` (made with mode 0700 if absent), opens or creates the database in it and brings its schema up to date.
-    /// A database that SQLite cannot read is set aside as `state.db.damaged-N` and a new one is made: the daemon always starts.
+    /// A damaged database is set aside as `state.db.damaged-N`, and what can be read of it goes on in a new one: the daemon always starts.
     pub fn open(dir: &Path) -> Result<(Self, StateLock), StateError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -75,23 +75,8 @@ impl State {
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(dir).map_err(at(dir))?;
-        let lock = lock(dir)?;
-        let path = dir.join("state.db");
-        // Logins are in it; the files that SQLite puts beside it get the same mode.
-        let mut private = File::options();
-        let made = private.create(true).append(true).mode(0o600).open(&path);
-        made.map_err(at(&path))?;
-        let conn = match open_database(&path) {
-            Err(StateError::Database(error)) => {
-                let aside = set_aside(&path).map_err(at(&path))?;
-                tracing::warn!(
-                    "state database unreadable ({error}), set aside as {}",
-                    aside.display()
-                );
-                open_database(&path)?
-            }
-            other => other?,
-        };
+        let lock = StateLock::take(dir)?;
+        let conn = file::open(&dir.join("state.db"), lock.after_crash)?;
         // A full channel makes callers wait: the database is the slow side.
         let (jobs, queue) = mpsc::channel::<Job>(256);
         thread::Builder::new()
@@ -122,75 +107,4 @@ impl State {
         self.jobs.send(job).await.map_err(|_| StateError::Closed)?;
         answer.await.map_err(|_| StateError::Closed)?
     }
-}
-
-fn lock(dir: &Path) -> Result<StateLock, StateError> {
-    let path = dir.join("p2pd.lock");
-    let io = |source| StateError::Io {
-        path: path.clone(),
-        source,
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io)?;
-    let mut holder = String::new();
-    file.read_to_string(&mut holder).map_err(io)?;
-    let mut lock =
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| StateError::Locked {
-            path: dir.to_owned(),
-            holder: holder.trim().to_owned(),
-        })?;
-    lock.set_len(0).map_err(io)?;
-    lock.rewind().map_err(io)?;
-    writeln!(lock, "{}", std::process::id()).map_err(io)?;
-    Ok(StateLock(lock))
-}
-
-fn open_database(path: &Path) -> Result<Connection, StateError> {
-    let conn = Connection::open(path)?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "foreign_keys", true)?;
-    migrate(&conn)?;
-    Ok(conn)
-}
-
-/// Each entry takes the schema from its index to the next. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
-
-fn migrate(conn: &Connection) -> Result<(), StateError> {
-    let found: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = MIGRATIONS.len() as u32;
-    if found > known {
-        return Err(StateError::Newer { found, known });
-    }
-    for (index, script) in MIGRATIONS.iter().enumerate().skip(found as usize) {
-        conn.execute_batch(&format!(
-            "BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {};\nCOMMIT;",
-            index + 1
-        ))?;
-    }
-    Ok(())
-}
-
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let free = (1..).map(|n| path.with_extension(format!("db.damaged-{n}")));
-    let aside = free
-        .into_iter()
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| path.to_owned());
-    fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm"] {
-        let mut side = path.as_os_str().to_owned();
-        side.push(suffix);
-        match fs::remove_file(&side) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(aside)
 }

@@ -236,7 +236,7 @@ fn lane(name: &str) -> io::Result<std_mpsc::Sender<Task>> {
 }
 
 fn serve(queue: &Queue) {
-    let hasher = Hasher::auto();
+    let hasher = Hasher::default();
     while let Some(work) = queue.next() {
         match work {
             Work::Hash(jobs) => queue.hashed(hash(&hasher, jobs)),

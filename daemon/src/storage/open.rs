@@ -1,7 +1,7 @@
 //! Opening files below a folder without ever leaving it.
 //!
-//! Each component is opened on its own with `O_NOFOLLOW`, relative to the one before: what `openat2` does with `RESOLVE_BENEATH |
-//! RESOLVE_NO_SYMLINKS`, on every kernel, and the same walk can make missing folders. The root is the user's own path and may hold links.
+//! `openat2` does that in one call. Where the kernel lacks it, and where folders must be made, each component is opened on its own with
+//! `O_NOFOLLOW`, relative to the one before. The root is the user's own path and may hold links.
 
 use std::fs::File;
 use std::io;
@@ -9,11 +9,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
+
+const ALWAYS: OFlag = OFlag::O_NOFOLLOW
+    .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_CLOEXEC);
 
 /// What to do with the file.
@@ -27,13 +31,19 @@ pub(super) enum Access {
 
 /// Opens the regular file `rel` below `root`.
 pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
-    let (dir, name) = walk(root, rel, access == Access::Write)?;
-    let flags = match access {
-        Access::Read => OFlag::O_RDONLY,
-        Access::Write => OFlag::O_RDWR | OFlag::O_CREAT,
+    let opened = match access {
+        Access::Read => open_there(root, rel, OFlag::O_RDONLY),
+        Access::Write => {
+            let flags = OFlag::O_RDWR | OFlag::O_CREAT;
+            match open_there(root, rel, flags) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    open_by_walk(root, rel, flags, true)
+                }
+                opened => opened,
+            }
+        }
     };
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = File::from(openat(&dir, name, flags, Mode::from_bits_truncate(0o666))?);
+    let file = File::from(opened?);
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -44,12 +54,38 @@ pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Resul
     }
 }
 
+/// Opens a file whose folders are there.
+fn open_there(root: &Path, rel: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+    let names = |component| matches!(component, Component::Normal(_));
+    if rel.components().all(names) {
+        let how = OpenHow::new()
+            .flags(flags | ALWAYS)
+            .mode(mode_of(flags))
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(open(root, DIR, Mode::empty())?, rel, how) {
+            // Linux before 5.6, or a filter of system calls that does not know it.
+            Err(Errno::ENOSYS | Errno::EPERM) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    open_by_walk(root, rel, flags, false)
+}
+
+fn open_by_walk(root: &Path, rel: &Path, flags: OFlag, make: bool) -> io::Result<OwnedFd> {
+    let (dir, name) = walk(root, rel, make)?;
+    Ok(openat(&dir, name, flags | ALWAYS, mode_of(flags))?)
+}
+
+/// The mode of a file that is made; `openat2` refuses one where none is.
+fn mode_of(flags: OFlag) -> Mode {
+    match flags.contains(OFlag::O_CREAT) {
+        true => Mode::from_bits_truncate(0o666),
+        false => Mode::empty(),
+    }
+}
+
 /// The folder of `rel` below `root`, and the last component.
-pub(super) fn walk<'a>(
-    root: &Path,
-    rel: &'a Path,
-    make: bool,
-) -> io::Result<(OwnedFd, &'a std::ffi::OsStr)> {
+fn walk<'a>(root: &Path, rel: &'a Path, make: bool) -> io::Result<(OwnedFd, &'a std::ffi::OsStr)> {
     let escapes = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
     let name = rel.file_name().ok_or_else(escapes)?;
     if make {
@@ -95,6 +131,20 @@ mod tests {
         }
         open_beneath(&root, Path::new("a/b/c"), Access::Write).unwrap();
         assert!(root.join("a/b/c").is_file());
+    }
+
+    #[test]
+    fn the_walk_of_old_kernels_is_as_strict() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("a")).unwrap();
+        std::fs::write(root.join("a/f"), "x").unwrap();
+        symlink(root.join("a"), root.join("link")).unwrap();
+        let walk = |rel: &str| open_by_walk(&root, Path::new(rel), OFlag::O_RDONLY, false);
+        assert!(walk("a/f").is_ok());
+        for rel in ["link/f", "a/../a/f", "../root/a/f", "/etc/passwd"] {
+            assert!(walk(rel).is_err(), "{rel}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Making room for an item, checking it, syncing it, and moving it to its place.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -13,13 +14,13 @@ use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
-use super::sync::{sync_folder, sync_folders};
+use super::sync::{make_durable_folder, sync_folder, sync_folders};
 use super::tree::aside;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
 /// Folder of what is being fetched, below the download folder.
-const STAGE: &str = ".p2p-incomplete";
+pub(super) const STAGE: &str = ".p2p-incomplete";
 
 /// Where an item is staged that will end in `dir`.
 pub fn stage_of(dir: &Path, item: InfoHash) -> PathBuf {
@@ -70,12 +71,18 @@ impl Tree {
         let mut missing = 0u64;
         let mut todo = Vec::new();
         for index in (0..self.info.files().len()).filter(wanted) {
-            let path = self.path(index);
-            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-            let meta = file.metadata().map_err(at(&path))?;
+            let fault = |error: io::Error| StorageError::at(self.path(index), &error);
             let len = self.info.files()[index].len;
-            let lacks = len.saturating_sub(meta.blocks().saturating_mul(512));
-            if lacks > 0 || meta.len() != len {
+            let there = match self.open_to_read(index) {
+                Ok(file) => Some(file.metadata().map_err(fault)?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(fault(error)),
+            };
+            let held = there
+                .as_ref()
+                .map_or(0, |meta| meta.blocks().saturating_mul(512));
+            let lacks = len.saturating_sub(held);
+            if lacks > 0 || there.is_none_or(|meta| meta.len() != len) {
                 missing = missing.saturating_add(lacks);
                 todo.push((index, len));
             }
@@ -122,8 +129,11 @@ impl Tree {
             })
             .collect();
         let expected: Vec<_> = layout.iter().map(|p| self.info.piece_hash(p)).collect();
+        let indices: HashMap<&Path, usize> = (specs.iter().enumerate())
+            .filter_map(|(index, spec)| Some((spec.path.as_deref()?, index)))
+            .collect();
         let open = |path: &Path| {
-            let index = (0..specs.len()).find(|index| specs[*index].path.as_deref() == Some(path));
+            let index = indices.get(path).copied();
             self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
         };
         let options = Options {
@@ -174,6 +184,7 @@ impl Tree {
     }
 }
 
+/// Gives a file its length and, where the file system can, its room on the disk.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
     if len > 0 {
         let end = i64::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -184,12 +195,15 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    file.set_len(len)
+    if file.metadata()?.len() != len {
+        file.set_len(len)?;
+    }
+    Ok(())
 }
 
 /// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
-    fs::create_dir_all(dir).map_err(at(dir))?;
+    make_durable_folder(dir)?;
     for n in 1..1_000u32 {
         let to = dir.join(numbered(name, n));
         match renameat2(AT_FDCWD, from, AT_FDCWD, &to, RenameFlags::RENAME_NOREPLACE) {

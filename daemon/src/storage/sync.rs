@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 use super::error::at;
+use super::place::STAGE;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -21,6 +24,33 @@ impl Tree {
         side_by_side(&files, |index| Ok((*index, self.sync_one(*index)?)))
     }
 
+    /// Returns when the names of these staged files are on the disk: every folder from theirs up to the one that is downloaded into. Files at
+    /// their place have their names already.
+    pub fn sync_folders(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+        let mut folders = BTreeSet::new();
+        for index in files {
+            let path = self.path(*index);
+            let above: Vec<&Path> = path.ancestors().skip(1).collect();
+            let is_stage = |dir: &&Path| dir.file_name() == Some(STAGE.as_ref());
+            if let Some(stage) = above.iter().position(is_stage) {
+                folders.extend(above.iter().take(stage + 2).map(|dir| dir.to_path_buf()));
+            }
+        }
+        folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+
+    /// Makes the next read of these files come from the disk: what a failed sync could not write is still in the page cache, and looks right.
+    pub fn drop_cached(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+        self.sync(files)?;
+        for index in files {
+            let path = self.path(*index);
+            let file = self.file(*index).map_err(|e| StorageError::at(&path, &e))?;
+            // A file system that cannot do it keeps no cache of its own, or is none that loses writes.
+            let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
+        Ok(())
+    }
+
     fn sync_one(&self, index: usize) -> Result<FileStamp, StorageError> {
         let path = self.path(index);
         let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
@@ -28,6 +58,16 @@ impl Tree {
         let meta = file.metadata().map_err(at(&path))?;
         Ok(FileStamp::of(&meta))
     }
+}
+
+/// Makes a folder with its parents, each of them on the disk when this returns.
+pub(super) fn make_durable_folder(dir: &Path) -> Result<(), StorageError> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
+    fs::create_dir_all(dir).map_err(at(dir))?;
+    let parents = missing.iter().filter_map(|dir| dir.parent());
+    parents
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .try_for_each(sync_folder)
 }
 
 /// Returns when the names in `dir` are on the disk.

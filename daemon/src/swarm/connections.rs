@@ -228,6 +228,7 @@ impl Swarm {
             }
         }
         self.may_be_stalled = self.peers.values().any(|peer| peer.stalled);
+        self.judge_owners();
         next
     }
 }

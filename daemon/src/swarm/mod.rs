@@ -10,17 +10,23 @@ mod connections;
 mod download;
 mod extension;
 #[cfg(test)]
-mod fuzz_tests;
+mod hand;
 mod holdings;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod metadata;
 mod peer;
 mod picker;
+#[cfg(test)]
+mod places_tests;
 mod progress;
 #[cfg(test)]
 mod protocol_tests;
 mod rate;
 mod requests;
 mod said;
+#[cfg(test)]
+mod serving_tests;
 #[cfg(test)]
 mod sim;
 mod upload;

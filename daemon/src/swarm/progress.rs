@@ -44,6 +44,8 @@ pub(super) struct Partial {
     pub(super) owner: Option<PeerKey>,
     /// Every block must come from the owner: the piece failed before, or the owner is on parole.
     pub(super) single: bool,
+    /// The owner was found to need help.
+    pub(super) slow: bool,
     /// Handed out for hashing.
     pub(super) verifying: bool,
     pub(super) sources: Vec<Source>,
@@ -57,6 +59,11 @@ impl Partial {
     /// Blocks that some peer is asked for.
     pub(super) fn asked(&self) -> u32 {
         self.slots.len() as u32 - self.free - self.received
+    }
+
+    /// Whether any peer may take what is free.
+    fn is_shared(&self) -> bool {
+        self.free > 0 && !self.single && (self.slow || self.owner.is_none())
     }
 }
 
@@ -78,12 +85,14 @@ pub(super) enum Receipt {
 
 /// All pieces in progress.
 ///
-/// Invariant: `with_free` names exactly the pieces with a free block; `committed` is the sum of their lengths.
+/// Invariant: `with_free` names exactly the pieces with a free block, `shared` those of them that any peer may help with: who has
+/// room for requests finds a piece without looking at all. `committed` is the sum of the lengths.
 #[derive(Debug)]
 pub(super) struct Progress {
     layout: Layout,
     partials: BTreeMap<u32, Partial>,
     with_free: BTreeSet<u32>,
+    shared: BTreeSet<u32>,
     committed: u64,
 }
 
@@ -93,6 +102,7 @@ impl Progress {
             layout,
             partials: BTreeMap::new(),
             with_free: BTreeSet::new(),
+            shared: BTreeSet::new(),
             committed: 0,
         }
     }
@@ -127,6 +137,11 @@ impl Progress {
             .filter_map(|piece| Some((*piece, self.partials.get(piece)?)))
     }
 
+    /// Those of them whose owner needs help, or that have none.
+    pub(super) fn shared(&self) -> impl Iterator<Item = u32> {
+        self.shared.iter().copied()
+    }
+
     /// Whether some block of a piece in progress has nobody asked for it.
     pub(super) fn any_free(&self) -> bool {
         !self.with_free.is_empty()
@@ -143,6 +158,7 @@ impl Progress {
             len,
             owner: Some(how.owner),
             single: how.single,
+            slow: false,
             verifying: false,
             sources: Vec::new(),
             started: now,
@@ -159,6 +175,7 @@ impl Progress {
     pub(super) fn remove(&mut self, piece: u32) -> Option<Partial> {
         let partial = self.partials.remove(&piece)?;
         self.with_free.remove(&piece);
+        self.shared.remove(&piece);
         self.committed -= u64::from(partial.len);
         Some(partial)
     }
@@ -167,33 +184,81 @@ impl Progress {
     pub(super) fn set_owner(&mut self, piece: u32, owner: Option<PeerKey>) {
         if let Some(partial) = self.partials.get_mut(&piece) {
             partial.owner = owner;
+            partial.slow = false;
+            self.refile(piece);
         }
     }
 
-    /// Asks `peer` for the first free block of `piece`.
-    pub(super) fn take_free(&mut self, piece: u32, peer: PeerKey, now: Instant) -> Option<Block> {
-        let partial = self.partials.get_mut(&piece)?;
-        if partial.free == 0 {
-            return None;
+    /// Says of each piece with a free block and an owner whether that owner needs help.
+    pub(super) fn judge_owners(&mut self, needs_help: impl Fn(PeerKey, &Partial) -> bool) {
+        let mut changed = Vec::new();
+        for piece in &self.with_free {
+            if let Some(partial) = self.partials.get_mut(piece)
+                && let Some(owner) = partial.owner
+            {
+                let slow = needs_help(owner, partial);
+                if std::mem::replace(&mut partial.slow, slow) != slow {
+                    changed.push(*piece);
+                }
+            }
         }
-        let from = partial.hint as usize;
-        let number = from
-            + partial
-                .slots
-                .get(from..)?
-                .iter()
-                .position(|slot| *slot == Slot::Free)?;
-        partial.slots[number] = Slot::Asked {
+        for piece in changed {
+            self.refile(piece);
+        }
+    }
+
+    /// Asks `peer` for the first free blocks of `piece`, `most` of them at most, and hands each to `ask`.
+    pub(super) fn take_free(
+        &mut self,
+        piece: PieceIndex,
+        most: u32,
+        (peer, now): (PeerKey, Instant),
+        mut ask: impl FnMut(Block),
+    ) {
+        let Some(partial) = self.partials.get_mut(&piece.get()) else {
+            return;
+        };
+        let layout = self.layout;
+        let asked = Slot::Asked {
             times: 1,
             by: peer,
             at: now,
         };
-        partial.hint = number as u32 + 1;
-        partial.free -= 1;
-        if partial.free == 0 {
-            self.with_free.remove(&piece);
+        let mut left = most.min(partial.free);
+        partial.free -= left;
+        let slots = partial.slots.iter_mut().enumerate();
+        for (number, slot) in slots.skip(partial.hint as usize) {
+            if left == 0 {
+                break;
+            }
+            partial.hint = number as u32 + 1;
+            if *slot == Slot::Free
+                && let Some(block) = layout.block(piece, number as u32)
+            {
+                *slot = asked;
+                left -= 1;
+                ask(block);
+            }
         }
-        self.layout.block(self.layout.piece(piece)?, number as u32)
+        debug_assert_eq!(left, 0, "no slot before the hint is free");
+        if partial.free == 0 {
+            self.refile(piece.get());
+        }
+    }
+
+    /// Puts a piece into the sets it belongs to, after it changed.
+    fn refile(&mut self, piece: u32) {
+        let partial = self.partials.get(&piece);
+        let belongs = [
+            (&mut self.with_free, partial.is_some_and(|p| p.free > 0)),
+            (&mut self.shared, partial.is_some_and(Partial::is_shared)),
+        ];
+        for (set, belongs) in belongs {
+            match belongs {
+                true => set.insert(piece),
+                false => set.remove(&piece),
+            };
+        }
     }
 
     /// Asks one more peer for a block; false if it is here already.
@@ -209,9 +274,6 @@ impl Progress {
             Slot::Asked { times, .. } => times.saturating_add(1),
             Slot::Free => {
                 partial.free -= 1;
-                if partial.free == 0 {
-                    self.with_free.remove(&block.piece);
-                }
                 1
             }
         };
@@ -220,6 +282,9 @@ impl Progress {
             by: peer,
             at: now,
         };
+        if partial.free == 0 {
+            self.refile(block.piece);
+        }
         true
     }
 
@@ -238,7 +303,7 @@ impl Progress {
                 *slot = Slot::Free;
                 partial.free += 1;
                 partial.hint = partial.hint.min(number);
-                self.with_free.insert(block.piece);
+                self.refile(block.piece);
             }
         }
     }
@@ -258,16 +323,10 @@ impl Progress {
         let Some(slot) = partial.slots.get_mut(number as usize) else {
             return Receipt::Unwanted;
         };
-        let others = match *slot {
+        let (others, was_free) = match *slot {
             Slot::Received => return Receipt::Unwanted,
-            Slot::Asked { times, .. } => times - u16::from(counted),
-            Slot::Free => {
-                partial.free -= 1;
-                if partial.free == 0 {
-                    self.with_free.remove(&block.piece);
-                }
-                0
-            }
+            Slot::Asked { times, .. } => (times - u16::from(counted), false),
+            Slot::Free => (0, true),
         };
         *slot = Slot::Received;
         partial.received += 1;
@@ -278,6 +337,10 @@ impl Progress {
         }
         let whole = partial.received as usize == partial.slots.len();
         partial.verifying = whole;
+        if was_free {
+            partial.free -= 1;
+            self.refile(block.piece);
+        }
         Receipt::Kept { others, whole }
     }
 
@@ -301,6 +364,7 @@ impl Progress {
             assert_eq!(partial.received as usize, received, "received of {piece}");
             assert_eq!(partial.verifying, received == partial.slots.len());
             assert_eq!(self.with_free.contains(piece), partial.free > 0);
+            assert_eq!(self.shared.contains(piece), partial.is_shared());
             assert!(
                 !partial.single || partial.sources.len() <= 1,
                 "sources of {piece}"

@@ -5,12 +5,12 @@
 use std::time::{Duration, Instant};
 
 use p2p_wire::peer::Message;
-use p2p_wire::{BLOCK_LEN, Block};
+use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
 use super::peer::Request;
 use super::picker::Mode;
 use super::progress::{Partial, Slot, Start};
-use super::{PeerKey, Swarm};
+use super::{Action, PeerKey, Swarm};
 
 /// So many first pieces are picked at random.
 const RANDOM_PIECES: u32 = 4;
@@ -56,12 +56,15 @@ impl Swarm {
             return;
         }
         peer.starved = false;
-        for left in (1..=room).rev() {
-            if let Some(block) = self.choose(key) {
-                self.request(key, block);
+        let full = peer.requests.len() + room as usize;
+        while let Some(room) = self.peers.get(&key).map(|p| full - p.requests.len())
+            && room > 0
+        {
+            if let Some(piece) = self.choose(key) {
+                self.request_free(key, piece, room as u32);
                 continue;
             }
-            for block in self.endgame(key, left as usize) {
+            for block in self.endgame(key, room) {
                 if self.progress.ask_again(block, key, now) {
                     self.request(key, block);
                 }
@@ -69,6 +72,21 @@ impl Swarm {
             self.starve(key);
             return;
         }
+    }
+
+    /// Asks `key` for free blocks of `piece`, `most` of them at most.
+    fn request_free(&mut self, key: PeerKey, piece: PieceIndex, most: u32) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&key) else {
+            return;
+        };
+        self.progress.take_free(piece, most, (key, now), |block| {
+            peer.requests.push_back(Request { block, at: now });
+            let request = Message::Request(block);
+            self.actions.push_back(Action::Send(key, request));
+        });
+        peer.sent = now;
+        self.next_tick = self.next_tick.min(now + Duration::from_secs(1));
     }
 
     pub(super) fn starve(&mut self, key: PeerKey) {
@@ -86,53 +104,53 @@ impl Swarm {
         }
     }
 
-    /// The next block to ask `key` for, taken: of its own pieces, of pieces to be shared, of a new piece, of anybody's piece.
-    fn choose(&mut self, key: PeerKey) -> Option<Block> {
-        let now = self.now;
-        loop {
-            let peer = self.peers.get(&key)?;
-            let Some(piece) = peer.working.last().copied() else {
-                break;
-            };
+    /// A piece with a free block to ask `key` for: its own, one to be shared, a new one, anybody's.
+    fn choose(&mut self, key: PeerKey) -> Option<PieceIndex> {
+        let peer = self.peers.get_mut(&key)?;
+        while let Some(piece) = peer.working.last().copied() {
             let mine = |partial: &Partial| {
-                partial.owner == Some(key) || (!partial.single && peer.parole == 0)
+                let may = partial.owner == Some(key) || (!partial.single && peer.parole == 0);
+                may && partial.free > 0
             };
-            if peer.has.get(piece)
-                && self.progress.get(piece).is_some_and(mine)
-                && let Some(block) = self.progress.take_free(piece, key, now)
-            {
-                return Some(block);
+            if peer.has.get(piece) && self.progress.get(piece).is_some_and(mine) {
+                return self.layout.piece(piece);
             }
-            self.peers.get_mut(&key)?.working.pop();
+            peer.working.pop();
         }
         let piece = self
-            .shared_piece(key, false)
+            .shared_piece(key)
             .or_else(|| self.start_piece(key))
-            .or_else(|| self.shared_piece(key, true))?;
+            .or_else(|| self.any_piece(key))?;
         if self.progress.get(piece)?.owner.is_none() {
             self.progress.set_owner(piece, Some(key));
         }
         self.peers.get_mut(&key)?.working.push(piece);
-        self.progress.take_free(piece, key, now)
+        self.layout.piece(piece)
     }
 
-    /// A piece in progress that `key` may help with; `fast`: even one whose owner needs no help.
-    fn shared_piece(&self, key: PeerKey, fast: bool) -> Option<u32> {
+    /// A piece in progress that needs the help of `key`.
+    fn shared_piece(&self, key: PeerKey) -> Option<u32> {
         let peer = self.peers.get(&key).filter(|peer| peer.parole == 0)?;
-        self.progress
-            .with_free()
-            .find(|(piece, partial)| {
-                !partial.single && peer.has.get(*piece) && (fast || !self.owner_is_fast(partial))
-            })
+        let mut shared = self.progress.shared();
+        shared.find(|piece| peer.has.get(*piece))
+    }
+
+    /// A piece in progress that `key` may help with, needed or not.
+    fn any_piece(&self, key: PeerKey) -> Option<u32> {
+        let peer = self.peers.get(&key).filter(|peer| peer.parole == 0)?;
+        let mut all = self.progress.with_free();
+        all.find(|(piece, partial)| !partial.single && peer.has.get(*piece))
             .map(|(piece, _)| piece)
     }
 
-    fn owner_is_fast(&self, partial: &Partial) -> bool {
-        let Some(owner) = partial.owner.and_then(|key| self.peers.get(&key)) else {
-            return false;
-        };
-        let young = self.now.saturating_duration_since(partial.started) < UNKNOWN_RATE;
-        young || owner.down.rate(self.now) * OWN_PIECE.as_secs() >= u64::from(partial.len)
+    /// Finds out which owners need help with their pieces. Once a second is often enough, and for each request too often.
+    pub(super) fn judge_owners(&mut self) {
+        let (now, peers) = (self.now, &self.peers);
+        self.progress.judge_owners(|owner, partial| {
+            let young = now.saturating_duration_since(partial.started) < UNKNOWN_RATE;
+            let enough = u64::from(partial.len) / OWN_PIECE.as_secs();
+            !young && peers.get(&owner).is_none_or(|p| p.down.rate(now) < enough)
+        });
     }
 
     /// Starts the best piece that `key` has, if the budget allows it.

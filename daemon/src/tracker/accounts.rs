@@ -182,7 +182,7 @@ fn view(entry: &Entry, queued: u32) -> Tracker {
 }
 
 /// Refuses to send a password unencrypted over a network that others share.
-async fn check_transport(entry: &Entry, what: &str) -> Result<(), Fault> {
+pub(super) async fn check_transport(entry: &Entry, what: &str) -> Result<(), Fault> {
     let url = Url::parse(&entry.url).expect("the registry keeps only URLs it parsed");
     if url.scheme() == "https" {
         return Ok(());

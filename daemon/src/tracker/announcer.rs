@@ -234,6 +234,10 @@ impl Task {
         counters: Arc<Counters>,
         now: Instant,
     ) {
+        // Nothing to do, and nothing to keep, for an item that names no tracker.
+        if tiers.is_empty() && !self.items.contains_key(&item) {
+            return;
+        }
         let first = if counters.left.load(Ordering::Relaxed) == 0 {
             let slot = self.next_seed.max(now);
             self.next_seed = slot + SEED_SPACING;

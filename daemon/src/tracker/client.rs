@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use p2p_wire::InfoHash;
 use p2p_wire::api::{
-    Account, Availability, Fetch, FileEntry, Login, Me, Node, Page, Problem, ProblemType, Publish,
-    Published, Register, Session,
+    Account, Availability, Fetch, FileEntry, Login, Me, Node, Page, PortTest, Problem, ProblemType,
+    Publish, Published, Reachable, Register, Session,
 };
 use p2p_wire::control::ErrorKind;
 use p2p_wire::points;
@@ -270,6 +270,11 @@ impl Api {
             }
         }
         Ok(all)
+    }
+
+    /// Has the tracker connect to `port` of this machine.
+    pub(crate) async fn reachable(&self, port: u16) -> Result<Reachable, ApiError> {
+        self.post(&["v1", "reachable"], &PortTest { port }).await
     }
 
     pub(crate) async fn points(&self, report: &points::Report) -> Result<points::Reply, ApiError> {

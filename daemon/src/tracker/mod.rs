@@ -5,7 +5,7 @@
 //! | `registry`, `rows`, `address` | which trackers there are, and the login at each; their table; what a URL may be |
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
 //! | `trust`, `certificates` | whose certificates are taken; what users ask and say about them |
-//! | `accounts`, `catalogue`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
+//! | `accounts`, `catalogue`, `reachable`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
 //! | `queue`, `backoff` | what must still reach a catalogue, over restarts; how long to leave a tracker alone |
 //! | `schedule`, `announce`, `udp`, `announcer` | when an item announces where (PURE); one announce, by HTTP or UDP; the task for all |
 //! | `holdings`, `points`, `reporter` | what is held, and what each tracker was told of it (PURE); the task that tells |
@@ -22,6 +22,7 @@ mod holdings;
 mod http;
 mod points;
 mod queue;
+mod reachable;
 mod registry;
 mod reporter;
 mod rows;

@@ -24,7 +24,8 @@ class Ours(Node):
         config = self.folder / "p2pd.toml"
         limits = f'[limits]\ndownload = "{self.limit}B/s"\nlan_exempt = false\n' if self.limit else ""
         config.write_text(
-            f'[daemon]\ndownload_dir = "{self.folder}/downloads"\n[network]\nbind = ["{self.address}"]\n{limits}'
+            f'[daemon]\ndownload_dir = "{self.folder}/downloads"\n[network]\nbind = ["{self.address}"]\n'
+            f'[shares]\nsettle = "1s"\n{limits}'
         )
         self.socket = self.folder / "control.sock"
         self.run()
@@ -53,8 +54,13 @@ class Ours(Node):
             raise Failed(f"p2pctl {args}: {done.stderr}")
         return done.stdout
 
-    def items(self):
-        return json.loads(self.asked("--json", "ls"))
+    def seed_all(self, items):
+        self.asked("share", items[0].path.parent)
+
+    def seeding(self):
+        """How many items are seeded."""
+        items = json.loads(self.asked("--json", "ls"))
+        return sum(item["state"] == "seeding" for item in items)
 
     def seed(self, item):
         self.asked("fetch", item.torrent, "--data", item.path)

@@ -68,6 +68,14 @@ WebUI\\CSRFProtection=false
     def states(self):
         return [row["state"] for row in json.loads(self.get("torrents/info"))]
 
+    def seed_all(self, items):
+        for item in items:
+            self.add(item.torrent, item.path.parent)
+
+    def seeding(self):
+        """How many torrents are seeded."""
+        return sum(state in ("stalledUP", "uploading") for state in self.states())
+
     def seed(self, item):
         self.add(item.torrent, item.path.parent)
         self.wait()

@@ -1,9 +1,10 @@
-"""What people use without a swarm: curl from nginx, rsync from its daemon. Nothing is verified by them."""
+"""What knows no swarm: curl from nginx, rsync from its daemon (nothing is verified by them), and the plain program that is our yardstick."""
 import shutil
 import socket
 import subprocess
 
 from clients import Node
+from clients.ours import BINARIES
 from measure import Program, wait_for
 
 
@@ -78,3 +79,22 @@ class Rsync(Server):
             ["rsync", "--archive", "--whole-file", f"rsync://{item.seed.address}:{item.seed.port}/all/{item.path.name}", f"{folder}/"],
             self.folder / "out.log",
         )]
+
+
+class Plain(Node):
+    """sendfile, recv, write while hot, hash: both sides in one program, no protocol."""
+
+    name = "plain program"
+
+    @classmethod
+    def missing(cls):
+        return None if (BINARIES / "plain").is_file() else "cargo build --release --bins"
+
+    def seed(self, item):
+        pass
+
+    def fetch(self, item, folder):
+        self.programs = [Program([BINARIES / "plain", item.path, folder / item.path.name], self.folder / "out.log")]
+
+    def wait(self):
+        self.programs[0].wait(self.patience)

@@ -54,6 +54,14 @@ class Transmission(Node):
         """Status (6: seeding) of every torrent."""
         return [row["status"] for row in self.rpc("torrent-get", fields=["status"])["torrents"]]
 
+    def seed_all(self, items):
+        for item in items:
+            self.add(item.torrent, item.path.parent)
+
+    def seeding(self):
+        """How many torrents are seeded."""
+        return self.states().count(6)
+
     def seed(self, item):
         self.add(item.torrent, item.path.parent)
         self.wait()

@@ -10,6 +10,7 @@ mod caller;
 mod connection;
 mod files;
 mod problem;
+mod reachable;
 mod server;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub(crate) fn router(tracker: App) -> Router {
         .route("/v1/files/{hash}/log", get(files::log))
         .route("/v1/names/{owner}/{share}/{*entry}", get(files::named))
         .route("/v1/points", post(files::points))
+        .route("/v1/reachable", post(reachable::reachable))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(other)

@@ -53,6 +53,13 @@ pub(super) struct Active {
     pub(super) told: Told,
 }
 
+impl Active {
+    /// Shows those who look what there is to see, without waiting for the next turn.
+    pub(super) fn show_now(&mut self) {
+        self.next_view = self.next_view.map(|_| Timer::now());
+    }
+}
+
 impl Torrent {
     pub(super) async fn take_part(
         &mut self,

@@ -1,10 +1,16 @@
 //! Blocks on their way to the disk, and what is known to have arrived there.
+//!
+//! A piece is missing, then written (in the log of written pieces, and served), then durable (in the record). Invariant: it becomes durable
+//! only by a sync of every file that it touches, begun after it was written, that succeeded. A sync that failed says that bytes were lost
+//! and forgets which: the next one would succeed without them. So it is never repeated, and no piece becomes durable any more until
+//! the item has started anew with what the record says.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_wire::{Bitfield, Block, PieceIndex};
+use p2p_wire::{Bitfield, Block, InfoHash, PieceIndex};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -46,12 +52,17 @@ pub(super) struct Keeping {
     /// Bytes that are being hashed and written.
     writing: u64,
     log: Option<Arc<WrittenLog>>,
-    /// Pieces written since the last sync began.
+    /// Pieces written since the last sync began. A batch is closed after a second or 64 MiB, but not before the one ahead of it is on the
+    /// disk: so batches grow where the disk cannot keep up.
     dirty: Vec<u32>,
     dirty_bytes: u64,
     sync_at: Option<Instant>,
     syncing: bool,
     syncing_bytes: u64,
+    /// The folders that the files lie in are on the disk, too.
+    folders_synced: bool,
+    /// A sync failed.
+    lost: bool,
     /// Pieces that are on the disk.
     durable: Bitfield,
     pub(super) work: JoinSet<Work>,
@@ -81,6 +92,8 @@ impl Keeping {
             sync_at: (!written.is_empty()).then(Instant::now),
             syncing: false,
             syncing_bytes: 0,
+            folders_synced: false,
+            lost: false,
             durable,
             work: JoinSet::new(),
             finishing: false,
@@ -103,8 +116,28 @@ impl Keeping {
         self.writing == 0 && self.work.is_empty() && self.dirty.is_empty() && !self.finishing
     }
 
+    /// When to sync what was written; placing the files syncs them by itself.
     pub(super) fn next_sync(&self) -> Option<Instant> {
-        self.sync_at.filter(|_| !self.syncing)
+        self.sync_at.filter(|_| !self.syncing && !self.finishing)
+    }
+
+    fn wrote(&mut self, piece: PieceIndex, len: u64) {
+        // After a failed sync nobody knows whether this one was among what was lost.
+        if !self.lost {
+            self.dirty.push(piece.get());
+            self.dirty_bytes += len;
+        }
+    }
+
+    /// A sync failed: what was written and is not durable is missing, though it can still be read.
+    fn lose(&mut self, dir: &Path, item: InfoHash) {
+        self.lost = true;
+        self.dirty.clear();
+        self.sync_at = None;
+        self.log = None;
+        if let Err(error) = written::forget(dir, item) {
+            tracing::warn!(%item, "the log of written pieces cannot be removed: {error}");
+        }
     }
 }
 
@@ -166,8 +199,7 @@ impl Torrent {
                         Ok(Outcome::Good) => {
                             let len = u64::from(active.info.layout().len_of(piece));
                             added.push(piece.get());
-                            active.keeping.dirty.push(piece.get());
-                            active.keeping.dirty_bytes += len;
+                            active.keeping.wrote(piece, len);
                             active.missing -= len.min(active.missing);
                             Verified::Good
                         }
@@ -219,23 +251,34 @@ impl Torrent {
     /// Starts to sync what was written, if it is time, or to finish the item, if nothing else is under way.
     pub(super) fn start_work(&mut self, active: &mut Active) {
         let keeping = &mut active.keeping;
-        if keeping.sync_at.is_some_and(|at| at <= Instant::now())
-            && !keeping.syncing
-            && !keeping.placing
-            && !keeping.finishing
-        {
+        let last = keeping.finishing && keeping.writing == 0;
+        // The last batch of a small item is synced as it is put at its place. That of a large one is recorded before: should p2pd end
+        // between the rename and its record, files that the record knows as whole need not be read again.
+        let is_large = active.info.layout().total_len() > SYNC_BYTES;
+        let due = match keeping.finishing {
+            true => last && is_large && !keeping.dirty.is_empty(),
+            false => keeping.sync_at.is_some_and(|at| at <= Instant::now()),
+        };
+        if due && !keeping.syncing && !keeping.placing {
             keeping.syncing = true;
             keeping.sync_at = None;
             keeping.syncing_bytes = std::mem::take(&mut keeping.dirty_bytes);
             let pieces = std::mem::take(&mut keeping.dirty);
+            let folders = !keeping.folders_synced;
             let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
             keeping.work.spawn(async move {
                 let files = tree.files_of(&pieces);
-                let sync = move || tree.sync(&files);
+                let sync = move || {
+                    let synced = tree.sync(&files)?;
+                    if folders {
+                        tree.sync_folders(&files)?;
+                    }
+                    Ok(synced)
+                };
                 Work::Synced(pieces, disk.run(Lane::Sync, sync).await)
             });
         }
-        if keeping.finishing && !keeping.placing && !keeping.syncing && keeping.writing == 0 {
+        if last && !keeping.placing && !keeping.syncing {
             active.uploads.held_back = true;
             if active.uploads.is_quiet() {
                 self.place_or_hold(active);
@@ -252,7 +295,12 @@ impl Torrent {
         let item = self.item;
         // What was synced before is on the disk.
         let unsynced = tree.files_of(&active.keeping.dirty);
+        let store = self.ctx.store.clone();
+        let is_large = info.layout().total_len() > SYNC_BYTES;
         active.keeping.work.spawn(async move {
+            if is_large {
+                store.flush().await;
+            }
             let placing = disk.clone();
             let place = move || {
                 tree.sync(&unsynced)?;
@@ -290,12 +338,12 @@ impl Torrent {
                 active.keeping.syncing = false;
                 active.keeping.syncing_bytes = 0;
                 match outcome {
-                    Ok(stamps) => self.record_durable(active, pieces, stamps),
+                    Ok(stamps) => {
+                        active.keeping.folders_synced = true;
+                        self.record_durable(active, pieces, stamps);
+                    }
                     Err(error) => {
-                        // What a failed sync wrote cannot be trusted, though it can be read: it is missing again.
-                        let _ = written::forget(self.ctx.store.dir(), self.item);
-                        active.keeping.log = None;
-                        active.keeping.dirty.clear();
+                        active.keeping.lose(self.ctx.store.dir(), self.item);
                         return Err(error.into());
                     }
                 }
@@ -306,7 +354,10 @@ impl Torrent {
                 active.keeping.placing = false;
             }
             Work::Placed(outcome) => {
-                let (site, stamps) = outcome?;
+                let (site, stamps) = outcome.inspect_err(|_| {
+                    // Perhaps a sync.
+                    active.keeping.lose(self.ctx.store.dir(), self.item);
+                })?;
                 self.record.site = site;
                 self.record.stamps = stamps;
                 self.record.clean = true;
@@ -342,6 +393,7 @@ impl Torrent {
                 let Owed { topic, text, .. } = self.finished();
                 self.emit(topic, text);
                 self.report(Report::Completed(self.item)).await;
+                active.show_now();
             }
         }
         Ok(())
@@ -380,12 +432,13 @@ impl Torrent {
                 tracing::debug!(item = %self.item, "while going to sleep: {halt:?}");
             }
         }
-        if !self.record.is_complete() {
+        if !self.record.is_complete() && !active.keeping.lost {
             let pieces = std::mem::take(&mut active.keeping.dirty);
             let tree = active.tree.clone();
             let files = tree.files_of(&pieces);
             let sync = move || {
                 tree.sync(&files)?;
+                tree.sync_folders(&files)?;
                 Ok(tree.stamps())
             };
             match self.ctx.disk.run(Lane::Sync, sync).await {

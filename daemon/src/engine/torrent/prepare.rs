@@ -91,6 +91,9 @@ impl Torrent {
         }
         let mut written = Vec::new();
         if !unsure.is_empty() {
+            if self.record.check == Check::No {
+                self.read_from_disk(&tree, &unsure).await?;
+            }
             let known = view::len_of(info, &have);
             let good = self.check(&tree, unsure, known).await?;
             for piece in good.iter() {
@@ -123,6 +126,14 @@ impl Torrent {
         })
     }
 
+    /// Sees to it that these pieces are read from the disk and not from what is remembered of writing them.
+    async fn read_from_disk(&mut self, tree: &Arc<Tree>, pieces: &[u32]) -> Result<(), Halt> {
+        let files = tree.files_of(pieces);
+        let (tree, disk) = (tree.clone(), self.ctx.disk.clone());
+        let dropped = disk.run(Lane::Sync, move || tree.drop_cached(&files));
+        Ok(self.during(dropped).await??)
+    }
+
     /// Looks for the data of a staged item where the record does not expect it, and has it read if it is there.
     ///
     /// Either the item was removed without its data and is added again: never prepared, and yet there is a stage. Or p2pd was killed
@@ -136,6 +147,9 @@ impl Torrent {
         let (info, wanted, disk) = (info.clone(), wanted.to_vec(), self.ctx.disk.clone());
         let known = self.record.stamps.clone();
         let fresh = self.record.have == Have::Nothing && known.is_empty();
+        let have = self.record.have.to_bitfield(info.layout().pieces());
+        let needed = view::wanted_pieces(&info, &wanted);
+        let holds_all = needed.iter().all(|piece| have.get(piece));
         let on_disk = self.ctx.disk.clone();
         let look = move || {
             let there = stage.exists();
@@ -156,19 +170,32 @@ impl Torrent {
                     stamps: Vec::new(),
                 });
                 let found = tree.stamps();
-                let mut known = known.iter().zip(&found).filter(|(was, _)| was.is_some());
-                let same = |(was, is): (&Option<FileStamp>, &Option<FileStamp>)| {
-                    was.map(|was| (was.inode, was.size)) == is.map(|is| (is.inode, is.size))
+                let alike = |is_same: fn(&FileStamp, &FileStamp) -> bool| {
+                    let both = known.iter().zip(&found);
+                    let mut both = both.filter_map(|(was, is)| was.map(|was| (was, is)));
+                    let same = |(was, is): (FileStamp, &Option<FileStamp>)| {
+                        is.is_some_and(|is| is_same(&was, &is))
+                    };
+                    both.clone().count() > 0 && both.all(same)
                 };
-                (known.clone().count() > 0 && known.all(same)).then_some(site)
+                // A rename changes the ctime alone.
+                let unwritten = alike(|was, is| {
+                    (was.inode, was.size, was.mtime_ns) == (is.inode, is.size, is.mtime_ns)
+                });
+                alike(|was, is| (was.inode, was.size) == (is.inode, is.size))
+                    .then_some((site, found, unwritten))
             });
             Ok((false, ours))
         };
         match self.during(disk.run(Lane::Sync, look)).await?? {
             (true, _) if fresh => self.record.check = Check::All,
-            (_, Some(site)) => {
+            (_, Some((site, stamps, unwritten))) => {
                 self.record.site = site;
-                self.record.check = Check::All;
+                if unwritten && holds_all {
+                    self.record.stamps = stamps;
+                } else {
+                    self.record.check = Check::All;
+                }
             }
             _ => {}
         }

@@ -20,8 +20,11 @@ const KEPT: usize = 4 * 1024 * 1024;
 /// Bytes of blocks that wait in a peer's link at most: what can no longer be cancelled cheaply.
 const AHEAD: usize = 1024 * 1024;
 
-/// Runs that are read ahead for one peer.
-const READ_AHEAD: usize = 3;
+/// Bytes that are read ahead for one peer: three whole runs, or as many short pieces as fit.
+const READ_AHEAD: usize = 3 * RUN as usize;
+
+/// Buffers kept to be used again.
+const SPARE: usize = 6;
 
 /// A run of bytes of the content: offset and length.
 type Run = (u64, u32);
@@ -106,7 +109,7 @@ impl Uploads {
             link.block(*block, data);
             waiting.pop_front();
         }
-        let mut runs = 0;
+        let mut bytes = 0;
         let mut last = None;
         for block in &waiting {
             let run = self.run_of(*block);
@@ -114,8 +117,8 @@ impl Uploads {
                 continue;
             }
             last = Some(run);
-            runs += 1;
-            if runs > READ_AHEAD || self.held_back || self.reading_bytes >= MAX_READING {
+            bytes += run.1 as usize;
+            if bytes > READ_AHEAD || self.held_back || self.reading_bytes >= MAX_READING {
                 break;
             }
             if !self.kept.contains_key(&run) && self.reading.insert(run) {
@@ -142,7 +145,7 @@ impl Uploads {
         }
         let Some(data) = data else { return };
         // What is read ahead for one peer must not push out what was read ahead for another.
-        let most = KEPT.max(self.waiting.len() * READ_AHEAD * RUN as usize);
+        let most = KEPT.max(self.waiting.len() * READ_AHEAD);
         while self.kept_bytes + data.len() > most
             && let Some(oldest) = self.kept.iter().min_by_key(|(_, (_, used))| *used)
         {
@@ -151,7 +154,7 @@ impl Uploads {
                 self.kept_bytes -= data.len();
                 // A buffer that no socket holds any more is used again.
                 if let Ok(buffer) = data.try_into_mut()
-                    && self.spare.len() < READ_AHEAD * 2
+                    && self.spare.len() < SPARE
                 {
                     self.spare.push(buffer);
                 }

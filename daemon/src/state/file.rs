@@ -1,0 +1,269 @@
+//! The database file: opened, brought to this program's schema, and saved from if it is damaged.
+//!
+//! Only damage makes a file be set aside. A disk that is full, read-only or failing is an error to show: the rows are still there.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::StateError;
+
+/// Each entry takes the schema from its index to the next. Entries are never changed once released.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Up to this size the file is checked at every start, in milliseconds; a larger one after a crash alone.
+const QUICK_TO_CHECK: u64 = 32 * 1024 * 1024;
+
+/// Opens the database at `path` or makes a new one. One that is damaged is set aside as `state.db.damaged-N`, and what can still be
+/// read of it is carried over.
+pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateError> {
+    let at = |source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    // Logins are in it; the files that SQLite puts beside it get the same mode.
+    let mut private = File::options();
+    let made = private.create(true).append(true).mode(0o600).open(path);
+    let len = made.and_then(|file| file.metadata()).map_err(at)?.len();
+    let opened = connect(path).and_then(|mut conn| {
+        if after_crash || len <= QUICK_TO_CHECK {
+            check(&conn)?;
+        }
+        migrate(&mut conn, MIGRATIONS)?;
+        Ok(conn)
+    });
+    match opened {
+        Err(StateError::Database(error)) if is_damage(&error) => {
+            let aside = set_aside(path).map_err(at)?;
+            let mut private = File::options();
+            let made = private.create_new(true).append(true).mode(0o600).open(path);
+            made.map_err(at)?;
+            let mut conn = connect(path)?;
+            migrate(&mut conn, MIGRATIONS)?;
+            let saved = salvage(&aside, &conn).unwrap_or_else(|error| {
+                tracing::warn!("nothing of the damaged database can be read: {error}");
+                0
+            });
+            tracing::warn!(
+                "the state database is damaged ({error}); it was set aside as {}, and {saved} rows of it were carried over",
+                aside.display()
+            );
+            Ok(conn)
+        }
+        other => other,
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StateError> {
+    let conn = Connection::open(path)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    // KiB. The file is in the page cache; twice is once too often.
+    conn.pragma_update(None, "cache_size", -512)?;
+    Ok(conn)
+}
+
+fn check(conn: &Connection) -> rusqlite::Result<()> {
+    let found: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            Some(found),
+        )),
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Brings the schema up to `scripts`, all steps in one transaction. [`StateError::Newer`] for a file of a later program.
+fn migrate(conn: &mut Connection, scripts: &[&str]) -> Result<(), StateError> {
+    let found: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = scripts.len() as u32;
+    if found > known {
+        return Err(StateError::Newer { found, known });
+    }
+    if found < known {
+        let transaction = conn.transaction()?;
+        for script in &scripts[found as usize..] {
+            transaction.execute_batch(script)?;
+        }
+        transaction.pragma_update(None, "user_version", known)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Renames the database and what SQLite keeps beside it. Returns where it is then.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let free = (1..).map(|n| path.with_extension(format!("db.damaged-{n}")));
+    let aside = free
+        .into_iter()
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| path.to_owned());
+    for suffix in ["-wal", "-shm", ""] {
+        let beside = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match fs::rename(beside(path), beside(&aside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// Copies every row of the database at `from` that can be read; how many there were.
+fn salvage(from: &Path, to: &Connection) -> rusqlite::Result<u64> {
+    // Writable, because a WAL is read through a file beside it.
+    let from = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut tables = to.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let tables: Vec<String> = tables
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    to.pragma_update(None, "foreign_keys", false)?;
+    let transaction = to.unchecked_transaction()?;
+    let mut saved = 0;
+    for table in tables {
+        // From both ends: a damaged page stops each of them, and what lies between is lost.
+        for order in ["ASC", "DESC"] {
+            saved += copy(&from, &transaction, &table, order).unwrap_or(0);
+        }
+    }
+    // An entry whose share is lost belongs to nothing.
+    transaction
+        .execute_batch("DELETE FROM share_entries WHERE share NOT IN (SELECT id FROM shares)")?;
+    transaction.commit()?;
+    to.pragma_update(None, "foreign_keys", true)?;
+    Ok(saved)
+}
+
+/// Copies the rows of one table as far as they can be read in this order; those that are there already are left alone.
+fn copy(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<u64> {
+    let columns: Vec<String> = to
+        .prepare(&format!("SELECT * FROM {table} LIMIT 0"))?
+        .column_names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let names = columns.join(", ");
+    let marks = vec!["?"; columns.len()].join(", ");
+    let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})");
+    let mut insert = to.prepare(&insert)?;
+    // The first column is or leads the primary key of every table.
+    let mut query = from.prepare(&format!("SELECT {names} FROM {table} ORDER BY 1 {order}"))?;
+    let mut rows = query.query([])?;
+    let mut saved = 0;
+    while let Ok(Some(row)) = rows.next() {
+        let values: Vec<rusqlite::types::Value> = (0..columns.len())
+            .map(|column| row.get(column))
+            .collect::<Result<_, _>>()?;
+        saved += insert.execute(rusqlite::params_from_iter(values))? as u64;
+    }
+    Ok(saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(path: &Path, rows: u32) {
+        let conn = open(path, false).unwrap();
+        for n in 0..rows {
+            let (key, record) = (format!("{n:020}"), vec![7u8; 500]);
+            conn.execute(
+                "INSERT INTO items (info_hash, record) VALUES (?, ?)",
+                (key.as_bytes(), record),
+            )
+            .unwrap();
+        }
+        conn.pragma_update(None, "wal_checkpoint", "TRUNCATE")
+            .unwrap();
+    }
+
+    fn count(conn: &Connection) -> u32 {
+        conn.query_row("SELECT count(*) FROM items", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_damaged_page_costs_the_rows_on_it_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        fill(&path, 1_000);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2 / 4096 * 4096;
+        bytes[middle..middle + 4096].fill(0xff);
+        fs::write(&path, bytes).unwrap();
+        let conn = open(&path, false).unwrap();
+        let kept = count(&conn);
+        assert!((900..1_000).contains(&kept), "{kept} of 1,000 rows");
+        assert!(dir.path().join("state.db.damaged-1").exists());
+        drop(conn);
+        assert_eq!(count(&open(&path, true).unwrap()), kept);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_or_is_empty_does_not_keep_the_daemon_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        for content in [&b""[..], b"x", &[0; 10_000], &[0xff; 10_000]] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(count(&open(&path, false).unwrap()), 0);
+            for left in ["-wal", "-shm"] {
+                let _ = fs::remove_file(dir.path().join(format!("state.db{left}")));
+            }
+        }
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_written_is_not_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        fill(&path, 10);
+        let busy = Connection::open(&path).unwrap();
+        busy.pragma_update(None, "locking_mode", "EXCLUSIVE")
+            .unwrap();
+        busy.execute("DELETE FROM items WHERE 0", []).unwrap();
+        let held = busy.execute_batch("BEGIN EXCLUSIVE");
+        held.unwrap();
+        assert!(matches!(open(&path, false), Err(StateError::Database(_))));
+        drop(busy);
+        assert!(!dir.path().join("state.db.damaged-1").exists());
+        assert_eq!(count(&open(&path, false).unwrap()), 10);
+    }
+
+    #[test]
+    fn steps_of_the_schema_are_taken_in_one_transaction_and_a_newer_file_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let version = |conn: &Connection| -> u32 {
+            conn.pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap()
+        };
+        let first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);";
+        let second = "ALTER TABLE a ADD COLUMN y;";
+        migrate(&mut conn, &[first]).unwrap();
+        assert!(migrate(&mut conn, &[first, second, "CREATE nonsense"]).is_err());
+        assert_eq!(version(&conn), 1);
+        assert!(conn.prepare("SELECT y FROM a").is_err(), "half a migration");
+        migrate(&mut conn, &[first, second]).unwrap();
+        assert_eq!(version(&conn), 2);
+        let kept: u32 = conn
+            .query_row("SELECT count(*) FROM a WHERE y IS NULL", [], |r| r.get(0))
+            .unwrap();
+        assert_eq!(kept, 1);
+        let newer = migrate(&mut conn, &[first]).unwrap_err();
+        assert!(matches!(newer, StateError::Newer { found: 2, known: 1 }));
+    }
+}

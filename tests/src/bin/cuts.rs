@@ -1,0 +1,83 @@
+//! Crashes a daemon at random moments and compares what it claims afterwards with the disk.
+//!
+//! `cargo run --release --bin cuts -- --runs 100` (nightly) or `--runs 1000` (before a release) cuts the power, and needs root for a file
+//! system of its own; with `--kill` it kills the daemon instead. Ends with 1 if anything false was claimed or a start failed.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use p2p_tests::cuts::{self, Options};
+use p2p_tests::lab::Programs;
+
+#[derive(Parser)]
+#[command(name = "cuts")]
+struct Args {
+    /// Crashes
+    #[arg(long, default_value_t = 100)]
+    runs: u32,
+    /// Kill the daemon instead of cutting the power
+    #[arg(long)]
+    kill: bool,
+    /// Bytes of the file that is fetched
+    #[arg(long, default_value_t = 24_000_000)]
+    len: u64,
+    /// Bytes per second at which it is fetched
+    #[arg(long, default_value_t = 16_000_000)]
+    rate: u64,
+    /// Seconds after the completion within which the late crashes come
+    #[arg(long, default_value_t = 10.0)]
+    after: f64,
+    /// Seed of the random choices
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where the image of the disk lies whose power is cut; in memory it is quick
+    #[arg(long, default_value = "/dev/shm")]
+    image_dir: PathBuf,
+    /// Print a line for each crash
+    #[arg(long, short)]
+    verbose: bool,
+    /// In a mount namespace of its own already
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if !args.kill && !args.inside {
+        let mut again = Command::new("unshare");
+        again.args(["-m", "--propagation", "private"]);
+        again
+            .arg(std::env::current_exe()?)
+            .args(std::env::args_os().skip(1))
+            .arg("--inside");
+        return Err(again.exec()).context("start unshare");
+    }
+    let programs = Programs::beside_this()?;
+    let mut named = tempfile::Builder::new();
+    named.prefix("cuts-");
+    let (work, image) = (named.tempdir()?, named.tempdir_in(&args.image_dir)?);
+    let options = Options {
+        runs: args.runs,
+        kill: args.kill,
+        len: args.len,
+        rate: args.rate,
+        after: Duration::from_secs_f64(args.after),
+        seed: args.seed,
+        dir: work.path().to_owned(),
+        image: image.path().join("disk.img"),
+    };
+    let outcome = cuts::run(&options, programs, |line| {
+        if args.verbose {
+            println!("{line}");
+        }
+    })?;
+    println!("{outcome:#?}");
+    if !outcome.is_clean() {
+        bail!("something false was claimed, or a promise broken");
+    }
+    Ok(())
+}
