@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use interprocess::ConnectWaitMode;
 use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, Stream, ToFsName as _, traits::Stream as _,
 };
 use p2p_wire::control::{
-    Answer, Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, Progress, Welcome,
+    Answer, Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, Progress, TORRENT_PART,
+    TorrentData, TorrentPart, TorrentRef, Welcome,
 };
+use p2p_wire::metainfo::MAX_METAINFO_LEN;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -122,6 +125,36 @@ impl Client {
         params: impl Serialize,
     ) -> Result<R, Error> {
         self.call_until(method, params, None)
+    }
+
+    /// Sends a .torrent, for the next request that says `torrent: true`.
+    pub(crate) fn send_torrent(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        for part in bytes.chunks(TORRENT_PART) {
+            let data = BASE64.encode(part);
+            self.call::<()>("torrent.part", TorrentPart { data })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the .torrent of `item`, part by part.
+    pub(crate) fn torrent_of(&mut self, item: &str) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        loop {
+            let request = TorrentRef {
+                item: item.to_owned(),
+                offset: bytes.len() as u64,
+            };
+            let part: TorrentData = self.call("item.torrent", request)?;
+            let data = BASE64.decode(part.data.as_bytes());
+            let data = data.map_err(|error| broken("item.torrent", &error))?;
+            bytes.extend_from_slice(&data);
+            if bytes.len() as u64 >= part.size {
+                return Ok(bytes);
+            }
+            if data.is_empty() || bytes.len() > MAX_METAINFO_LEN {
+                return Err(broken("item.torrent", &"the parts do not make the whole"));
+            }
+        }
     }
 
     /// Asks and waits for the answer so long at most; a daemon that is silent is as good as gone.
@@ -235,7 +268,7 @@ impl Client {
                     "It takes {} bytes; a request may have {MAX_LINE}.",
                     line.len()
                 ),
-                "Give fewer at a time; for a large .torrent use its magnet link or its name in the catalogue",
+                "Give fewer at a time",
             ));
         }
         (&*self.stream)

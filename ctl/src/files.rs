@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -16,21 +16,24 @@ use crate::text;
 pub(crate) fn read_torrent(path: &Path) -> Result<(Vec<u8>, Metainfo), Error> {
     let shown = text::show_os(path.as_os_str());
     let fault = |error: io::Error| Error::file(format!("cannot read {shown}"), &error);
-    let file = File::open(path).map_err(fault)?;
+    torrent_from(File::open(path).map_err(fault)?, &shown)
+}
+
+/// Reads a .torrent to its end: its bytes, and what they say. `shown`: what errors call it.
+pub(crate) fn torrent_from(from: impl Read, shown: &str) -> Result<(Vec<u8>, Metainfo), Error> {
     let mut bytes = Vec::new();
     let limit = MAX_METAINFO_LEN as u64;
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fault)?;
+    let read = from.take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::file(format!("cannot read {shown}"), &error))?;
     if bytes.len() > MAX_METAINFO_LEN {
         return Err(not_a_torrent(
-            &shown,
+            shown,
             &format!("It is larger than {MAX_METAINFO_LEN} bytes."),
         ));
     }
     match Metainfo::from_bytes(&bytes) {
         Ok(metainfo) => Ok((bytes, metainfo)),
-        Err(error) => Err(not_a_torrent(&shown, &error.to_string())),
+        Err(error) => Err(not_a_torrent(shown, &error.to_string())),
     }
 }
 

@@ -1,14 +1,15 @@
 //! What can be fetched, as it stands on the command line.
 
-use std::io::BufRead as _;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use p2p_wire::magnet::Magnet;
 
 use crate::error::Error;
+use crate::files;
 
 /// What a target on the command line is.
-pub(crate) enum Target {
+enum Target {
     /// A file that p2pctl reads.
     Torrent(PathBuf),
     /// What the daemon looks up.
@@ -16,7 +17,7 @@ pub(crate) enum Target {
 }
 
 /// A name that ends in `.torrent` or begins as a path does is a file, unless it is not there and may be a name in the catalogue.
-pub(crate) fn what_is(target: &str) -> Result<Target, Error> {
+fn what_is(target: &str) -> Result<Target, Error> {
     if target.starts_with("magnet:") {
         return match target.parse::<Magnet>() {
             Ok(_) => Ok(Target::Named),
@@ -39,20 +40,22 @@ pub(crate) fn what_is(target: &str) -> Result<Target, Error> {
     }
 }
 
-/// The targets, with `-` replaced by the lines of standard input that are not empty.
-pub(crate) fn expand(targets: &[String]) -> Result<Vec<String>, Error> {
+/// A target with what p2pctl itself reads of it.
+pub(crate) enum Given {
+    /// The daemon looks it up.
+    Named(String),
+    /// The bytes of a .torrent.
+    Torrent(Vec<u8>),
+}
+
+/// The targets, files read. In place of `-` comes what is on standard input: a .torrent, or targets, one a line; empty lines are left out.
+pub(crate) fn expand(targets: &[String]) -> Result<Vec<Given>, Error> {
     let mut all = Vec::new();
     for target in targets {
-        if target != "-" {
-            all.push(target.clone());
-            continue;
-        }
-        for line in std::io::stdin().lock().lines() {
-            let line = line.map_err(|error| Error::file("cannot read standard input", &error))?;
-            let line = line.trim();
-            if !line.is_empty() {
-                all.push(line.to_owned());
-            }
+        if target == "-" {
+            read_targets(&mut std::io::stdin().lock(), &mut all)?;
+        } else {
+            all.push(given(target)?);
         }
     }
     match all.is_empty() {
@@ -64,9 +67,54 @@ pub(crate) fn expand(targets: &[String]) -> Result<Vec<String>, Error> {
     }
 }
 
+fn given(target: &str) -> Result<Given, Error> {
+    match what_is(target)? {
+        Target::Torrent(path) => Ok(Given::Torrent(files::read_torrent(&path)?.0)),
+        Target::Named => Ok(Given::Named(target.to_owned())),
+    }
+}
+
+fn read_targets(input: &mut impl BufRead, all: &mut Vec<Given>) -> Result<(), Error> {
+    let fault = |error| Error::file("cannot read standard input", &error);
+    // A .torrent is a dictionary whose first key has its length in front; no target begins so.
+    if let [b'd', b'0'..=b'9', ..] = input.fill_buf().map_err(fault)? {
+        let (bytes, _) = files::torrent_from(input, "standard input")?;
+        all.push(Given::Torrent(bytes));
+        return Ok(());
+    }
+    for line in input.lines() {
+        let line = line.map_err(fault)?;
+        let line = line.trim();
+        if !line.is_empty() {
+            all.push(given(line)?);
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standard_input_is_targets_or_a_torrent() {
+        let mut all = Vec::new();
+        read_targets(&mut &b"3f2a\n\n  ann/Public/a  \n"[..], &mut all).unwrap();
+        let names = all.iter().map(|given| match given {
+            Given::Named(name) => name.as_str(),
+            Given::Torrent(_) => "a torrent",
+        });
+        assert_eq!(names.collect::<Vec<_>>(), ["3f2a", "ann/Public/a"]);
+        let torrent =
+            b"d4:infod6:lengthi1e4:name1:a12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+        let mut all = Vec::new();
+        read_targets(&mut &torrent[..], &mut all).unwrap();
+        assert!(matches!(&all[..], [Given::Torrent(bytes)] if bytes == torrent));
+        assert!(
+            read_targets(&mut &torrent[..20], &mut all).is_err(),
+            "cut short"
+        );
+    }
 
     #[test]
     fn a_torrent_is_a_file_unless_it_can_only_be_a_name_in_the_catalogue() {

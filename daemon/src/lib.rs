@@ -10,6 +10,7 @@
 //! | [`share`] | watch, settle, scan, hash, publish |
 //! | [`hooks`] | programs that are told what happened, and gates that may refuse |
 //! | [`control`] | the control socket: clients ask, the parts answer |
+//! | [`rights`] | looking at paths with the rights of who named them |
 //! | [`config`] | `p2pd.toml`, its keys, what commands changed of it; where things are |
 //! | [`service`] | start and stop in order, signals, the service manager, the background |
 //! | [`log`] | the log, and its last lines in memory |
@@ -37,6 +38,8 @@ pub mod metrics;
 pub mod net;
 #[allow(clippy::disallowed_methods, reason = "owns its records")]
 pub mod resume;
+#[allow(clippy::disallowed_methods, reason = "opens files, starts processes")]
+pub mod rights;
 #[allow(clippy::disallowed_methods, reason = "starts and stops it all")]
 pub mod service;
 #[allow(clippy::disallowed_methods, reason = "watches folders")]

@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use p2p_manual::{Manual, Page};
 use p2pd::config::{self, Config, Given, Mode, Places};
 use p2pd::log::Log;
-use p2pd::{detach, hooks, service};
+use p2pd::{detach, hooks, rights, service};
 use serde::Deserialize as _;
 
 /// Bad configuration, as service managers know it (EX_CONFIG).
@@ -52,6 +52,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks at a path with the rights of a caller, for the daemon that started this
+    #[command(name = rights::HELPER, hide = true)]
+    AsCaller,
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man {
@@ -76,6 +79,12 @@ fn main() -> ExitCode {
         return ExitCode::from(NO_HOOK);
     }
     let cli = Cli::parse();
+    if let Some(Command::AsCaller) = cli.command {
+        return match rights::help() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let detached = cli.detached;
     let failed = |code: u8, text: String| {
         eprintln!("p2pd: {text}");

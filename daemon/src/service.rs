@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use p2p_wire::InfoHash;
-use p2p_wire::control::{PathText, ShareAdd};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -18,7 +17,8 @@ use tokio::sync::{Notify, mpsc};
 use crate::Fault;
 use crate::config::{Config, Places};
 use crate::control::{
-    Daemon, Server, Service, Settings, SocketError, Unhealthy, limits_of, reread,
+    Daemon, Server, Service, Settings, SocketError, Unhealthy, configured_shares,
+    configured_trackers, limits_of, reread,
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::hooks::Hooks;
@@ -161,10 +161,8 @@ async fn start(
 
     let local = LocalAddrs::of(config.network.bind.iter().copied());
     let events = Events::default();
-    let configured = config.trackers.iter();
-    let configured = configured.map(|(name, tracker)| (name.clone(), tracker.url.clone()));
-    let trackers =
-        Trackers::open(state.clone(), events.clone(), configured.collect(), local).await?;
+    let configured = configured_trackers(&config);
+    let trackers = Trackers::open(state.clone(), events.clone(), configured, local).await?;
     let (announce, commands) = mpsc::channel(ANNOUNCES);
     let (found, peers) = mpsc::channel(PEERS);
     let known = trackers.clone();
@@ -278,27 +276,6 @@ fn share_config(places: &Places, config: &Config) -> share::Config {
         },
         refused: vec![places.state.clone()],
     }
-}
-
-fn configured_shares(places: &Places, config: &Config) -> Vec<ShareAdd> {
-    let shares = config.share.iter().filter_map(|share| {
-        let path = share.path.resolve(places.home.as_deref())?;
-        Some(ShareAdd {
-            // It came out of a text, so it is one.
-            path: PathText::Text(path.to_string_lossy().into_owned()),
-            each: share.each,
-            name: share.name.clone(),
-            join: false,
-            tracker: share.tracker.clone(),
-            publish: true,
-            exclude: share.exclude.clone(),
-            visibility: Default::default(),
-            piece_len: None,
-            once: false,
-            force: false,
-        })
-    });
-    shares.collect()
 }
 
 fn cores() -> usize {

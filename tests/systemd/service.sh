@@ -83,6 +83,20 @@ root p2pctl --system fetch --timeout 60s ann/Public/one.bin
 until_ok "the file" same /srv/p2p/one.bin /home/ann/Public/one.bin
 ok "a file dropped into the user's share is fetched by the system daemon"
 
+ben() { root runuser -u ben -- "$@"; }
+root useradd -m -G p2p ben
+root chmod 700 /home/ben
+ben sh -c 'mkdir ~/Public && head -c 3000000 /dev/urandom >~/Public/ben.bin'
+if ben p2pctl --system share /home/ben/Public 2>"$work/refused"; then failed "shared what p2pd cannot read"; fi
+has 'setfacl -m u:p2pd:x /home/ben &&' cat "$work/refused" || { cat "$work/refused" >&2; failed "no word on how to let p2pd read"; }
+root chmod 711 /home/ben
+ben p2pctl --system share --detach /home/ben/Public
+until_ok "ben.bin to be seeded" has seeding ben p2pctl --system ls ben.bin
+until_ok "root to see it" has ben.bin root p2pctl --system ls ben.bin
+if has one.bin ben p2pctl --system ls; then failed "ben sees what root fetched"; fi
+if ben p2pctl --system limit up=1MiB/s 2>/dev/null; then failed "ben changed the limits"; fi
+ok "a member of the group p2p shares a folder through the system daemon, and sees nothing else"
+
 for service in p2p-tracker p2pd; do
     root systemctl stop $service
     [[ $(root systemctl show -p Result --value $service) == success ]] || failed "$service did not stop cleanly"

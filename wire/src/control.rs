@@ -11,7 +11,8 @@
 //! | `share.add` | [`ShareAdd`] | [`Share`] at once |
 //! | `share.wait` | [`ShareRef`] | [`Share`] once all that is there is hashed; progress [`ShareProgress`] |
 //! | `share.list` | | `Vec<`[`Share`]`>` |
-//! | `share.remove` / `share.rescan` | [`ShareRef`] | [`Share`] |
+//! | `share.remove` | [`ShareRef`] | [`Share`] |
+//! | `share.rescan` | [`ShareRef`] | `Vec<`[`Share`]`>` |
 //! | `fetch.add` | [`FetchAdd`] | [`FetchAdded`] at once |
 //! | `item.wait` | [`ItemRef`] | [`Item`] when complete or stopped for good; progress [`Item`] |
 //! | `item.list` | [`ItemList`] | [`ItemPage`] |
@@ -22,6 +23,8 @@
 //! | `item.move` | [`ItemMove`] | [`Item`] |
 //! | `item.remove` | [`ItemRemove`] | `Vec<`[`Item`]`>` as they were |
 //! | `item.link` | [`ItemRef`] | [`Link`] |
+//! | `item.torrent` | [`TorrentRef`] | [`TorrentData`] |
+//! | `torrent.part` | [`TorrentPart`] | `null`; kept for the next request that says `torrent: true` |
 //! | `tracker.add` / `tracker.remove` / `tracker.test` | [`TrackerAdd`] / [`TrackerRef`] / [`TrackerRef`] | [`Tracker`] |
 //! | `tracker.probe` / `tracker.trust` | [`TrackerProbe`] / [`TrackerTrust`] | [`TrackerCertificate`] / [`Tracker`] |
 //! | `tracker.list` | | `Vec<`[`Tracker`]`>` |
@@ -59,6 +62,7 @@ mod rpc;
 mod settings;
 mod shares;
 mod socket;
+mod torrent;
 mod trackers;
 mod watch;
 
@@ -78,6 +82,7 @@ pub use rpc::{Answer, Call, Cancel, Progress};
 pub use settings::{ConfigKey, ConfigSet, ConfigValue, Limits, Reload};
 pub use shares::{Each, Share, ShareAdd, ShareProgress, ShareRef};
 pub use socket::{SYSTEM_SOCKET, user_sockets};
+pub use torrent::{TORRENT_PART, TorrentData, TorrentPart, TorrentRef};
 pub use trackers::{Credentials, PublishItem, Search, Tracker, TrackerAdd, TrackerRef};
 pub use watch::{Event, Gap, HistoryList, LogLine, LogTail, Subscribe, Transfer};
 

@@ -32,6 +32,7 @@ fn share() -> Share {
         left_out: [("hidden".to_owned(), 2)].into(),
         tracker: Some("home".into()),
         visibility: Visibility::Members,
+        owner_uid: 1_000,
     }
 }
 
@@ -39,7 +40,7 @@ fn share_json() -> Value {
     json!({
         "name": "Public", "path": "/home/ann/Public", "each": "entry", "state": "watching", "reason": null, "items": 17,
         "size": 2_576_980_377_u64, "published": 17, "pending": 0, "left_out": {"hidden": 2}, "tracker": "home",
-        "visibility": "members",
+        "visibility": "members", "owner_uid": 1_000,
     })
 }
 
@@ -74,6 +75,7 @@ fn an_item() {
         added: "2026-01-02T03:04:05Z".into(),
         completed: None,
         private: true,
+        owner_uid: 1_000,
     };
     frozen(
         &item,
@@ -81,7 +83,7 @@ fn an_item() {
             "info_hash": HASH, "name": "big.iso", "state": "fetching", "done": 1, "size": 2, "pieces_done": 3, "pieces": 4,
             "piece_len": 5, "down_rate": 6, "up_rate": 7, "downloaded": 8, "uploaded": 9, "wasted": 10, "peers": 11,
             "seeds": 12, "copies": 0.5, "missing": 13, "eta_s": 14, "path": {"bytes": "L/8="}, "share": null,
-            "reason": "no peers", "added": "2026-01-02T03:04:05Z", "completed": null, "private": true,
+            "reason": "no peers", "added": "2026-01-02T03:04:05Z", "completed": null, "private": true, "owner_uid": 1_000,
         }),
     );
     item.error_kind = Some(ErrorKind::Disk);
@@ -148,11 +150,13 @@ fn an_event() {
         info_hash: Some(HASH.parse().unwrap()),
         name: None,
         text: "done".into(),
+        owner_uid: Some(1_000),
     };
     frozen(
         &event,
         json!({
             "seq": 1, "time": "2026-01-02T03:04:05Z", "topic": "item.finished", "info_hash": HASH, "name": null, "text": "done",
+            "owner_uid": 1_000,
         }),
     );
 }

@@ -1,7 +1,6 @@
 //! `publish`, `unpublish`, `search`, `online`: what the tracker knows.
 
 use clap::Args;
-use data_encoding::BASE64;
 use jiff::Timestamp;
 use p2p_wire::api::{FileEntry, Node, Page};
 use p2p_wire::control::{self, ItemRef, PublishItem, TrackerRef};
@@ -37,18 +36,22 @@ impl Publish {
         let (item, torrent) = match is_file {
             true => {
                 let (bytes, _) = files::read_torrent(Path::new(&self.item))?;
-                (None, Some(BASE64.encode(&bytes)))
+                (None, Some(bytes))
             }
             false => (Some(self.item), None),
         };
         let params = PublishItem {
             item,
-            torrent,
+            torrent: torrent.is_some(),
             name: self.name,
             tags: self.tags,
             tracker: self.tracker,
         };
-        let entry: FileEntry = context.connect()?.call("catalogue.publish", params)?;
+        let mut client = context.connect()?;
+        if let Some(bytes) = torrent {
+            client.send_torrent(&bytes)?;
+        }
+        let entry: FileEntry = client.call("catalogue.publish", params)?;
         let columns = rows::entries(Timestamp::now());
         context.out.report(&[entry], &columns, |entry| {
             format!("Published as {}", rows::entry_name(entry))

@@ -203,6 +203,9 @@ fn reload(context: &Context) -> Result<(), Error> {
         true => "nothing".to_owned(),
         false => keys.join(", "),
     };
+    for problem in &reload.problems {
+        context.out.talk(problem);
+    }
     let labels = [
         ("Took effect", words(&reload.applied)),
         ("Needs a restart", words(&reload.needs_restart)),

@@ -4,18 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use data_encoding::BASE64;
 use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, ItemRef, PathText, State};
 
 use crate::client::{Client, decode};
 use crate::context::{Context, absolute};
 use crate::error::Error;
 use crate::failures::Failures;
-use crate::files;
 use crate::follow::{Bars, End, follow};
 use crate::human;
 use crate::rows::{self, item_name, short};
-use crate::target::{Target, expand, what_is};
+use crate::target::{Given, expand};
 use crate::text;
 use crate::units;
 
@@ -23,7 +21,7 @@ use crate::units;
 #[derive(Debug, Args)]
 pub(crate) struct Fetch {
     /// Info-hash or a prefix of 4 or more digits of a known one, owner/share/entry or owner/share/entry@N, magnet link, FILE.torrent, http(s) URL of a
-    /// .torrent, or - to read targets from standard input, one a line
+    /// .torrent, or - to read a .torrent or targets, one a line, from standard input
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     /// Put it into this folder
@@ -70,7 +68,7 @@ impl Fetch {
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let targets = expand(&self.targets)?;
         let requests = targets
-            .iter()
+            .into_iter()
             .map(|target| self.request(target))
             .collect::<Result<Vec<_>, _>>()?;
         let began = Instant::now();
@@ -81,7 +79,10 @@ impl Fetch {
         };
         let mut failures = Failures::new(context);
         let mut added = Vec::new();
-        for request in requests {
+        for (torrent, request) in requests {
+            if let Some(bytes) = torrent {
+                client.send_torrent(&bytes)?;
+            }
             match client.call::<FetchAdded>("fetch.add", request) {
                 Ok(one) => added.push(one),
                 Err(error @ Error::Told(_)) => failures.add(error),
@@ -99,21 +100,19 @@ impl Fetch {
         failures.end()
     }
 
-    fn request(&self, target: &str) -> Result<FetchAdd, Error> {
-        let (target, torrent) = match what_is(target)? {
-            Target::Torrent(path) => {
-                let (bytes, _) = files::read_torrent(&path)?;
-                (None, Some(BASE64.encode(&bytes)))
-            }
-            Target::Named => (Some(target.to_owned()), None),
+    /// The request for a target, and the .torrent that is to be sent before it.
+    fn request(&self, target: Given) -> Result<(Option<Vec<u8>>, FetchAdd), Error> {
+        let (target, torrent) = match target {
+            Given::Torrent(bytes) => (None, Some(bytes)),
+            Given::Named(name) => (Some(name), None),
         };
         let path = |path: &Option<PathBuf>| -> Result<Option<PathText>, Error> {
             let wire = |path: &PathBuf| Ok(PathText::from(&*absolute(path)?));
             path.as_ref().map(wire).transpose()
         };
-        Ok(FetchAdd {
+        let add = FetchAdd {
             target,
-            torrent,
+            torrent: torrent.is_some(),
             dir: path(&self.output)?,
             data: path(&self.data)?,
             only: self.only.clone(),
@@ -121,7 +120,8 @@ impl Fetch {
             peers: self.peers.clone(),
             from: self.from.clone(),
             tracker: self.tracker.clone(),
-        })
+        };
+        Ok((torrent, add))
     }
 }
 

@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use data_encoding::BASE64;
-use p2p_wire::control::{ErrorKind, ItemRef, Link as Links};
+use p2p_wire::control::{ItemRef, Link as Links};
 
 use crate::client::Client;
 use crate::commands::ls;
@@ -43,18 +42,13 @@ impl Link {
         }
         let mut client = context.connect()?;
         let item = find(&mut client, &self.item)?;
-        let links: Links = client.call("item.link", ItemRef { item })?;
         if let Some(file) = &self.torrent {
-            return write_torrent(context, file, &links);
+            return write_torrent(context, file, &client.torrent_of(&item)?);
         }
+        let links: Links = client.call("item.link", ItemRef { item })?;
         if self.magnet && context.out.format != crate::output::Format::Json {
             return context.out.lines(&[links.magnet]);
         }
-        // The .torrent is a secret: it leaves through --torrent alone.
-        let links = Links {
-            torrent: None,
-            ..links
-        };
         let mut labels = vec![("Magnet", links.magnet.clone())];
         labels.extend(links.name.clone().map(|name| ("Catalogue", name)));
         context.out.record(&links, &labels)
@@ -77,27 +71,15 @@ fn find(client: &mut Client, item: &str) -> Result<String, Error> {
     Ok(found.map_or_else(|| item.to_owned(), |item| item.info_hash.to_string()))
 }
 
-fn write_torrent(context: &Context, file: &Path, links: &Links) -> Result<(), Error> {
-    let unreadable = || {
-        Error::new(
-            ErrorKind::Failed,
-            "there is no .torrent of this item yet",
-            "Its metadata has not arrived, or p2pd did not send it.",
-            "Look:  p2pctl show HASH",
-        )
-    };
-    let torrent = links.torrent.as_ref().ok_or_else(unreadable)?;
-    let bytes = BASE64
-        .decode(torrent.as_bytes())
-        .map_err(|_| unreadable())?;
+fn write_torrent(context: &Context, file: &Path, bytes: &[u8]) -> Result<(), Error> {
     if file == Path::new("-") {
         let mut stdout = std::io::stdout().lock();
         return stdout
-            .write_all(&bytes)
+            .write_all(bytes)
             .and_then(|()| stdout.flush())
             .map_err(Error::stdout);
     }
-    files::write_whole(file, &bytes, 0o600)?;
+    files::write_whole(file, bytes, 0o600)?;
     let shown = text::show_os(file.as_os_str());
     context.out.talk(&format!(
         "Wrote {shown}. It holds your own announce URL: keep it to yourself."

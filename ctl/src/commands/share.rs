@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use p2p_wire::api::Visibility;
 use p2p_wire::control::{self, ErrorKind, PathText, ShareAdd, ShareProgress, ShareRef};
+use serde::de::DeserializeOwned;
 
 use crate::client::{Client, decode};
 use crate::context::{Context, absolute};
@@ -267,7 +268,7 @@ impl Unshare {
     /// Ends it.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let mut client = context.connect()?;
-        let share = on_share(&mut client, "share.remove", &self.share)?;
+        let share: control::Share = on_share(&mut client, "share.remove", &self.share)?;
         context.out.report(&[share], &rows::shares(), |share| {
             let path = text::show_path(&share.path);
             format!("No longer sharing {path}; its files stay")
@@ -287,17 +288,13 @@ impl Rescan {
     /// Starts to look through them.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let mut client = context.connect()?;
-        let mut shares = Vec::new();
-        if self.shares.is_empty() {
-            for share in client.call::<Vec<control::Share>>("share.list", ())? {
-                let params = ShareRef {
-                    share: Some(share.path),
-                };
-                shares.push(client.call("share.rescan", params)?);
-            }
-        }
+        let mut shares: Vec<control::Share> = match self.shares.is_empty() {
+            true => client.call("share.rescan", ShareRef { share: None })?,
+            false => Vec::new(),
+        };
         for share in &self.shares {
-            shares.push(on_share(&mut client, "share.rescan", share)?);
+            let rescanned: Vec<control::Share> = on_share(&mut client, "share.rescan", share)?;
+            shares.extend(rescanned);
         }
         context.out.report(&shares, &rows::shares(), |share| {
             format!("Looking through {}", text::show_path(&share.path))
@@ -310,10 +307,14 @@ impl Rescan {
 }
 
 /// Calls a method on a share that is named by path or name: a bare word is a name first, and a path if there is no such name.
-fn on_share(client: &mut Client, method: &str, share: &Path) -> Result<control::Share, Error> {
+fn on_share<R: DeserializeOwned>(
+    client: &mut Client,
+    method: &str,
+    share: &Path,
+) -> Result<R, Error> {
     let call = |client: &mut Client, share: PathText| {
         let params = ShareRef { share: Some(share) };
-        client.call::<control::Share>(method, params)
+        client.call::<R>(method, params)
     };
     let path = PathText::from(&*absolute(share)?);
     let bare = share.components().count() == 1

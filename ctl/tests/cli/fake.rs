@@ -161,7 +161,7 @@ pub(crate) fn item(hash: &str, name: &str, change: Value) -> Value {
         "pieces_done": 1, "pieces": 1, "piece_len": 16_384, "down_rate": 0, "up_rate": 0, "downloaded": 0,
         "uploaded": 0, "wasted": 0, "peers": 0, "seeds": 0, "copies": 1.0, "missing": null, "eta_s": null,
         "path": format!("/srv/{name}"), "share": null, "reason": null, "added": "2999-01-01T00:00:00Z",
-        "completed": null, "private": true
+        "completed": null, "private": true, "owner_uid": 1_000
     });
     for (key, value) in change.as_object().unwrap() {
         item[key] = value.clone();
@@ -173,7 +173,8 @@ pub(crate) fn item(hash: &str, name: &str, change: Value) -> Value {
 pub(crate) fn share(name: &str, path: &str, change: Value) -> Value {
     let mut share = json!({
         "name": name, "path": path, "each": "entry", "state": "watching", "reason": null, "items": 17,
-        "size": 2_576_980_378_u64, "published": 17, "pending": 0, "left_out": {}, "tracker": "home", "visibility": "members"
+        "size": 2_576_980_378_u64, "published": 17, "pending": 0, "left_out": {}, "tracker": "home", "visibility": "members",
+        "owner_uid": 1_000
     });
     for (key, value) in change.as_object().unwrap() {
         share[key] = value.clone();

@@ -99,7 +99,7 @@ fn fetch_hands_on_its_options_with_absolute_paths() {
     let ran = finish(command);
     assert_eq!(ran.code, 0, "{}", ran.err);
     let expected = json!({
-        "target": "ann/Public/big.iso@2", "torrent": null, "dir": fake.dir.path().join("sub"), "data": null,
+        "target": "ann/Public/big.iso@2", "torrent": false, "dir": fake.dir.path().join("sub"), "data": null,
         "only": ["*.iso"], "sequential": true, "peers": [], "from": "nas1", "tracker": "home"
     });
     assert_eq!(fake.heard("fetch.add"), [expected]);
@@ -356,7 +356,11 @@ fn a_share_without_a_tracker_or_with_a_fault_says_so() {
 #[test]
 fn a_share_is_named_by_name_or_by_path() {
     let fake = Fake::scripted(|call, peer| match call.params["share"].as_str() {
-        Some("Public" | "/srv/x") => peer.answer(call, share("Public", "/srv/x", json!({}))),
+        Some("Public" | "/srv/x") => {
+            let one = share("Public", "/srv/x", json!({}));
+            let many = call.method == "share.rescan";
+            peer.answer(call, if many { json!([one]) } else { one });
+        }
         _ => peer.refuse(call, ErrorKind::NotFound, "no such share", "", ""),
     });
     let ran = terminal(&fake, &["unshare", "Public"]);

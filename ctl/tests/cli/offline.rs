@@ -197,10 +197,11 @@ fn inspect_reads_magnet_links() {
 
 #[test]
 fn link_keeps_the_secret_torrent_out_of_the_output() {
-    let links = json!({"magnet": "magnet:?xt=urn:btih:3f2a", "name": "ann/Public/big.iso@1", "torrent": "c2VjcmV0"});
+    let links = json!({"magnet": "magnet:?xt=urn:btih:3f2a", "name": "ann/Public/big.iso@1"});
     let here = crate::fake::item("3f2a", "big.iso", json!({}));
     let fake = Fake::answering(&[
         ("item.link", links),
+        ("item.torrent", json!({"data": "c2VjcmV0", "size": 6})),
         ("item.list", json!({"items": [here], "next": null})),
     ]);
     for args in [

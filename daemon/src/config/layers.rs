@@ -132,7 +132,7 @@ pub(crate) fn changed(old: &Config, new: &Config) -> Vec<(String, When)> {
         .collect();
     let lists = ["share", "trackers"].into_iter();
     let lists = lists.filter(|list| old.get(*list) != new.get(*list));
-    changed.extend(lists.map(|list| (list.to_owned(), When::Restart)));
+    changed.extend(lists.map(|list| (list.to_owned(), When::Live)));
     changed
 }
 
@@ -259,7 +259,7 @@ mod tests {
             [
                 ("network.port".to_owned(), When::Restart),
                 ("limits.upload".to_owned(), When::Live),
-                ("trackers".to_owned(), When::Restart),
+                ("trackers".to_owned(), When::Live),
             ]
         );
     }

@@ -22,6 +22,14 @@ impl Mode {
             Self::System => "system",
         }
     }
+
+    /// User id of whom that belongs to which the configuration file names: the user, or root for the machine's daemon.
+    pub fn owner(self) -> u32 {
+        match self {
+            Self::User => nix::unistd::geteuid().as_raw(),
+            Self::System => 0,
+        }
+    }
 }
 
 /// Where the files of a daemon are. Absolute paths.

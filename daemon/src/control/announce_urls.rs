@@ -7,12 +7,11 @@
 //! What a name means is seen when it is announced to: the announcer refuses names that mean such an address.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use url::{Host, Url};
 
-use super::Daemon;
 use crate::net::is_near;
+use crate::tracker::Trackers;
 
 /// Announce URLs of one torrent at most.
 const MAX_URLS: usize = 50;
@@ -20,17 +19,17 @@ const MAX_URLS: usize = 50;
 /// The tiers of `named` that may be asked, empty ones left out. Where no tracker is named at all, the account's own: by default that of
 /// `tracker`.
 pub(super) async fn usable(
-    daemon: &Arc<Daemon>,
+    trackers: &Trackers,
     named: &[Vec<String>],
     tracker: Option<&str>,
 ) -> Vec<Vec<String>> {
     if named.iter().all(Vec::is_empty) {
-        return own(daemon, tracker).await;
+        return own(trackers, tracker).await;
     }
     let mut own = Vec::new();
-    for tracker in daemon.trackers.list().await {
+    for tracker in trackers.list().await {
         if let Ok(url) = Url::parse(&tracker.url) {
-            let announce = daemon.trackers.announce_url(Some(&tracker.name)).await;
+            let announce = trackers.announce_url(Some(&tracker.name)).await;
             own.push((url, announce));
         }
     }
@@ -38,8 +37,8 @@ pub(super) async fn usable(
 }
 
 /// The account's announce URL at `tracker`, or the only or first one; none without a login.
-pub(super) async fn own(daemon: &Arc<Daemon>, tracker: Option<&str>) -> Vec<Vec<String>> {
-    let url = daemon.trackers.announce_url(tracker).await;
+pub(super) async fn own(trackers: &Trackers, tracker: Option<&str>) -> Vec<Vec<String>> {
+    let url = trackers.announce_url(tracker).await;
     url.into_iter().map(|url| vec![url]).collect()
 }
 

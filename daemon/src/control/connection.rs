@@ -8,8 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use interprocess::local_socket::tokio::Stream;
-use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe};
+use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe, TorrentPart};
+use p2p_wire::metainfo::MAX_METAINFO_LEN;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::io::{ReadHalf, WriteHalf};
@@ -18,10 +20,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
-use super::caller::Role;
+use super::caller::Caller;
 use super::dispatch::{self, Request};
 use super::progress::Progress;
-use super::{Service, caller, watch};
+use super::{Service, watch};
 use crate::Fault;
 use crate::hooks::Remote;
 
@@ -35,8 +37,7 @@ const MAX_REQUESTS: usize = 64;
 const QUEUE: usize = 32;
 
 /// Serves a client until it goes, or breaks the protocol.
-pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
-    let is_owner = caller::is_owner(&stream);
+pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>) {
     let (read, write) = tokio::io::split(stream);
     let (lines, queue) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_lines(write, queue));
@@ -44,13 +45,13 @@ pub(super) async fn serve(stream: Stream, role: Role, service: Arc<Service>) {
         reader: BufReader::new(read),
         line: Vec::new(),
         lines,
-        role,
+        caller: Arc::new(caller),
         service,
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
-        is_owner,
         plugin: None,
+        torrent: Vec::new(),
     };
     tokio::pin!(writer);
     tokio::select! {
@@ -72,15 +73,15 @@ struct Connection {
     /// What is read of the next line.
     line: Vec<u8>,
     lines: mpsc::Sender<String>,
-    role: Role,
+    caller: Arc<Caller>,
     service: Arc<Service>,
     running: JoinSet<u64>,
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
-    /// The caller is root or the user that p2pd runs as.
-    is_owner: bool,
     plugin: Option<Remote>,
+    /// Parts of a .torrent for the request that follows them, at most [`MAX_METAINFO_LEN`] bytes.
+    torrent: Vec<u8>,
 }
 
 /// What the reader came upon.
@@ -144,7 +145,7 @@ impl Connection {
         let greeting = answer::params::<Hello>(call.params).and_then(|hello| {
             let [low, high] = hello.proto;
             if (low..=high).contains(&PROTO) {
-                answer::value(Ok(self.service.welcome(self.role.as_str())))
+                answer::value(Ok(self.service.welcome(self.caller.role())))
             } else {
                 Err(answer::fault(Fault::new(
                     ErrorKind::Incompatible,
@@ -191,6 +192,11 @@ impl Connection {
                     self.send(id, outcome).await;
                 }
             }
+            ("torrent.part", Some(id)) => {
+                let outcome = answer::params(call.params)
+                    .and_then(|part| answer::value(self.keep_part(&part)));
+                self.send(Some(id), outcome).await;
+            }
             ("events.subscribe", Some(id)) => self.subscribe(id, call.params).await,
             ("plugin.register", Some(id)) => self.register(id, call.params).await,
             (_, Some(id)) => self.start(id, call).await,
@@ -215,7 +221,11 @@ impl Connection {
         self.cancels.insert(id, cancel);
         let (lines, service) = (self.lines.clone(), Arc::clone(&self.service));
         let request = Request {
-            role: self.role,
+            caller: Arc::clone(&self.caller),
+            torrent: match call.params.get("torrent") {
+                Some(Value::Bool(true)) => std::mem::take(&mut self.torrent),
+                _ => Vec::new(),
+            },
             progress: Progress::new(id, lines.clone()),
         };
         self.running.spawn(async move {
@@ -231,6 +241,26 @@ impl Connection {
             let _ = lines.send(line_of(Some(id), outcome)).await;
             id
         });
+    }
+
+    /// Keeps a part of a .torrent; after a fault the client begins anew.
+    fn keep_part(&mut self, part: &TorrentPart) -> Result<(), Fault> {
+        let fault = |why: String| {
+            Fault::new(
+                ErrorKind::Usage,
+                "the .torrent cannot be taken",
+                why,
+                "Send it in parts, from its beginning",
+            )
+        };
+        let mut torrent = std::mem::take(&mut self.torrent);
+        let bytes = BASE64.decode(part.data.as_bytes());
+        torrent.extend(bytes.map_err(|error| fault(format!("a part is not base64: {error}")))?);
+        if torrent.len() > MAX_METAINFO_LEN {
+            return Err(fault(format!("it is larger than {MAX_METAINFO_LEN} bytes")));
+        }
+        self.torrent = torrent;
+        Ok(())
     }
 
     /// The answer goes first, then the events; a second subscription takes the place of the first.
@@ -249,7 +279,12 @@ impl Connection {
         if let Some(before) = self.subscription.take() {
             before.abort();
         }
-        let events = watch::events(daemon.events.clone(), subscribe, self.lines.clone());
+        let events = watch::events(
+            daemon.events.clone(),
+            subscribe,
+            self.caller.whose(),
+            self.lines.clone(),
+        );
         self.send(Some(id), Ok(Value::Null)).await;
         let task = self.running.spawn(async move {
             events.await;
@@ -267,8 +302,10 @@ impl Connection {
                 Err(answer::fault(unhealthy.fault("plugin.register")))
             }
             (Service::Running(daemon), Ok(manifest)) => {
-                let (is_owner, lines) = (self.is_owner, self.lines.clone());
-                let plugin = daemon.hooks.connect(manifest, is_owner, lines);
+                // It hears of everybody's items.
+                let may = self.caller.admin("register a plugin");
+                let (is_owner, lines) = (self.caller.is_owner(), self.lines.clone());
+                let plugin = may.and_then(|()| daemon.hooks.connect(manifest, is_owner, lines));
                 plugin.map_err(answer::fault).map(|plugin| {
                     self.plugin = Some(plugin);
                     Value::Null

@@ -9,11 +9,17 @@ use p2p_wire::control::{ErrorKind, ItemDetail, ItemFile, ItemPieces, ItemShow};
 use p2p_wire::metainfo::Metainfo;
 
 use super::Daemon;
-use super::lookup::{not_here, pick};
+use super::caller::Caller;
+use super::lookup::{self, not_here, pick};
 use crate::Fault;
+use crate::tracker::Trackers;
 
 /// `item.show`: an item that is here, or else an entry of the catalogue.
-pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDetail, Fault> {
+pub(super) async fn show(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    show: ItemShow,
+) -> Result<ItemDetail, Fault> {
     const PARTS: [&str; 6] = ["files", "peers", "trackers", "pieces", "events", "versions"];
     if let Some(unknown) = show
         .parts
@@ -27,15 +33,11 @@ pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDet
             "",
         ));
     }
-    let item = pick(daemon.engine.items().await, &show.item)?;
+    let trackers = daemon.trackers.of(caller.uid);
+    let item = pick(lookup::items(daemon, caller).await, &show.item)?;
     let catalogue = match &item {
-        Some(item) => {
-            daemon
-                .trackers
-                .find(None, &item.info_hash.to_string())
-                .await
-        }
-        None => daemon.trackers.find(None, &show.item).await,
+        Some(item) => trackers.find(None, &item.info_hash.to_string()).await,
+        None => trackers.find(None, &show.item).await,
     };
     let (hash, entry) = match (&item, catalogue) {
         (Some(item), entry) => (item.info_hash, entry.ok()),
@@ -48,6 +50,7 @@ pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDet
     };
     let wants = |part: &str| show.parts.iter().any(|wanted| wanted == part);
     let engine = &daemon.engine;
+    let here = item.is_some();
     let mut detail = ItemDetail {
         item,
         catalogue: None,
@@ -59,35 +62,39 @@ pub(super) async fn show(daemon: &Arc<Daemon>, show: ItemShow) -> Result<ItemDet
         versions: None,
     };
     if wants("files") {
-        detail.files = match engine.files(hash).await {
-            Some(files) => Some(files),
-            None => catalogue_files(daemon, hash).await,
+        detail.files = match here {
+            true => engine.files(hash).await,
+            false => catalogue_files(&trackers, hash).await,
         };
     }
-    if wants("peers") {
+    if wants("peers") && here {
         detail.peers = engine.peers(hash).await;
     }
-    if wants("trackers") && detail.item.is_some() {
+    if wants("trackers") && here {
         detail.trackers = Some(daemon.announcer.rows(hash).await);
     }
     if wants("pieces") {
-        detail.pieces = pieces(daemon, hash, entry.as_ref()).await;
+        let held = match here {
+            true => engine.pieces(hash).await,
+            false => None,
+        };
+        detail.pieces = pieces(&trackers, held, hash, entry.as_ref()).await;
     }
-    if wants("events") {
+    if wants("events") && here {
         detail.events = Some(daemon.events.of_item(hash));
     }
     if wants("versions")
         && let Some(entry) = &entry
     {
-        detail.versions = Some(daemon.trackers.versions(None, entry).await?);
+        detail.versions = Some(trackers.versions(None, entry).await?);
     }
     detail.catalogue = entry;
     Ok(detail)
 }
 
 /// The files of an entry that is not here, from its metainfo.
-async fn catalogue_files(daemon: &Arc<Daemon>, hash: InfoHash) -> Option<Vec<ItemFile>> {
-    let fetch = daemon.trackers.fetch(None, hash).await.ok()?;
+async fn catalogue_files(trackers: &Trackers, hash: InfoHash) -> Option<Vec<ItemFile>> {
+    let fetch = trackers.fetch(None, hash).await.ok()?;
     let bytes = BASE64.decode(fetch.metainfo.as_bytes()).ok()?;
     let metainfo = Metainfo::from_bytes(&bytes).ok()?;
     let files = metainfo.info.files().iter().filter(|file| !file.padding);
@@ -102,13 +109,13 @@ async fn catalogue_files(daemon: &Arc<Daemon>, hash: InfoHash) -> Option<Vec<Ite
 
 /// What the tracker knows of the pieces counts before what is seen among the connected peers.
 async fn pieces(
-    daemon: &Arc<Daemon>,
+    trackers: &Trackers,
+    here: Option<ItemPieces>,
     hash: InfoHash,
     entry: Option<&FileEntry>,
 ) -> Option<ItemPieces> {
-    let here = daemon.engine.pieces(hash).await;
     let known: Option<Availability> = match entry {
-        Some(_) => daemon.trackers.availability(None, hash).await.ok(),
+        Some(_) => trackers.availability(None, hash).await.ok(),
         None => None,
     };
     let Some(known) = known else { return here };

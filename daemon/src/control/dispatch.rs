@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::answer::{self, Outcome, params, value};
-use super::caller::Role;
+use super::caller::Caller;
 use super::progress::Progress;
 use super::{
     Service, detail, doctor, fetch, hooks, items, overview, settings, shares, trackers, verify,
@@ -14,8 +14,10 @@ use super::{
 
 /// What a method knows of its request besides its parameters.
 pub(super) struct Request {
-    /// What the caller may do.
-    pub(super) role: Role,
+    /// Who asks.
+    pub(super) caller: Arc<Caller>,
+    /// The .torrent that came by `torrent.part`; empty if none did.
+    pub(super) torrent: Vec<u8>,
     /// To tell how it goes.
     pub(super) progress: Progress,
 }
@@ -30,58 +32,66 @@ pub(super) async fn call(
     let daemon = match &**service {
         Service::Running(daemon) => daemon,
         Service::Unhealthy(unhealthy) if method == "daemon.stop" => {
-            return value(overview::stop(&unhealthy.stop, request.role));
+            return value(overview::stop(&unhealthy.stop, &request.caller));
         }
         Service::Unhealthy(unhealthy) => return Err(answer::fault(unhealthy.fault(method))),
     };
-    let Request { role, progress } = request;
+    let Request {
+        caller,
+        torrent,
+        progress,
+    } = request;
+    let caller = &*caller;
     match method {
-        "status" => value(Ok(overview::status(daemon).await)),
-        "share.add" => value(shares::add(daemon, role, params(p)?).await),
-        "share.wait" => value(shares::wait(daemon, params(p)?, progress).await),
-        "share.list" => value(Ok(daemon.shares.list().await)),
-        "share.remove" => value(shares::remove(daemon, role, params(p)?).await),
-        "share.rescan" => value(shares::rescan(daemon, params(p)?).await),
-        "fetch.add" => value(fetch::add(daemon, role, params(p)?).await),
-        "item.wait" => value(items::wait(daemon, params(p)?, progress).await),
-        "item.list" => value(items::list(daemon, params(p)?).await),
-        "item.show" => value(detail::show(daemon, params(p)?).await),
-        "item.pause" => value(items::each(daemon, items::Act::Pause, params(p)?).await),
-        "item.resume" => value(items::each(daemon, items::Act::Resume, params(p)?).await),
-        "item.announce" => value(items::each(daemon, items::Act::Announce, params(p)?).await),
-        "item.verify" => value(items::each(daemon, items::Act::Verify, params(p)?).await),
-        "verify.wait" => value(verify::wait(daemon, params(p)?, progress).await),
-        "item.set" => value(items::set(daemon, role, params(p)?).await),
-        "item.move" => value(items::move_to(daemon, role, params(p)?).await),
-        "item.remove" => value(items::remove(daemon, role, params(p)?).await),
-        "item.link" => value(items::link(daemon, params(p)?).await),
-        "tracker.add" => value(trackers::add(daemon, role, params(p)?).await),
-        "tracker.probe" => value(trackers::probe(daemon, role, params(p)?).await),
-        "tracker.trust" => value(trackers::trust(daemon, role, params(p)?).await),
-        "tracker.remove" => value(trackers::remove(daemon, role, params(p)?).await),
-        "tracker.test" => value(trackers::test(daemon, params(p)?).await),
-        "tracker.list" => value(Ok(daemon.trackers.list().await)),
-        "account.register" => value(trackers::register(daemon, role, params(p)?).await),
-        "account.login" => value(trackers::login(daemon, role, params(p)?).await),
-        "account.logout" => value(trackers::logout(daemon, role, params(p)?).await),
-        "account.whoami" => value(trackers::whoami(daemon, params(p)?).await),
-        "catalogue.publish" => value(trackers::publish(daemon, role, params(p)?).await),
-        "catalogue.unpublish" => value(trackers::unpublish(daemon, role, params(p)?).await),
-        "catalogue.search" => value(daemon.trackers.search(params(p)?).await),
-        "catalogue.nodes" => value(trackers::nodes(daemon, params(p)?).await),
+        "status" => value(Ok(overview::status(daemon, caller).await)),
+        "share.add" => value(shares::add(daemon, caller, params(p)?).await),
+        "share.wait" => value(shares::wait(daemon, caller, params(p)?, progress).await),
+        "share.list" => value(Ok(daemon.shares.list(caller.whose()).await)),
+        "share.remove" => value(shares::remove(daemon, caller, params(p)?).await),
+        "share.rescan" => value(shares::rescan(daemon, caller, params(p)?).await),
+        "fetch.add" => value(fetch::add(daemon, caller, params(p)?, torrent).await),
+        "item.wait" => value(items::wait(daemon, caller, params(p)?, progress).await),
+        "item.list" => value(items::list(daemon, caller, params(p)?).await),
+        "item.show" => value(detail::show(daemon, caller, params(p)?).await),
+        "item.pause" => value(items::each(daemon, caller, items::Act::Pause, params(p)?).await),
+        "item.resume" => value(items::each(daemon, caller, items::Act::Resume, params(p)?).await),
+        "item.announce" => {
+            value(items::each(daemon, caller, items::Act::Announce, params(p)?).await)
+        }
+        "item.verify" => value(items::each(daemon, caller, items::Act::Verify, params(p)?).await),
+        "verify.wait" => value(verify::wait(daemon, caller, params(p)?, progress).await),
+        "item.set" => value(items::set(daemon, caller, params(p)?).await),
+        "item.move" => value(items::move_to(daemon, caller, params(p)?).await),
+        "item.remove" => value(items::remove(daemon, caller, params(p)?).await),
+        "item.torrent" => value(items::torrent(daemon, caller, params(p)?).await),
+        "item.link" => value(items::link(daemon, caller, params(p)?).await),
+        "tracker.add" => value(trackers::add(daemon, caller, params(p)?).await),
+        "tracker.probe" => value(trackers::probe(daemon, caller, params(p)?).await),
+        "tracker.trust" => value(trackers::trust(daemon, caller, params(p)?).await),
+        "tracker.remove" => value(trackers::remove(daemon, caller, params(p)?).await),
+        "tracker.test" => value(trackers::test(daemon, caller, params(p)?).await),
+        "tracker.list" => value(Ok(daemon.trackers.of(caller.uid).list().await)),
+        "account.register" => value(trackers::register(daemon, caller, params(p)?).await),
+        "account.login" => value(trackers::login(daemon, caller, params(p)?).await),
+        "account.logout" => value(trackers::logout(daemon, caller, params(p)?).await),
+        "account.whoami" => value(trackers::whoami(daemon, caller, params(p)?).await),
+        "catalogue.publish" => value(trackers::publish(daemon, caller, params(p)?, torrent).await),
+        "catalogue.unpublish" => value(trackers::unpublish(daemon, caller, params(p)?).await),
+        "catalogue.search" => value(daemon.trackers.of(caller.uid).search(params(p)?).await),
+        "catalogue.nodes" => value(trackers::nodes(daemon, caller, params(p)?).await),
         "limits.get" => value(Ok(settings::limits(daemon))),
-        "limits.set" => value(settings::set_limits(daemon, role, params(p)?).await),
+        "limits.set" => value(settings::set_limits(daemon, caller, params(p)?).await),
         "config.get" => value(settings::get(daemon, params(p)?)),
-        "config.set" => value(settings::set(daemon, role, params(p)?).await),
-        "config.unset" => value(settings::unset(daemon, role, params(p)?).await),
+        "config.set" => value(settings::set(daemon, caller, params(p)?).await),
+        "config.unset" => value(settings::unset(daemon, caller, params(p)?).await),
         "hooks.list" => value(Ok(daemon.hooks.list().await)),
-        "hooks.run" => value(hooks::run(daemon, role, params(p)?).await),
-        "hooks.log" => value(hooks::log(daemon, params(p)?).await),
-        "history.list" => value(items::history(daemon, params(p)?).await),
-        "log.tail" => value(watch::log(daemon, params(p)?, progress).await),
-        "daemon.doctor" => value(Ok(doctor::examine(daemon).await)),
-        "daemon.reload" => value(settings::reload(daemon, role).await),
-        "daemon.stop" => value(overview::stop(&daemon.stop, role)),
+        "hooks.run" => value(hooks::run(daemon, caller, params(p)?).await),
+        "hooks.log" => value(hooks::log(daemon, caller, params(p)?).await),
+        "history.list" => value(items::history(daemon, caller, params(p)?).await),
+        "log.tail" => value(watch::log(daemon, caller, params(p)?, progress).await),
+        "daemon.doctor" => value(Ok(doctor::examine(daemon, caller).await)),
+        "daemon.reload" => value(settings::reload(daemon, caller).await),
+        "daemon.stop" => value(overview::stop(&daemon.stop, caller)),
         _ => Err(answer::no_such_method(method)),
     }
 }

@@ -11,6 +11,7 @@ use p2p_wire::api::Reachable;
 use p2p_wire::control::{Finding, Share, Tracker};
 use p2p_wire::units::Size;
 
+use super::caller::Caller;
 use super::overview::free_bytes;
 use super::{Daemon, paths};
 use crate::Fault;
@@ -19,11 +20,12 @@ use crate::config::Mode;
 /// Seconds that two clocks may differ: more disturbs who compares times, less is the way of networks.
 const CLOCK_SKEW_S: i64 = 30;
 
-/// Every check.
-pub(super) async fn examine(daemon: &Arc<Daemon>) -> Vec<Finding> {
+/// Every check, of the caller's shares and logins.
+pub(super) async fn examine(daemon: &Arc<Daemon>, caller: &Caller) -> Vec<Finding> {
+    let known = daemon.trackers.of(caller.uid);
     let download = daemon.settings.download_dir();
     let min_free = daemon.settings.now().storage.min_free.0;
-    let (mode, shared) = (daemon.mode, daemon.shares.list().await);
+    let (mode, shared) = (daemon.mode, daemon.shares.list(caller.whose()).await);
     let on_disk = tokio::task::spawn_blocking(move || {
         let mut findings = folders(mode, &download, &shared);
         let free = nearest(&download).and_then(|there| free_bytes(&there));
@@ -33,7 +35,7 @@ pub(super) async fn examine(daemon: &Arc<Daemon>) -> Vec<Finding> {
     });
     // A check that panicked has nothing to say.
     let mut findings = on_disk.await.unwrap_or_default();
-    let trackers = daemon.trackers.list().await;
+    let trackers = known.list().await;
     if trackers.is_empty() {
         findings.push(Finding::warning(
             "login",
@@ -43,13 +45,13 @@ pub(super) async fn examine(daemon: &Arc<Daemon>) -> Vec<Finding> {
     }
     for tracker in &trackers {
         // What it says of itself is from its last call; this one is of now.
-        let tested = daemon.trackers.test(Some(tracker.name.clone())).await;
-        let safe = daemon.trackers.transport(&tracker.name).await;
+        let tested = known.test(Some(tracker.name.clone())).await;
+        let safe = known.transport(&tracker.name).await;
         findings.push(login(tracker, tested));
         findings.push(transport(tracker, safe));
         if tracker.username.is_some() {
             let port = daemon.engine.port();
-            let answer = daemon.trackers.reachable(&tracker.name, port).await;
+            let answer = known.reachable(&tracker.name, port).await;
             if let Ok(answer) = answer {
                 findings.push(reachable(&tracker.name, port, &answer));
                 findings.extend(clock(&tracker.name, &answer.time, Timestamp::now()));
@@ -255,6 +257,7 @@ mod tests {
             left_out: BTreeMap::new(),
             tracker: None,
             visibility: Default::default(),
+            owner_uid: 0,
         }
     }
 

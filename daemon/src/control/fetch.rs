@@ -13,10 +13,12 @@ use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, State};
 use p2p_wire::magnet::Magnet;
 use p2p_wire::metainfo::{MAX_METAINFO_LEN, Metainfo};
 
-use super::caller::Role;
+use super::caller::Caller;
 use super::{Daemon, announce_urls, lookup, paths, peers};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
+use crate::rights::Purpose;
+use crate::tracker::Trackers;
 
 /// What a target turned out to be.
 struct Found {
@@ -39,23 +41,32 @@ impl Found {
 /// `fetch.add`.
 pub(super) async fn add(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     add: FetchAdd,
+    torrent: Vec<u8>,
 ) -> Result<FetchAdded, Fault> {
-    let place = place(daemon, role, &add)?;
+    let trackers = daemon.trackers.of(caller.uid);
+    let place = place(daemon, caller, &add).await?;
     let mut peers = peers::lookup_all(&add.peers).await?;
-    if let Some(item) = here(daemon, &add).await? {
-        return again(daemon, item, peers, &add).await;
+    let sent = match add.torrent {
+        true => Some(read_metainfo(&torrent)?),
+        false => None,
+    };
+    if let Some(item) = here(daemon, caller, &add, sent.as_ref()).await? {
+        return again(daemon, caller, item, peers, &add).await;
     }
-    let found = find(daemon, &add).await?;
+    let found = match sent {
+        Some(metainfo) => foreign(&trackers, &add, metainfo).await,
+        None => find(&trackers, &add).await?,
+    };
     let info_hash = found.info_hash();
     if let Some(item) = daemon.engine.item(info_hash).await {
-        return again(daemon, item, peers, &add).await;
+        return again(daemon, caller, item, peers, &add).await;
     }
     let only_peers = match &add.from {
         Some(from) => {
             peers::from(
-                daemon,
+                &trackers,
                 add.tracker.as_deref(),
                 info_hash,
                 &found.peers,
@@ -83,6 +94,7 @@ pub(super) async fn add(
         content: found.content,
         place,
         trackers: found.trackers,
+        owner: caller.uid,
         share: None,
         only: add.only,
         sequential: add.sequential,
@@ -104,10 +116,19 @@ pub(super) async fn add(
 /// What is here already goes on if it stood still; it keeps its place and settings.
 async fn again(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     mut item: Item,
     peers: Vec<SocketAddr>,
     add: &FetchAdd,
 ) -> Result<FetchAdded, Fault> {
+    if !caller.has(item.owner_uid) {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("cannot fetch {}", item.info_hash),
+            "Another user of this machine has it already",
+            "Ask an administrator for it, or fetch it with a daemon of your own:  p2pctl --user fetch",
+        ));
+    }
     if add.from.is_some() && item.state != State::Seeding {
         return Err(Fault::new(
             ErrorKind::Conflict,
@@ -125,7 +146,7 @@ async fn again(
     Ok(FetchAdded { item, added: false })
 }
 
-fn place(daemon: &Daemon, role: Role, add: &FetchAdd) -> Result<Place, Fault> {
+async fn place(daemon: &Daemon, caller: &Caller, add: &FetchAdd) -> Result<Place, Fault> {
     match (&add.data, &add.dir) {
         (Some(_), Some(_)) => Err(Fault::new(
             ErrorKind::Usage,
@@ -134,13 +155,12 @@ fn place(daemon: &Daemon, role: Role, add: &FetchAdd) -> Result<Place, Fault> {
             "Give one of them",
         )),
         (Some(data), None) => {
-            role.may_name_paths("--data")?;
-            let path = paths::absolute(data)?;
+            let path = paths::opened(caller, Purpose::Complete, data).await?;
             Ok(Place::Existing(path))
         }
         (None, Some(dir)) => {
-            role.may_name_paths("a folder")?;
-            Ok(Place::Download(paths::absolute(dir)?))
+            let dir = paths::opened(caller, Purpose::Receive, dir).await?;
+            Ok(Place::Download(dir))
         }
         (None, None) => Ok(Place::Download(download_dir(daemon)?)),
     }
@@ -161,12 +181,17 @@ fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
 }
 
 /// The item, if the target is one that is here already.
-async fn here(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Option<Item>, Fault> {
-    let hash = match (&add.target, &add.torrent) {
+async fn here(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    add: &FetchAdd,
+    sent: Option<&Metainfo>,
+) -> Result<Option<Item>, Fault> {
+    let hash = match (&add.target, sent) {
         (Some(target), None) if target.starts_with("magnet:") => Some(magnet(target)?.info_hash),
         (Some(target), None) if is_url(target) || target.contains('/') => None,
-        (Some(target), None) => return lookup::pick(daemon.engine.items().await, target),
-        (None, Some(torrent)) => Some(metainfo(torrent)?.info.info_hash()),
+        (Some(target), None) => return lookup::pick(lookup::items(daemon, caller).await, target),
+        (None, Some(metainfo)) => Some(metainfo.info.info_hash()),
         _ => {
             return Err(Fault::new(
                 ErrorKind::Usage,
@@ -182,21 +207,18 @@ async fn here(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Option<Item>, Faul
     }
 }
 
-async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
-    if let Some(torrent) = &add.torrent {
-        return Ok(foreign(daemon, add, metainfo(torrent)?).await);
-    }
+async fn find(trackers: &Trackers, add: &FetchAdd) -> Result<Found, Fault> {
     let target = add.target.as_deref().unwrap_or_default();
     if target.starts_with("magnet:") {
-        return of_magnet(daemon, add, magnet(target)?).await;
+        return of_magnet(trackers, add, magnet(target)?).await;
     }
     if is_url(target) {
-        let bytes = daemon.trackers.download(target, MAX_METAINFO_LEN).await?;
-        return Ok(foreign(daemon, add, read_metainfo(&bytes)?).await);
+        let bytes = trackers.download(target, MAX_METAINFO_LEN).await?;
+        return Ok(foreign(trackers, add, read_metainfo(&bytes)?).await);
     }
     let tracker = add.tracker.as_deref();
-    let known = match daemon.trackers.find(tracker, target).await {
-        Ok(entry) => daemon.trackers.fetch(tracker, entry.info_hash).await,
+    let known = match trackers.find(tracker, target).await {
+        Ok(entry) => trackers.fetch(tracker, entry.info_hash).await,
         Err(fault) => Err(fault),
     };
     match (known, target.parse::<InfoHash>()) {
@@ -209,7 +231,7 @@ async fn find(daemon: &Arc<Daemon>, add: &FetchAdd) -> Result<Found, Fault> {
                 trackers: Vec::new(),
                 peers: Vec::new(),
             }),
-            trackers: announce_urls::own(daemon, tracker).await,
+            trackers: announce_urls::own(trackers, tracker).await,
             peers: Vec::new(),
         }),
         (Err(fault), _) => Err(fault),
@@ -235,24 +257,24 @@ fn of_catalogue(fetch: Fetch) -> Result<Found, Fault> {
 
 /// A .torrent from elsewhere keeps its trackers, as far as they may be asked. One of whose trackers none may be asked is announced to
 /// the account's own, which takes any hash; a private one only if it names no tracker at all (BEP 27).
-async fn foreign(daemon: &Arc<Daemon>, add: &FetchAdd, metainfo: Metainfo) -> Found {
+async fn foreign(trackers: &Trackers, add: &FetchAdd, metainfo: Metainfo) -> Found {
     let tracker = add.tracker.as_deref();
-    let mut trackers = announce_urls::usable(daemon, &metainfo.announce, tracker).await;
-    if trackers.is_empty() && !metainfo.info.private() {
-        trackers = announce_urls::own(daemon, tracker).await;
+    let mut tiers = announce_urls::usable(trackers, &metainfo.announce, tracker).await;
+    if tiers.is_empty() && !metainfo.info.private() {
+        tiers = announce_urls::own(trackers, tracker).await;
     }
     Found {
-        trackers,
+        trackers: tiers,
         content: Content::Metainfo(Box::new(metainfo)),
         peers: Vec::new(),
     }
 }
 
 /// A magnet link that names nobody is looked for in the catalogue, for `p2pctl link` writes such.
-async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Result<Found, Fault> {
+async fn of_magnet(trackers: &Trackers, add: &FetchAdd, magnet: Magnet) -> Result<Found, Fault> {
     let tracker = add.tracker.as_deref();
     if magnet.trackers.is_empty()
-        && let Ok(fetch) = daemon.trackers.fetch(tracker, magnet.info_hash).await
+        && let Ok(fetch) = trackers.fetch(tracker, magnet.info_hash).await
     {
         return of_catalogue(fetch);
     }
@@ -268,7 +290,7 @@ async fn of_magnet(daemon: &Arc<Daemon>, add: &FetchAdd, magnet: Magnet) -> Resu
         }));
     }
     Ok(Found {
-        trackers: announce_urls::usable(daemon, &named, tracker).await,
+        trackers: announce_urls::usable(trackers, &named, tracker).await,
         content: Content::Magnet(magnet),
         peers: found,
     })

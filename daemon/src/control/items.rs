@@ -7,20 +7,22 @@ use p2p_wire::InfoHash;
 use p2p_wire::api::FileEntry;
 use p2p_wire::control::{
     ErrorKind, HistoryList, Item, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet,
-    ItemsRef, Link, State, Transfer,
+    ItemsRef, Link, State, TORRENT_PART, TorrentData, TorrentRef, Transfer,
 };
 use p2p_wire::magnet::Magnet;
 
-use super::caller::Role;
-use super::lookup::{MIN_PREFIX, find, not_here, resolve};
+use super::caller::Caller;
+use super::lookup::{self, MIN_PREFIX, find, not_here, resolve};
 use super::progress::Progress;
 use super::{Daemon, paths};
 use crate::Fault;
 use crate::config::Limit;
 use crate::engine::{self, ItemSetting};
+use crate::rights::Purpose;
 
 /// Items on a page at most.
 const PAGE: u32 = 1_000;
+
 /// What can be done to several items at once.
 #[derive(Clone, Copy)]
 pub(super) enum Act {
@@ -31,8 +33,12 @@ pub(super) enum Act {
 }
 
 /// `item.list`.
-pub(super) async fn list(daemon: &Arc<Daemon>, list: ItemList) -> Result<ItemPage, Fault> {
-    let mut items = daemon.engine.items().await;
+pub(super) async fn list(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    list: ItemList,
+) -> Result<ItemPage, Fault> {
+    let mut items = lookup::items(daemon, caller).await;
     if let Some(filter) = list.filter.as_deref().filter(|filter| !filter.is_empty()) {
         items.retain(|item| matches(item, filter));
     }
@@ -104,10 +110,11 @@ fn sort(items: &mut [Item], key: &str) -> Result<(), Fault> {
 /// `item.wait`: until the item is complete, or stopped for good; its progress meanwhile.
 pub(super) async fn wait(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     item: ItemRef,
     mut progress: Progress,
 ) -> Result<Item, Fault> {
-    let found = find(daemon, &item.item).await?;
+    let found = find(daemon, caller, &item.item).await?;
     let watch = daemon.engine.watch(found.info_hash).await;
     let mut watch = watch.ok_or_else(|| not_here(&item.item))?;
     let mut told = false;
@@ -143,11 +150,12 @@ fn removed(name: &str) -> Fault {
 /// `item.pause`, `item.resume`, `item.announce`, `item.verify`.
 pub(super) async fn each(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     act: Act,
     which: ItemsRef,
 ) -> Result<Vec<Item>, Fault> {
     let all = which.all;
-    let hashes = resolve(daemon, which).await?;
+    let hashes = resolve(daemon, caller, which).await?;
     let mut done = Vec::with_capacity(hashes.len());
     for hash in hashes {
         let item = match act {
@@ -166,10 +174,13 @@ pub(super) async fn each(
 }
 
 /// `item.set`.
-pub(super) async fn set(daemon: &Arc<Daemon>, role: Role, set: ItemSet) -> Result<Item, Fault> {
-    role.admin("change an item's settings")?;
+pub(super) async fn set(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    set: ItemSet,
+) -> Result<Item, Fault> {
     let setting = setting(&set.key, &set.value)?;
-    let item = find(daemon, &set.item).await?;
+    let item = find(daemon, caller, &set.item).await?;
     daemon.engine.set(item.info_hash, setting).await
 }
 
@@ -201,58 +212,80 @@ fn setting(key: &str, value: &str) -> Result<ItemSetting, Fault> {
 /// `item.move`.
 pub(super) async fn move_to(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     request: ItemMove,
 ) -> Result<Item, Fault> {
-    role.may_name_paths("a folder")?;
-    let dir = paths::absolute(&request.dir)?;
-    let item = find(daemon, &request.item).await?;
+    let dir = paths::opened(caller, Purpose::Receive, &request.dir).await?;
+    let item = find(daemon, caller, &request.item).await?;
     daemon.engine.move_to(item.info_hash, dir).await
 }
 
 /// `item.remove`.
 pub(super) async fn remove(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     request: ItemRemove,
 ) -> Result<Vec<Item>, Fault> {
-    role.admin("remove items")?;
     let which = ItemsRef {
         items: request.items,
         all: false,
     };
     let mut removed = Vec::new();
-    for hash in resolve(daemon, which).await? {
+    for hash in resolve(daemon, caller, which).await? {
         removed.push(daemon.engine.remove(hash, request.delete_data).await?);
     }
     Ok(removed)
 }
 
 /// `item.link`.
-pub(super) async fn link(daemon: &Arc<Daemon>, item: ItemRef) -> Result<Link, Fault> {
-    let item = find(daemon, &item.item).await?;
+pub(super) async fn link(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    item: ItemRef,
+) -> Result<Link, Fault> {
+    let item = find(daemon, caller, &item.item).await?;
     let magnet = Magnet {
         info_hash: item.info_hash,
         name: Some(item.name.clone()),
         trackers: Vec::new(),
         peers: Vec::new(),
     };
-    let entry = daemon
-        .trackers
-        .find(None, &item.info_hash.to_string())
-        .await;
-    let own = daemon.trackers.stock_announce_url(None).await;
-    let torrent = daemon.engine.metainfo(item.info_hash).await;
-    let torrent = torrent.map(|mut metainfo| {
-        if let Some(own) = own {
-            metainfo.announce = vec![vec![own]];
-        }
-        BASE64.encode(&metainfo.to_bytes())
-    });
+    let trackers = daemon.trackers.of(caller.uid);
+    let entry = trackers.find(None, &item.info_hash.to_string()).await;
     Ok(Link {
         magnet: magnet.to_string(),
         name: entry.ok().map(|entry| entry_name(&entry)),
-        torrent,
+    })
+}
+
+/// `item.torrent`: a part of the item's .torrent, with the account's own announce URL where there is a login.
+pub(super) async fn torrent(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    request: TorrentRef,
+) -> Result<TorrentData, Fault> {
+    let item = find(daemon, caller, &request.item).await?;
+    let trackers = daemon.trackers.of(caller.uid);
+    let own = trackers.stock_announce_url(None).await;
+    let metainfo = daemon.engine.metainfo(item.info_hash).await;
+    let mut metainfo = metainfo.ok_or_else(|| {
+        Fault::new(
+            ErrorKind::Conflict,
+            format!("there is no .torrent of {} yet", item.name),
+            "Its metadata is not known yet: no peer has given it",
+            "Wait until it is fetching:  p2pctl ls",
+        )
+    })?;
+    if let Some(own) = own {
+        metainfo.announce = vec![vec![own]];
+    }
+    let bytes = metainfo.to_bytes();
+    let start = usize::try_from(request.offset).unwrap_or(usize::MAX);
+    let rest = bytes.get(start..).unwrap_or_default();
+    let part = rest.get(..TORRENT_PART).unwrap_or(rest);
+    Ok(TorrentData {
+        data: BASE64.encode(part),
+        size: bytes.len() as u64,
     })
 }
 
@@ -270,14 +303,15 @@ fn entry_name(entry: &FileEntry) -> String {
 /// `history.list`. What names no item here may be the hash of one that was removed.
 pub(super) async fn history(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     mut list: HistoryList,
 ) -> Result<Vec<Transfer>, Fault> {
     if let Some(name) = &list.item
         && name.parse::<InfoHash>().is_err()
     {
-        list.item = Some(find(daemon, name).await?.info_hash.to_string());
+        list.item = Some(find(daemon, caller, name).await?.info_hash.to_string());
     }
-    let rows = engine::history(&daemon.state, list).await;
+    let rows = engine::history(&daemon.state, list, caller.whose()).await;
     rows.map_err(|error| super::settings::state_fault("read the history", &error))
 }
 

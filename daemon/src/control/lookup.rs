@@ -6,14 +6,22 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Item, ItemsRef};
 
 use super::Daemon;
+use super::caller::Caller;
 use crate::Fault;
 
 /// Shortest prefix of an info-hash that names an item.
 pub(super) const MIN_PREFIX: usize = 4;
 
-/// The item that `name` means: its info-hash, a unique prefix of that, or its unique name.
-pub(super) async fn find(daemon: &Arc<Daemon>, name: &str) -> Result<Item, Fault> {
-    let items = daemon.engine.items().await;
+/// The items that the caller sees.
+pub(super) async fn items(daemon: &Daemon, caller: &Caller) -> Vec<Item> {
+    let mut items = daemon.engine.items().await;
+    items.retain(|item| caller.has(item.owner_uid));
+    items
+}
+
+/// The item that `name` means to the caller: its info-hash, a unique prefix of that, or its unique name.
+pub(super) async fn find(daemon: &Arc<Daemon>, caller: &Caller, name: &str) -> Result<Item, Fault> {
+    let items = items(daemon, caller).await;
     pick(items, name)?.ok_or_else(|| not_here(name))
 }
 
@@ -61,8 +69,12 @@ pub(super) fn not_here(name: &str) -> Fault {
 }
 
 /// All that are named are found before anything is done to one.
-pub(super) async fn resolve(daemon: &Arc<Daemon>, which: ItemsRef) -> Result<Vec<InfoHash>, Fault> {
-    let items = daemon.engine.items().await;
+pub(super) async fn resolve(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    which: ItemsRef,
+) -> Result<Vec<InfoHash>, Fault> {
+    let items = items(daemon, caller).await;
     if which.all {
         return Ok(items.into_iter().map(|item| item.info_hash).collect());
     }
@@ -114,6 +126,7 @@ pub(super) fn sample(hash: u8, name: &str, size: u64) -> Item {
         added: String::new(),
         completed: None,
         private: true,
+        owner_uid: 1_000,
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
+//! | `configured` | what the configuration file names |
 //! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
@@ -13,6 +14,7 @@
 mod announce_urls;
 mod answer;
 mod caller;
+mod configured;
 mod connection;
 mod detail;
 mod dispatch;
@@ -44,6 +46,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+pub use self::configured::{configured_shares, configured_trackers};
 pub use self::settings::{Settings, limits_of, reread};
 pub use self::socket::SocketError;
 use crate::Fault;
@@ -182,11 +185,11 @@ impl Server {
                 turn_away(stream).await;
                 continue;
             };
-            match caller::role(&stream, self.mode) {
-                Ok(Some(role)) => {
+            match caller::caller(&stream, self.mode) {
+                Ok(Some(caller)) => {
                     let service = Arc::clone(&service);
                     clients.spawn(async move {
-                        connection::serve(stream, role, service).await;
+                        connection::serve(stream, caller, service).await;
                         drop(place);
                     });
                 }

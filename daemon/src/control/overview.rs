@@ -7,16 +7,20 @@ use p2p_wire::control::{Item, Share, State, Status, Tracker};
 use p2p_wire::units::Size;
 use tokio::sync::Notify;
 
-use super::caller::Role;
-use super::{Daemon, SERVER, paths, settings};
+use super::caller::Caller;
+use super::{Daemon, SERVER, lookup, paths, settings};
 use crate::Fault;
+use crate::engine::Totals;
 
-/// `status`.
-pub(super) async fn status(daemon: &Arc<Daemon>) -> Status {
-    let items = daemon.engine.items().await;
-    let totals = daemon.engine.totals().await;
-    let shares = daemon.shares.list().await;
-    let trackers = daemon.trackers.list().await;
+/// `status`. Who sees only what is theirs is told only the sums of that.
+pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
+    let items = lookup::items(daemon, caller).await;
+    let totals = match caller.whose() {
+        None => daemon.engine.totals().await,
+        Some(_) => sum(&items),
+    };
+    let shares = daemon.shares.list(caller.whose()).await;
+    let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
     let count = |state: State| items.iter().filter(|item| item.state == state).count() as u32;
     let warnings = warnings(daemon, &items, &shares, &trackers);
@@ -42,6 +46,17 @@ pub(super) async fn status(daemon: &Arc<Daemon>) -> Status {
         download_dir: paths::text(&daemon.settings.download_dir()),
         limits: settings::limits_of(&config),
         warnings,
+    }
+}
+
+fn sum(items: &[Item]) -> Totals {
+    let of = |number: fn(&Item) -> u64| items.iter().map(number).sum();
+    Totals {
+        peers: items.iter().map(|item| item.peers).sum(),
+        down_rate: of(|item| item.down_rate),
+        up_rate: of(|item| item.up_rate),
+        downloaded: of(|item| item.downloaded),
+        uploaded: of(|item| item.uploaded),
     }
 }
 
@@ -117,8 +132,8 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
 }
 
 /// `daemon.stop`: answers first, then the daemon ends.
-pub(super) fn stop(stop: &Notify, role: Role) -> Result<(), Fault> {
-    role.admin("stop p2pd")?;
+pub(super) fn stop(stop: &Notify, caller: &Caller) -> Result<(), Fault> {
+    caller.admin("stop p2pd")?;
     stop.notify_one();
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use p2p_wire::control::{ErrorKind, PathText};
 
+use super::caller::Caller;
 use crate::Fault;
+use crate::rights::Purpose;
 
 /// The path that a client named; relative ones are refused, for they mean nothing here.
 pub(super) fn absolute(text: &PathText) -> Result<PathBuf, Fault> {
@@ -21,6 +23,20 @@ pub(super) fn absolute(text: &PathText) -> Result<PathBuf, Fault> {
             "p2pd has no folder of its own to begin from",
             "Give the whole path, beginning with /",
         ))
+    }
+}
+
+/// The path that a client named, with links resolved, opened as `purpose` needs with the client's own rights. For administrators only
+/// that it is absolute is looked at here: the daemon's own rights count, as it uses it.
+pub(super) async fn opened(
+    caller: &Caller,
+    purpose: Purpose,
+    text: &PathText,
+) -> Result<PathBuf, Fault> {
+    let path = absolute(text)?;
+    match caller.rights() {
+        Some(rights) => rights.look(purpose, &path).await,
+        None => Ok(path),
     }
 }
 

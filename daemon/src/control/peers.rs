@@ -1,15 +1,14 @@
 //! Peers that a client names: `host:port`, or a node of the tracker.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::api::FetchPeer;
 use p2p_wire::control::ErrorKind;
 
-use super::Daemon;
 use crate::Fault;
+use crate::tracker::Trackers;
 
 /// Peers that may be named at most.
 pub(super) const MAX_PEERS: usize = 50;
@@ -19,7 +18,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The addresses of `from`: `host:port`, or a node by its name among the `known` peers of the
 /// item, or those that the tracker knows.
 pub(super) async fn from(
-    daemon: &Arc<Daemon>,
+    trackers: &Trackers,
     tracker: Option<&str>,
     info_hash: InfoHash,
     known: &[FetchPeer],
@@ -33,7 +32,7 @@ pub(super) async fn from(
     }
     let asked;
     let peers = if known.is_empty() {
-        asked = daemon.trackers.fetch(tracker, info_hash).await?.peers;
+        asked = trackers.fetch(tracker, info_hash).await?.peers;
         &asked
     } else {
         known

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use p2p_wire::control::{ConfigKey, ConfigSet, ConfigValue, ErrorKind, Limits, Reload};
 
 use super::Daemon;
-use super::caller::Role;
+use super::caller::Caller;
+use super::{configured_shares, configured_trackers};
 use crate::Fault;
 use crate::config::{self, Config, Layers, Limit, Places, SECTIONS, SetError, When};
 use crate::state::{State, StateError};
@@ -95,6 +96,7 @@ impl Settings {
         let reload = Reload {
             applied: names(live),
             needs_restart: names(restart),
+            problems: Vec::new(),
         };
         Ok((after, reload))
     }
@@ -121,8 +123,13 @@ impl Settings {
 
 /// Reads the configuration file again, and applies what can be applied. Also what SIGHUP does.
 pub async fn reread(daemon: &Daemon) -> Result<Reload, Fault> {
-    let (config, reload) = daemon.settings.reread()?;
+    let (config, mut reload) = daemon.settings.reread()?;
     apply(daemon, &config).await;
+    // Trackers first: a share may name one.
+    let trackers = configured_trackers(&config);
+    daemon.trackers.follow_file(trackers).await?;
+    let shares = configured_shares(&daemon.settings.places, &config);
+    reload.problems = daemon.shares.follow_file(shares).await;
     for key in &reload.needs_restart {
         tracing::warn!("{key} changed and takes effect at the next start");
     }
@@ -134,8 +141,8 @@ pub async fn reread(daemon: &Daemon) -> Result<Reload, Fault> {
 }
 
 /// `daemon.reload`.
-pub(super) async fn reload(daemon: &Arc<Daemon>, role: Role) -> Result<Reload, Fault> {
-    role.admin("reload the configuration")?;
+pub(super) async fn reload(daemon: &Arc<Daemon>, caller: &Caller) -> Result<Reload, Fault> {
+    caller.admin("reload the configuration")?;
     reread(daemon).await
 }
 
@@ -152,10 +159,10 @@ pub(super) fn get(daemon: &Arc<Daemon>, key: ConfigKey) -> Result<Vec<ConfigValu
 /// `config.set`.
 pub(super) async fn set(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     set: ConfigSet,
 ) -> Result<ConfigValue, Fault> {
-    role.admin("change the configuration")?;
+    caller.admin("change the configuration")?;
     change(daemon, vec![(set.key.clone(), Some(set.value))]).await?;
     daemon.settings.row(&set.key).map_err(set_fault)
 }
@@ -163,10 +170,10 @@ pub(super) async fn set(
 /// `config.unset`.
 pub(super) async fn unset(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     key: ConfigKey,
 ) -> Result<ConfigValue, Fault> {
-    role.admin("change the configuration")?;
+    caller.admin("change the configuration")?;
     change(daemon, vec![(key.key.clone(), None)]).await?;
     daemon.settings.row(&key.key).map_err(set_fault)
 }
@@ -179,10 +186,10 @@ pub(super) fn limits(daemon: &Arc<Daemon>) -> Limits {
 /// `limits.set`.
 pub(super) async fn set_limits(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     limits: Limits,
 ) -> Result<Limits, Fault> {
-    role.admin("change the limits")?;
+    caller.admin("change the limits")?;
     let keys = [
         ("limits.download", limits.down),
         ("limits.upload", limits.up),

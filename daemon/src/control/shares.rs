@@ -4,29 +4,40 @@ use std::sync::Arc;
 
 use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareRef};
 
-use super::caller::Role;
+use super::caller::Caller;
 use super::progress::Progress;
 use super::{Daemon, paths};
 use crate::Fault;
+use crate::rights::Purpose;
+use crate::share::NewShare;
 
 /// `share.add`.
 pub(super) async fn add(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     mut add: ShareAdd,
 ) -> Result<Share, Fault> {
-    role.may_name_paths("a folder to share")?;
-    add.path = paths::text(&paths::absolute(&add.path)?);
-    daemon.shares.add(add).await
+    let path = paths::opened(caller, Purpose::Share, &add.path).await?;
+    add.path = paths::text(&path);
+    let new = NewShare {
+        add,
+        owner: caller.uid,
+        configured: false,
+    };
+    daemon.shares.add(new).await
 }
 
 /// `share.wait`: until all that is there is hashed; progress meanwhile.
 pub(super) async fn wait(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     share: ShareRef,
     mut progress: Progress,
 ) -> Result<Share, Fault> {
-    let mut watch = daemon.shares.watch(paths::any(&named(share)?)?).await?;
+    let mut watch = daemon
+        .shares
+        .watch(paths::any(&named(share)?)?, caller.whose())
+        .await?;
     loop {
         let now = watch.borrow_and_update().clone();
         let over = matches!(now.share.state.as_str(), "unavailable" | "error");
@@ -51,25 +62,21 @@ pub(super) async fn wait(
 /// `share.remove`.
 pub(super) async fn remove(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     share: ShareRef,
 ) -> Result<Share, Fault> {
-    role.admin("end a share")?;
-    daemon.shares.remove(paths::any(&named(share)?)?).await
+    let path = paths::any(&named(share)?)?;
+    daemon.shares.remove(path, caller.whose()).await
 }
 
-/// `share.rescan`.
-pub(super) async fn rescan(daemon: &Arc<Daemon>, share: ShareRef) -> Result<Share, Fault> {
-    let path = paths::any(&named(share)?)?;
-    let shares = daemon.shares.rescan(Some(path.clone())).await?;
-    shares.into_iter().next().ok_or_else(|| {
-        Fault::new(
-            ErrorKind::NotFound,
-            format!("{} is not shared", path.display()),
-            "No share has that path or name",
-            "See the shares:  p2pctl status",
-        )
-    })
+/// `share.rescan`: one, or all.
+pub(super) async fn rescan(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    share: ShareRef,
+) -> Result<Vec<Share>, Fault> {
+    let path = share.share.as_ref().map(paths::any).transpose()?;
+    daemon.shares.rescan(path, caller.whose()).await
 }
 
 fn named(share: ShareRef) -> Result<p2p_wire::control::PathText, Fault> {

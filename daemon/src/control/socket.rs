@@ -6,7 +6,9 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +79,8 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
     fs::set_permissions(path, Permissions::from_mode(permissions)).map_err(io)?;
     if mode == Mode::System {
         match Group::from_name(GROUP) {
+            // As when the service's own group is this one: then it need not be allowed to give files away.
+            Ok(Some(group)) if owned_by(path).map_err(io)? == group.gid.as_raw() => {}
             Ok(Some(group)) => {
                 let changed = nix::unistd::chown(path, None, Some(group.gid));
                 changed.map_err(|errno| io(errno.into()))?;
@@ -94,6 +98,11 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
 pub(super) fn inherited(socket: UnixListener) -> Result<Listener, SocketError> {
     let listener = uds_local_socket::tokio::Listener::try_from(OwnedFd::from(socket));
     listener.map(Listener::from).map_err(SocketError::Inherited)
+}
+
+/// The group of a file.
+fn owned_by(path: &Path) -> io::Result<u32> {
+    Ok(fs::symlink_metadata(path)?.gid())
 }
 
 /// Makes way at `path`: what is left there is removed, what is in use is not.

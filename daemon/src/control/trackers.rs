@@ -9,7 +9,7 @@ use p2p_wire::control::{
     TrackerProbe, TrackerRef, TrackerTrust,
 };
 
-use super::caller::Role;
+use super::caller::Caller;
 use super::{Daemon, announce_urls, lookup, paths};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
@@ -18,48 +18,50 @@ use crate::hooks::Gate;
 /// `tracker.add`.
 pub(super) async fn add(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     add: TrackerAdd,
 ) -> Result<Tracker, Fault> {
-    role.admin("add a tracker")?;
+    caller.admin("add a tracker")?;
     let TrackerAdd {
         name,
         url,
         fingerprint,
     } = add;
-    daemon.trackers.add(name, url, fingerprint).await
+    daemon
+        .trackers
+        .of(caller.uid)
+        .add(name, url, fingerprint)
+        .await
 }
 
 /// `tracker.probe`.
 pub(super) async fn probe(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     probe: TrackerProbe,
 ) -> Result<TrackerCertificate, Fault> {
-    role.admin("ask a tracker")?;
-    daemon.trackers.probe(&probe.url).await
+    caller.admin("ask a tracker")?;
+    daemon.trackers.of(caller.uid).probe(&probe.url).await
 }
 
 /// `tracker.trust`.
 pub(super) async fn trust(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     trust: TrackerTrust,
 ) -> Result<Tracker, Fault> {
-    role.admin("trust a certificate")?;
-    daemon
-        .trackers
-        .trust(trust.tracker, trust.fingerprint)
-        .await
+    caller.admin("trust a certificate")?;
+    let trackers = daemon.trackers.of(caller.uid);
+    trackers.trust(trust.tracker, trust.fingerprint).await
 }
 
 /// `tracker.remove`. Which one must be said: a default would take the wrong one away.
 pub(super) async fn remove(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     which: TrackerRef,
 ) -> Result<Tracker, Fault> {
-    role.admin("remove a tracker")?;
+    caller.admin("remove a tracker")?;
     if which.tracker.is_none() {
         return Err(Fault::new(
             ErrorKind::Usage,
@@ -68,60 +70,65 @@ pub(super) async fn remove(
             "See them:  p2pctl tracker ls",
         ));
     }
-    daemon.trackers.remove(which.tracker).await
+    daemon.trackers.of(caller.uid).remove(which.tracker).await
 }
 
 /// `tracker.test`.
-pub(super) async fn test(daemon: &Arc<Daemon>, which: TrackerRef) -> Result<Tracker, Fault> {
-    daemon.trackers.test(which.tracker).await
+pub(super) async fn test(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    which: TrackerRef,
+) -> Result<Tracker, Fault> {
+    daemon.trackers.of(caller.uid).test(which.tracker).await
 }
 
 /// `account.register`.
 pub(super) async fn register(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     credentials: Credentials,
 ) -> Result<Tracker, Fault> {
-    role.admin("make an account for this daemon")?;
-    daemon.trackers.register(credentials).await
+    daemon.trackers.of(caller.uid).register(credentials).await
 }
 
 /// `account.login`.
 pub(super) async fn login(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     credentials: Credentials,
 ) -> Result<Tracker, Fault> {
-    role.admin("log this daemon in")?;
-    daemon.trackers.login(credentials).await
+    daemon.trackers.of(caller.uid).login(credentials).await
 }
 
 /// `account.logout`.
 pub(super) async fn logout(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     which: TrackerRef,
 ) -> Result<Tracker, Fault> {
-    role.admin("log this daemon out")?;
-    daemon.trackers.logout(which.tracker).await
+    daemon.trackers.of(caller.uid).logout(which.tracker).await
 }
 
 /// `account.whoami`.
-pub(super) async fn whoami(daemon: &Arc<Daemon>, which: TrackerRef) -> Result<Tracker, Fault> {
-    daemon.trackers.whoami(which.tracker).await
+pub(super) async fn whoami(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    which: TrackerRef,
+) -> Result<Tracker, Fault> {
+    daemon.trackers.of(caller.uid).whoami(which.tracker).await
 }
 
 /// `catalogue.publish`: an item that is here, or a .torrent. An item that is here is announced where it is published.
 pub(super) async fn publish(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     publish: PublishItem,
+    torrent: Vec<u8>,
 ) -> Result<FileEntry, Fault> {
-    role.admin("publish")?;
     let mut here = None;
     let metainfo = match (&publish.item, publish.torrent) {
-        (Some(name), None) => {
-            let item = lookup::find(daemon, name).await?;
+        (Some(name), false) => {
+            let item = lookup::find(daemon, caller, name).await?;
             let metainfo = daemon.engine.metainfo(item.info_hash).await;
             let mut metainfo = metainfo.ok_or_else(|| {
                 Fault::new(
@@ -138,7 +145,7 @@ pub(super) async fn publish(
             here = Some((item, metainfo));
             torrent
         }
-        (None, Some(torrent)) => torrent,
+        (None, true) => BASE64.encode(&torrent),
         _ => {
             return Err(Fault::new(
                 ErrorKind::Usage,
@@ -157,12 +164,14 @@ pub(super) async fn publish(
         join: false,
     };
     let tracker = publish.tracker.as_deref();
-    let entry = daemon.trackers.publish(tracker, request).await?;
+    let trackers = daemon.trackers.of(caller.uid);
+    let entry = trackers.publish(tracker, request).await?;
     if let Some((item, metainfo)) = here {
         let again = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
             place: Place::Existing(paths::any(&item.path)?),
-            trackers: announce_urls::own(daemon, tracker).await,
+            trackers: announce_urls::own(&trackers, tracker).await,
+            owner: item.owner_uid,
             share: item.share,
             only: Vec::new(),
             sequential: false,
@@ -178,18 +187,26 @@ pub(super) async fn publish(
 /// `catalogue.unpublish`: an item, or whatever the catalogue knows by that hash or name.
 pub(super) async fn unpublish(
     daemon: &Arc<Daemon>,
-    role: Role,
+    caller: &Caller,
     which: ItemRef,
 ) -> Result<(), Fault> {
-    role.admin("unpublish")?;
-    let hash = match lookup::pick(daemon.engine.items().await, &which.item)? {
+    let trackers = daemon.trackers.of(caller.uid);
+    let hash = match lookup::pick(lookup::items(daemon, caller).await, &which.item)? {
         Some(item) => item.info_hash,
-        None => daemon.trackers.find(None, &which.item).await?.info_hash,
+        None => trackers.find(None, &which.item).await?.info_hash,
     };
-    daemon.trackers.unpublish(None, hash).await
+    trackers.unpublish(None, hash).await
 }
 
 /// `catalogue.nodes`.
-pub(super) async fn nodes(daemon: &Arc<Daemon>, which: TrackerRef) -> Result<Vec<Node>, Fault> {
-    daemon.trackers.nodes(which.tracker.as_deref()).await
+pub(super) async fn nodes(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    which: TrackerRef,
+) -> Result<Vec<Node>, Fault> {
+    daemon
+        .trackers
+        .of(caller.uid)
+        .nodes(which.tracker.as_deref())
+        .await
 }

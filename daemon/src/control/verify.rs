@@ -6,6 +6,7 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Item, State, VerifyProgress, VerifyWait};
 
 use super::Daemon;
+use super::caller::Caller;
 use super::lookup::not_here;
 use super::progress::Progress;
 use crate::Fault;
@@ -13,12 +14,17 @@ use crate::Fault;
 /// Waits for one item after the other: they are read one after the other, too. The items are as they were when their verification ended.
 pub(super) async fn wait(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     wait: VerifyWait,
     mut progress: Progress,
 ) -> Result<Vec<Item>, Fault> {
     let of = u32::try_from(wait.items.len()).unwrap_or(u32::MAX);
     let mut verified = Vec::new();
     for (ended, item) in (0..).zip(wait.items) {
+        let owner = daemon.events.owner_of(item);
+        if !owner.is_some_and(|owner| caller.has(owner)) {
+            return Err(not_here(&item.to_string()));
+        }
         let tell = |item| VerifyProgress { item, ended, of };
         verified.push(one(daemon, item, &mut progress, tell).await?);
     }

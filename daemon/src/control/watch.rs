@@ -7,6 +7,7 @@ use p2p_wire::control::{Event, Gap, LogLine, LogTail, Subscribe};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
 use super::progress::Progress;
 use super::{Daemon, answer, lookup};
 use crate::Fault;
@@ -23,6 +24,7 @@ const BATCH: usize = 100;
 pub(super) fn events(
     events: Events,
     subscribe: Subscribe,
+    whose: Option<u32>,
     lines: mpsc::Sender<String>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let since = subscribe.since.unwrap_or_else(|| events.last_seq());
@@ -30,6 +32,7 @@ pub(super) fn events(
     async move {
         let mut stream = EventStream {
             topics: subscribe.topics,
+            whose,
             last: since,
             lines,
         };
@@ -55,6 +58,8 @@ pub(super) fn events(
 
 struct EventStream {
     topics: Vec<String>,
+    /// Only what concerns this user.
+    whose: Option<u32>,
     /// Number of the last event that came by.
     last: u64,
     lines: mpsc::Sender<String>,
@@ -72,7 +77,8 @@ impl EventStream {
             self.lines.send(line).await?;
         }
         self.last = event.seq;
-        if self.wants(&event.topic) {
+        let concerns = (self.whose).is_none_or(|uid| event.owner_uid == Some(uid));
+        if concerns && self.wants(&event.topic) {
             let line = answer::notification("event", event);
             self.lines.send(line).await?;
         }
@@ -89,17 +95,22 @@ impl EventStream {
     }
 }
 
-/// `log.tail`: the last lines; with `follow` goes on with further ones as progress, a list each, and never returns.
+/// `log.tail`: the last lines, for who sees only what is theirs those about their items; with `follow` goes on with further ones as progress, a list each, and never returns.
 pub(super) async fn log(
     daemon: &Arc<Daemon>,
+    caller: &Caller,
     tail: LogTail,
     mut progress: Progress,
 ) -> Result<Vec<LogLine>, Fault> {
     let item = match &tail.item {
-        Some(name) => Some(lookup::find(daemon, name).await?.info_hash),
+        Some(name) => Some(lookup::find(daemon, caller, name).await?.info_hash),
         None => None,
     };
-    let about = |line: &LogLine| item.is_none_or(|item: InfoHash| line.info_hash == Some(item));
+    let about = |line: &LogLine| {
+        let owner = |hash: InfoHash| daemon.events.owner_of(hash);
+        item.is_none_or(|item| line.info_hash == Some(item))
+            && (caller.whose()).is_none_or(|uid| line.info_hash.and_then(owner) == Some(uid))
+    };
     let (kept, mut live) = daemon.log.subscribe();
     let lines = tail.lines.unwrap_or(LINES) as usize;
     let kept: Vec<LogLine> = kept.into_iter().filter(about).collect();
@@ -145,7 +156,7 @@ mod tests {
     async fn a_reader_that_was_too_slow_is_told_what_it_lost() {
         let log = Events::default();
         let (lines, mut read) = mpsc::channel(1);
-        let task = tokio::spawn(events(log.clone(), Subscribe::default(), lines));
+        let task = tokio::spawn(events(log.clone(), Subscribe::default(), None, lines));
         tokio::task::yield_now().await;
         for n in 0..1_000 {
             log.emit("item.added", None, None, format!("{n}"));
@@ -180,8 +191,28 @@ mod tests {
             since: Some(0),
         };
         let (lines, mut read) = mpsc::channel(8);
-        tokio::spawn(events(log, subscribe, lines));
+        tokio::spawn(events(log, subscribe, None, lines));
         assert_eq!(next(&mut read).await.1["text"], "first");
         assert_eq!(next(&mut read).await.1["text"], "third");
+    }
+
+    #[tokio::test]
+    async fn a_user_hears_only_what_concerns_them() {
+        let log = Events::default();
+        let (ann, ben) = (InfoHash([1; 20]), InfoHash([2; 20]));
+        log.belongs(ann, 1_000);
+        log.belongs(ben, 1_001);
+        log.emit("item.added", Some(ben), None, "ben's".into());
+        log.emit("tracker.error", None, None, "nobody's".into());
+        log.emit("item.added", Some(ann), None, "ann's".into());
+        log.emit_to(1_000, "share.added", None, None, "her share".into());
+        let subscribe = Subscribe {
+            topics: Vec::new(),
+            since: Some(0),
+        };
+        let (lines, mut read) = mpsc::channel(8);
+        tokio::spawn(events(log, subscribe, Some(1_000), lines));
+        assert_eq!(next(&mut read).await.1["text"], "ann's");
+        assert_eq!(next(&mut read).await.1["text"], "her share");
     }
 }

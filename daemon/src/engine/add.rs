@@ -82,6 +82,7 @@ impl Registry {
         hold: Option<Hold>,
     ) {
         self.adding.remove(&item);
+        self.ctx.events.belongs(item, record.owner);
         if hold.is_none() {
             self.tell_added(item, &record);
         }
@@ -123,6 +124,7 @@ pub(super) async fn record_new(ctx: &Ctx, new: NewItem) -> Result<Box<Record>, F
     }
     record.only = new.only;
     record.trackers = new.trackers;
+    record.owner = new.owner;
     record.share = new.share;
     record.sequential = new.sequential;
     record.only_peers = new.only_peers;
@@ -177,6 +179,7 @@ pub(super) fn blank(item: InfoHash) -> Record {
         single_file: false,
         private: false,
         site: Site::Foreign(Default::default()),
+        owner: 0,
         share: None,
         trackers: Vec::new(),
         only: Vec::new(),
@@ -188,6 +191,7 @@ pub(super) fn blank(item: InfoHash) -> Record {
         limits: Limits::default(),
         max_peers: None,
         have: Have::Nothing,
+        suspect: Have::Nothing,
         check: Check::No,
         clean: false,
         stamps: Vec::new(),

@@ -1,7 +1,7 @@
 //! Events: what happened, numbered, kept for a while, and handed to whoever listens.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use p2p_wire::InfoHash;
 use p2p_wire::control::Event;
@@ -26,6 +26,8 @@ type Tap = Box<dyn Fn(&Event) + Send + Sync>;
 struct Ring {
     next_seq: u64,
     events: VecDeque<Event>,
+    /// User ids of whom the items belong to that are here.
+    owners: HashMap<InfoHash, u32>,
 }
 
 impl Default for Events {
@@ -33,6 +35,7 @@ impl Default for Events {
         let ring = Ring {
             next_seq: 1,
             events: VecDeque::new(),
+            owners: HashMap::new(),
         };
         Self {
             ring: Arc::new(Mutex::new(ring)),
@@ -44,7 +47,47 @@ impl Default for Events {
 
 impl Events {
     /// Records, and logs, that `topic` (such as `item.finished`) happened to `info_hash`, called `name`; `text` is the sentence for people.
+    /// It concerns the owner of that item, or without an item the daemon as a whole.
     pub fn emit(&self, topic: &str, info_hash: Option<InfoHash>, name: Option<&str>, text: String) {
+        let owner = info_hash.and_then(|item| self.owner_of(item));
+        self.record(topic, info_hash, name, text, owner);
+    }
+
+    /// The same for what concerns the user `owner`: a share or a login of theirs.
+    pub fn emit_to(
+        &self,
+        owner: u32,
+        topic: &str,
+        info_hash: Option<InfoHash>,
+        name: Option<&str>,
+        text: String,
+    ) {
+        self.record(topic, info_hash, name, text, Some(owner));
+    }
+
+    /// From now on what happens to `item` concerns `owner`.
+    pub(crate) fn belongs(&self, item: InfoHash, owner: u32) {
+        self.ring().owners.insert(item, owner);
+    }
+
+    /// `item` is gone.
+    pub(crate) fn forget(&self, item: InfoHash) {
+        self.ring().owners.remove(&item);
+    }
+
+    /// Whom `item` belongs to, if it is here.
+    pub fn owner_of(&self, item: InfoHash) -> Option<u32> {
+        self.ring().owners.get(&item).copied()
+    }
+
+    fn record(
+        &self,
+        topic: &str,
+        info_hash: Option<InfoHash>,
+        name: Option<&str>,
+        text: String,
+        owner_uid: Option<u32>,
+    ) {
         match (info_hash, topic.ends_with(".error")) {
             // There may be many, and the item itself is told of.
             (Some(item), false) if topic == "file.finished" => {
@@ -55,7 +98,7 @@ impl Events {
             (Some(item), true) => tracing::warn!(%item, "{topic}: {text}"),
             (None, true) => tracing::warn!("{topic}: {text}"),
         }
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring();
         let event = Event {
             seq: ring.next_seq,
             time: jiff::Timestamp::now().to_string(),
@@ -63,6 +106,7 @@ impl Events {
             info_hash,
             name: name.map(str::to_owned),
             text,
+            owner_uid,
         };
         ring.next_seq += 1;
         if ring.events.len() == KEPT {
@@ -83,7 +127,7 @@ impl Events {
 
     /// What is kept after `since`, and all that comes from now on; nothing is lost or repeated between the two.
     pub fn subscribe(&self, since: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring();
         let kept = ring
             .events
             .iter()
@@ -95,20 +139,19 @@ impl Events {
 
     /// The number of the newest event; 0 before the first.
     pub fn last_seq(&self) -> u64 {
-        self.ring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next_seq
-            - 1
+        self.ring().next_seq - 1
     }
 
     /// What is kept about one item, oldest first.
     pub fn of_item(&self, info_hash: InfoHash) -> Vec<Event> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring();
         ring.events
             .iter()
             .filter(|event| event.info_hash == Some(info_hash))
             .cloned()
             .collect()
+    }
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,8 @@ const MAX_ROWS: u32 = 10_000;
 pub struct Session {
     /// Which item.
     pub info_hash: InfoHash,
+    /// User id of whom it belongs to.
+    pub owner: u32,
     /// Its name.
     pub name: String,
     /// `address:port`.
@@ -30,8 +32,12 @@ pub struct Session {
     pub ended: u64,
 }
 
-/// The newest transfers first. `filter.item` is a full info-hash, or else nothing is found.
-pub async fn history(state: &State, filter: HistoryList) -> Result<Vec<Transfer>, StateError> {
+/// The newest transfers first, of `owner`'s items alone if one is given. `filter.item` is a full info-hash, or else nothing is found.
+pub async fn history(
+    state: &State,
+    filter: HistoryList,
+    owner: Option<u32>,
+) -> Result<Vec<Transfer>, StateError> {
     let item: Option<Option<InfoHash>> = filter.item.map(|text| text.parse().ok());
     if item == Some(None) {
         return Ok(Vec::new());
@@ -41,9 +47,10 @@ pub async fn history(state: &State, filter: HistoryList) -> Result<Vec<Transfer>
     let rows = state.call(move |tx| {
         let mut query = tx.prepare(
             "SELECT info_hash, name, peer, client, downloaded, uploaded, started, ended FROM transfers
-             WHERE ?1 IS NULL OR info_hash = ?1 ORDER BY id DESC LIMIT ?2",
+             WHERE (?1 IS NULL OR info_hash = ?1) AND (?2 IS NULL OR owner = ?2)
+             ORDER BY id DESC LIMIT ?3",
         )?;
-        let rows = query.query_map((item, limit), |row| {
+        let rows = query.query_map((item, owner, limit), |row| {
             Ok(Transfer {
                 info_hash: InfoHash(row.get(0)?),
                 name: row.get(1)?,
@@ -63,12 +70,13 @@ pub async fn history(state: &State, filter: HistoryList) -> Result<Vec<Transfer>
 /// Writes sessions, in one transaction with whatever else `tx` holds.
 pub(crate) fn insert(tx: &rusqlite::Connection, sessions: &[Session]) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO transfers (info_hash, name, peer, client, downloaded, uploaded, started, ended)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO transfers (info_hash, owner, name, peer, client, downloaded, uploaded, started, ended)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for session in sessions {
         insert.execute((
             &session.info_hash.0[..],
+            session.owner,
             &session.name,
             &session.peer,
             &session.client,
@@ -92,6 +100,7 @@ mod tests {
         let sessions: Vec<Session> = (0..3)
             .map(|n| Session {
                 info_hash: InfoHash([n % 2; 20]),
+                owner: u32::from(n),
                 name: format!("item {n}"),
                 peer: "127.0.0.1:1".into(),
                 client: "p2p".into(),
@@ -103,18 +112,23 @@ mod tests {
             .collect();
         state.call(move |tx| insert(tx, &sessions)).await.unwrap();
         let names = |rows: Vec<Transfer>| rows.into_iter().map(|t| t.name).collect::<Vec<_>>();
-        let all = history(&state, HistoryList::default()).await.unwrap();
+        let all = history(&state, HistoryList::default(), None).await.unwrap();
         assert_eq!(all[0].ended, "1970-01-01T00:01:00Z");
         assert_eq!(names(all), ["item 2", "item 1", "item 0"]);
         let filter = HistoryList {
             item: Some(InfoHash([0; 20]).to_string()),
             limit: Some(1),
         };
-        assert_eq!(names(history(&state, filter).await.unwrap()), ["item 2"]);
+        assert_eq!(
+            names(history(&state, filter, None).await.unwrap()),
+            ["item 2"]
+        );
+        let own = history(&state, HistoryList::default(), Some(1)).await;
+        assert_eq!(names(own.unwrap()), ["item 1"]);
         let none = HistoryList {
             item: Some("big".into()),
             limit: None,
         };
-        assert!(history(&state, none).await.unwrap().is_empty());
+        assert!(history(&state, none, None).await.unwrap().is_empty());
     }
 }

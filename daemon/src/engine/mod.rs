@@ -6,6 +6,8 @@
 mod add;
 mod changes;
 mod events;
+#[cfg(test)]
+mod fault_tests;
 mod full;
 mod gates;
 pub mod history;

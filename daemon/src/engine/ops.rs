@@ -11,7 +11,7 @@ use super::torrent::Command as ToTorrent;
 use super::{Change, Ctx, FileStamp, view};
 use crate::Fault;
 use crate::hooks::{Gate, Hold};
-use crate::resume::{Check, Record, Site, written};
+use crate::resume::{Check, Have, Record, Site, written};
 use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
 
 type Reply = oneshot::Sender<Result<Item, Fault>>;
@@ -112,6 +112,7 @@ impl Registry {
                     return;
                 }
                 record.check = Check::All;
+                record.suspect = Have::Nothing;
                 row.fault = None;
                 row.verify = true;
                 row.bad_pieces = None;
@@ -124,6 +125,7 @@ impl Registry {
                 record.stamps = stamps.into_iter().map(Some).collect();
                 record.clean = true;
                 record.check = Check::No;
+                record.suspect = Have::Nothing;
                 row.fault = None;
                 self.ctx.store.put(item, record);
                 let _ = reply.send(Ok(()));
@@ -197,6 +199,7 @@ impl Registry {
                     let text = format!("{} removed", record.name);
                     let name = Some(record.name.as_str());
                     ctx.events.emit("item.removed", Some(item), name, text);
+                    ctx.events.forget(item);
                     give_back(&ctx, item, None).await;
                     Ok(shown)
                 }

@@ -50,6 +50,8 @@ pub struct NewItem {
     pub place: Place,
     /// Announce URLs in tiers, passkeys included; those of the metainfo or magnet link are not looked at.
     pub trackers: Vec<Vec<String>>,
+    /// User id of whom it belongs to.
+    pub owner: u32,
     /// Share it belongs to.
     pub share: Option<String>,
     /// Globs of the files wanted; all when empty.

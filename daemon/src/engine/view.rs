@@ -9,7 +9,7 @@ use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash, points};
 
 use crate::hooks::{Gate, Hold, HoldVerdict};
-use crate::resume::{Check, Record, Site};
+use crate::resume::{Check, Have, Record, Site};
 use crate::storage::stage_of;
 use crate::swarm::Stats;
 
@@ -67,7 +67,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         State::Paused
     } else if record.layout.is_none() {
         State::Metadata
-    } else if unread {
+    } else if unread || (complete && record.suspect != Have::Nothing) {
         State::Verifying
     } else if complete {
         State::Seeding
@@ -119,6 +119,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         added: time_text(record.added),
         completed: record.completed.map(time_text),
         private: record.private,
+        owner_uid: record.owner,
     }
 }
 

@@ -113,6 +113,7 @@ mod tests {
             info_hash: None,
             name: Some("home".into()),
             text: text.into(),
+            owner_uid: None,
         }
     }
 

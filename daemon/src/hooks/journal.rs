@@ -238,6 +238,7 @@ mod tests {
             info_hash: Some(InfoHash([7; 20])),
             name: Some("a".into()),
             text: "a is complete".into(),
+            owner_uid: None,
         };
         let daemon = About {
             server: "p2pd".into(),

@@ -25,8 +25,8 @@ async fn text(daemon: &Daemon) -> String {
         started: jiff::Timestamp::now().as_second() as f64 - daemon.started.elapsed().as_secs_f64(),
         items: daemon.engine.items().await,
         totals: daemon.engine.totals().await,
-        shares: daemon.shares.list().await,
-        trackers: daemon.trackers.list().await,
+        shares: daemon.shares.list(None).await,
+        trackers: daemon.trackers.of(daemon.mode.owner()).list().await,
     };
     seen.text()
 }

@@ -15,6 +15,7 @@ use super::hub::Hub;
 use super::store::{Known, Row};
 use crate::Fault;
 use crate::engine::{Content, FileStamp, NewItem, Place};
+use crate::tracker::Trackers;
 
 /// What makes and unmakes the items of a share; cheap to clone.
 pub(super) struct Catalogue<H> {
@@ -64,7 +65,19 @@ impl<H: Holder> Catalogue<H> {
 
     /// Items are private but where everybody may announce: elsewhere peers come from the tracker alone.
     pub(super) fn private(&self) -> bool {
-        self.hub.trackers.mode(self.tracker()) != Some(Mode::Open)
+        self.trackers().mode(self.tracker()) != Some(Mode::Open)
+    }
+
+    /// The trackers, with the logins of the share's owner.
+    pub(super) fn trackers(&self) -> Trackers {
+        self.hub.trackers.of(self.row.owner)
+    }
+
+    /// See [`View::reader`](super::scan::View::reader): nobody where root or the daemon's own user shares.
+    pub(super) fn reader(&self) -> Option<u32> {
+        let owner = self.row.owner;
+        let own = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+        (!own).then_some(owner)
     }
 
     pub(super) fn tracker(&self) -> Option<&str> {
@@ -90,10 +103,8 @@ impl<H: Holder> Catalogue<H> {
         kept.map_err(|error| self.hub.state_fault(&error))?;
         // What a gate holds is published when that lets it pass.
         if self.row.options.publish && !self.hub.holder.is_held(item).await {
-            let later = self
-                .hub
-                .trackers
-                .publish_later(self.tracker(), item, publish);
+            let trackers = self.trackers();
+            let later = trackers.publish_later(self.tracker(), item, publish);
             later.await?;
         }
         Ok(known)
@@ -106,11 +117,12 @@ impl<H: Holder> Catalogue<H> {
         path: PathBuf,
         stamps: Vec<FileStamp>,
     ) -> Result<(), Fault> {
-        let announce = self.hub.trackers.announce_url(self.tracker()).await;
+        let announce = self.trackers().announce_url(self.tracker()).await;
         let new = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
             place: Place::Hashed(path, stamps),
             trackers: announce.map(|url| vec![url]).into_iter().collect(),
+            owner: self.row.owner,
             share: Some(self.row.name.clone()),
             only: Vec::new(),
             sequential: false,
@@ -127,31 +139,36 @@ impl<H: Holder> Catalogue<H> {
         }
         if let Some(metainfo) = self.hub.holder.metainfo(item).await {
             let request = self.publish_request(entry, &metainfo);
-            let queued = self
-                .hub
-                .trackers
-                .publish_later(self.tracker(), item, request);
+            let trackers = self.trackers();
+            let queued = trackers.publish_later(self.tracker(), item, request);
             self.hub.warn(queued.await);
         }
     }
 
     /// Takes an item out of the swarm and the catalogue, and gives the other entries, of any share, with the same content.
     pub(super) async fn withdraw(&self, entry: &Path, item: InfoHash) -> Vec<(i64, PathBuf)> {
-        self.hub.holder.release(item, &self.row.name).await;
+        let Row { name, owner, .. } = &*self.row;
+        self.hub.holder.release(item, name, *owner).await;
+        // The row goes last: an entry without an item is withdrawn once more at the next start.
+        if !self.unpublish(item).await {
+            return Vec::new();
+        }
         let removed = self.hub.store.remove(self.row.id, entry, item).await;
-        self.unpublish(item).await;
         removed.unwrap_or_else(|error| {
             tracing::warn!("share {}: {error}", self.row.name);
             Vec::new()
         })
     }
 
-    /// Takes an item out of the catalogue.
-    pub(super) async fn unpublish(&self, item: InfoHash) {
-        if self.row.options.publish {
-            let queued = self.hub.trackers.withdraw_later(self.tracker(), item).await;
-            self.hub.warn(queued);
+    /// Takes an item out of the catalogue; false if that could not be kept for later.
+    pub(super) async fn unpublish(&self, item: InfoHash) -> bool {
+        if !self.row.options.publish {
+            return true;
         }
+        let queued = self.trackers().withdraw_later(self.tracker(), item).await;
+        let is_queued = queued.is_ok();
+        self.hub.warn(queued);
+        is_queued
     }
 
     /// Without our announce URL in it: whoever fetches gets a personal one from the tracker.

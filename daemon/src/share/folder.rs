@@ -109,6 +109,7 @@ impl<H: Holder> Folder<H> {
         };
         let config = &hub.config;
         let settle = Settle::new(config.settle, config.max_delay);
+        let identity = row.identity;
         let catalogue = Catalogue {
             hub: hub.clone(),
             row: Arc::new(row),
@@ -121,7 +122,7 @@ impl<H: Holder> Folder<H> {
             base,
             only,
             rules: Arc::new(Rules::default()),
-            identity: None,
+            identity,
             is_remote: false,
             notice: Notice::Never,
             known: HashMap::new(),
@@ -264,6 +265,7 @@ impl<H: Holder> Folder<H> {
                 root: self.base.clone(),
                 each: self.view_each(),
                 rules: self.rules.clone(),
+                reader: self.catalogue.reader(),
                 entry: entry.clone(),
                 stamp,
                 name: self.catalogue.torrent_name(&entry),

@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) root: PathBuf,
     pub(crate) each: Each,
     pub(crate) rules: Arc<Rules>,
+    /// See [`View::reader`].
+    pub(crate) reader: Option<u32>,
     pub(crate) entry: PathBuf,
     /// What the entry looked like when it had settled.
     pub(crate) stamp: [u8; 20],
@@ -135,6 +137,7 @@ impl Job {
             root: &self.root,
             each: self.each,
             rules: &self.rules,
+            reader: self.reader,
         };
         let files = view.files_of(&self.entry).ok_or(Unhashed::Gone)?;
         let seen = files.seen();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::State;
+use p2p_wire::control::{Item, State};
 use p2p_wire::metainfo::Metainfo;
 
 use crate::Fault;
@@ -14,8 +14,8 @@ use crate::hooks::Hooks;
 pub(crate) trait Holder: Clone + Send + Sync + 'static {
     /// Serves a new item; false if it is there already, whose trackers are then joined.
     fn hold(&self, new: NewItem) -> impl Future<Output = Result<bool, Fault>> + Send;
-    /// Serves it no more, if it belongs to `share`; the files stay.
-    fn release(&self, item: InfoHash, share: &str) -> impl Future<Output = ()> + Send;
+    /// Serves it no more, if it belongs to the user `owner`'s `share`; the files stay.
+    fn release(&self, item: InfoHash, share: &str, owner: u32) -> impl Future<Output = ()> + Send;
     /// Its files were renamed.
     fn relocate(
         &self,
@@ -44,9 +44,10 @@ impl Holder for Engine {
         self.add(new).await
     }
 
-    async fn release(&self, item: InfoHash, share: &str) {
-        let ours = self.item(item).await;
-        if ours.is_some_and(|item| item.share.as_deref() == Some(share))
+    async fn release(&self, item: InfoHash, share: &str, owner: u32) {
+        let held = self.item(item).await;
+        let ours = |item: Item| item.share.as_deref() == Some(share) && item.owner_uid == owner;
+        if held.is_some_and(ours)
             && let Err(fault) = self.remove(item, false).await
         {
             tracing::warn!("{item} cannot be withdrawn: {fault}");

@@ -10,12 +10,12 @@ use p2p_wire::metainfo::safe_component;
 use tokio::sync::{mpsc, oneshot, watch as watching};
 
 use super::Config;
+use super::admission::check_globs;
 use super::folder::{Command, Folder};
 use super::hashing::Hashing;
 use super::holder::Holder;
-use super::ignore::Rules;
 use super::place;
-use super::store::{Row, Store};
+use super::store::{NewShare, Row, Store};
 use crate::Fault;
 use crate::engine::Events;
 use crate::hooks::Hooks;
@@ -39,8 +39,11 @@ pub(super) struct Hub<H> {
 #[derive(Clone)]
 pub(super) struct Handle {
     id: i64,
-    name: String,
-    path: PathBuf,
+    pub(super) name: String,
+    pub(super) owner: u32,
+    pub(super) configured: bool,
+    pub(super) options: ShareAdd,
+    pub(super) path: PathBuf,
     /// When full, the sender waits.
     commands: mpsc::Sender<Command>,
     pub(super) progress: watching::Receiver<ShareProgress>,
@@ -49,7 +52,7 @@ pub(super) struct Handle {
 impl<H: Holder> Hub<H> {
     pub(super) async fn start(
         config: Config,
-        configured: Vec<ShareAdd>,
+        configured: Vec<NewShare>,
         state: State,
         holder: H,
         trackers: Trackers,
@@ -84,35 +87,23 @@ impl<H: Holder> Hub<H> {
             let folder = Folder::new(hub.clone(), row.clone(), entries);
             hub.spawn(row, folder, false);
         }
-        for add in configured {
-            let there = add.path.to_path();
-            let there = there.map(|path| path.canonicalize().unwrap_or(path));
-            if there.is_some_and(|path| hub.folders().iter().any(|f| f.path == path)) {
-                continue;
-            }
-            // A share of the file that cannot be used must not keep the daemon from starting.
-            if let Err(fault) = hub.begin(add).await {
-                let text = format!("{}: {} {}", fault.what, fault.why, fault.fix);
-                tracing::warn!("{text}");
-                hub.events.emit("share.error", None, None, text);
-            }
-        }
+        hub.follow_file(configured).await;
         Ok(hub)
     }
 
-    pub(super) async fn add(self: &Arc<Self>, add: ShareAdd) -> Result<Share, Fault> {
-        let (handle, begun) = self.begin(add).await?;
+    pub(super) async fn add(self: &Arc<Self>, new: NewShare) -> Result<Share, Fault> {
+        let (handle, begun) = self.begin(new).await?;
         // Until the first scan is over nobody knows what there is.
         let _ = begun.await;
         Ok(handle.progress.borrow().share.clone())
     }
 
-    async fn begin(
+    pub(super) async fn begin(
         self: &Arc<Self>,
-        mut add: ShareAdd,
+        mut new: NewShare,
     ) -> Result<(Handle, oneshot::Receiver<()>), Fault> {
         let _changing = self.changing.lock().await;
-        let path = add.path.to_path().ok_or_else(|| {
+        let path = new.add.path.to_path().ok_or_else(|| {
             Fault::new(
                 ErrorKind::Usage,
                 "cannot share that",
@@ -120,9 +111,9 @@ impl<H: Holder> Hub<H> {
                 "Give an absolute path.",
             )
         })?;
-        let (refused, force) = (self.config.refused.clone(), add.force);
+        let (refused, force, owner) = (self.config.refused.clone(), new.add.force, new.owner);
         let checked =
-            tokio::task::spawn_blocking(move || place::check(&path, &refused, force)).await;
+            tokio::task::spawn_blocking(move || place::check(&path, &refused, force, owner)).await;
         let path = checked.map_err(|error| {
             Fault::new(
                 ErrorKind::Failed,
@@ -131,71 +122,22 @@ impl<H: Holder> Hub<H> {
                 "Try again.",
             )
         })??;
-        self.check_options(&path, &add)?;
-        let name = match &add.name {
+        self.check_options(&path, &new)?;
+        let name = match &new.add.name {
             Some(name) => name.clone(),
             None => safe_component(path.file_name().unwrap_or_default().as_bytes()),
         };
-        self.check_others(&path, &name)?;
+        self.check_others(&path, &name, new.owner)?;
         if path.is_file() {
-            add.each = Each::Whole;
+            new.add.each = Each::Whole;
         }
-        let row = self.store.add_share(&path, &name, &add).await;
+        let row = self.store.add_share(&path, &name, &new).await;
         let row = row.map_err(|error| self.state_fault(&error))?;
         let text = format!("sharing {} as {name}", path.display());
-        self.events.emit("share.added", None, Some(&name), text);
+        self.events
+            .emit_to(row.owner, "share.added", None, Some(&name), text);
         let folder = Folder::new(self.clone(), row.clone(), Vec::new());
         Ok(self.spawn(row, folder, true))
-    }
-
-    fn check_options(&self, path: &Path, add: &ShareAdd) -> Result<(), Fault> {
-        let what = format!("cannot share {}", path.display());
-        let bad =
-            |why: String, fix: &str| Err(Fault::new(ErrorKind::Usage, what.clone(), why, fix));
-        if let Some(name) = &add.name
-            && safe_component(name.as_bytes()) != *name
-        {
-            return bad(
-                format!("{name:?} is no name for a share."),
-                "A name is one part of a path, without control characters.",
-            );
-        }
-        if let Some(len) = add.piece_len
-            && !(len.is_power_of_two() && (16 * 1024..=64 * 1024 * 1024).contains(&len))
-        {
-            return bad(
-                format!("{len} bytes cannot be the size of a piece."),
-                "Give a power of two from 16KiB to 64MiB, or auto.",
-            );
-        }
-        check_globs(&add.exclude)?;
-        match &add.tracker {
-            Some(tracker) => self.trackers.name_of(Some(tracker)).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn check_others(&self, path: &Path, name: &str) -> Result<(), Fault> {
-        let what = format!("cannot share {}", path.display());
-        for other in self.folders().iter() {
-            let there = other.path.display();
-            let why = if other.path == path {
-                format!("It is shared already, as {}.", other.name)
-            } else if other.path.starts_with(path) {
-                format!("It contains {there}, which is shared as {}.", other.name)
-            } else if path.starts_with(&other.path) {
-                format!("It lies in {there}, which is shared as {}.", other.name)
-            } else if other.name == name {
-                let why = format!("{there} is shared under the name {name}.");
-                let fix = "Give it another name with --name.";
-                return Err(Fault::new(ErrorKind::Conflict, what, why, fix));
-            } else {
-                continue;
-            };
-            let fix = format!("Stop sharing that first:  p2pctl unshare {}", other.name);
-            return Err(Fault::new(ErrorKind::Conflict, what, why, fix));
-        }
-        Ok(())
     }
 
     fn spawn(
@@ -208,6 +150,9 @@ impl<H: Holder> Hub<H> {
         let handle = Handle {
             id: row.id,
             name: row.name,
+            owner: row.owner,
+            configured: row.configured,
+            options: row.options,
             path: row.path,
             commands,
             progress: folder.progress(),
@@ -218,9 +163,22 @@ impl<H: Holder> Hub<H> {
         (handle, begins)
     }
 
-    pub(super) async fn remove(&self, share: &Path) -> Result<Share, Fault> {
+    /// Ends a share; of `whose` alone if that is given.
+    pub(super) async fn remove(&self, share: &Path, whose: Option<u32>) -> Result<Share, Fault> {
+        let handle = self.find(share, whose)?;
+        if handle.configured {
+            return Err(Fault::new(
+                ErrorKind::Conflict,
+                format!("cannot end the share {}", handle.name),
+                "It is in the configuration file, which only you change.",
+                "Remove its [[share]] there (p2pctl config path), then p2pctl daemon reload.",
+            ));
+        }
+        self.end(&handle).await
+    }
+
+    pub(super) async fn end(&self, handle: &Handle) -> Result<Share, Fault> {
         let _changing = self.changing.lock().await;
-        let handle = self.find(share)?;
         let view = handle.progress.borrow().share.clone();
         let (reply, done) = oneshot::channel();
         if handle.commands.send(Command::Remove(reply)).await.is_ok() {
@@ -230,15 +188,20 @@ impl<H: Holder> Hub<H> {
         removed.map_err(|error| self.state_fault(&error))?;
         self.folders().retain(|other| other.id != handle.id);
         let text = format!("{} is shared no more", handle.path.display());
+        let (owner, name) = (handle.owner, Some(handle.name.as_str()));
         self.events
-            .emit("share.removed", None, Some(&handle.name), text);
+            .emit_to(owner, "share.removed", None, name, text);
         Ok(view)
     }
 
-    pub(super) async fn rescan(&self, share: Option<&Path>) -> Result<Vec<Share>, Fault> {
+    pub(super) async fn rescan(
+        &self,
+        share: Option<&Path>,
+        whose: Option<u32>,
+    ) -> Result<Vec<Share>, Fault> {
         let handles = match share {
-            Some(share) => vec![self.find(share)?],
-            None => self.folders().clone(),
+            Some(share) => vec![self.find(share, whose)?],
+            None => self.folders_of(whose),
         };
         let mut views = Vec::with_capacity(handles.len());
         for handle in handles {
@@ -251,21 +214,31 @@ impl<H: Holder> Hub<H> {
         Ok(views)
     }
 
-    pub(super) fn list(&self) -> Vec<Share> {
-        let folders = self.folders();
-        folders
+    pub(super) fn list(&self, whose: Option<u32>) -> Vec<Share> {
+        self.folders_of(whose)
             .iter()
             .map(|handle| handle.progress.borrow().share.clone())
             .collect()
     }
 
-    /// By path or by name.
-    pub(super) fn find(&self, share: &Path) -> Result<Handle, Fault> {
-        let folders = self.folders();
+    /// By path or by name, among those of `whose`, or all.
+    pub(super) fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
+        let folders = self.folders_of(whose);
         let path = share.canonicalize().unwrap_or_else(|_| share.to_owned());
-        let found = folders.iter().find(|handle| {
-            handle.path == path || handle.path == share || Path::new(&handle.name) == share
-        });
+        let by_path = |handle: &&Handle| handle.path == path || handle.path == share;
+        if let Some(found) = folders.iter().find(by_path) {
+            return Ok(found.clone());
+        }
+        let mut named = folders.iter().filter(|h| Path::new(&h.name) == share);
+        let found = named.next();
+        if let (Some(one), Some(other)) = (found, named.next()) {
+            return Err(Fault::new(
+                ErrorKind::Conflict,
+                format!("several users share under the name {}", share.display()),
+                format!("{} and {}", one.path.display(), other.path.display()),
+                "Give the path",
+            ));
+        }
         found.cloned().ok_or_else(|| {
             Fault::new(
                 ErrorKind::NotFound,
@@ -324,7 +297,7 @@ impl<H: Holder> Hub<H> {
         }
         let handles = self.folders().clone();
         for outcome in batch {
-            for handle in &handles {
+            for handle in handles.iter().filter(|h| h.owner == outcome.owner) {
                 let _ = handle
                     .commands
                     .send(Command::Outcome(outcome.clone()))
@@ -343,6 +316,12 @@ impl<H: Holder> Hub<H> {
         if let Some(handle) = handle {
             tokio::spawn(async move { handle.commands.send(command).await.ok() });
         }
+    }
+
+    fn folders_of(&self, whose: Option<u32>) -> Vec<Handle> {
+        let folders = self.folders();
+        let wanted = |handle: &&Handle| whose.is_none_or(|uid| handle.owner == uid);
+        folders.iter().filter(wanted).cloned().collect()
     }
 
     pub(super) fn folders(&self) -> std::sync::MutexGuard<'_, Vec<Handle>> {
@@ -374,17 +353,4 @@ async fn changed(value: &mut Option<watching::Receiver<u64>>) {
     if !changed {
         std::future::pending().await
     }
-}
-
-fn check_globs(globs: &[String]) -> Result<(), Fault> {
-    Rules::new(globs.iter().map(String::as_str))
-        .map(drop)
-        .map_err(|why| {
-            Fault::new(
-                ErrorKind::Usage,
-                "cannot leave that out",
-                format!("{why}."),
-                "Write a glob such as \"*.tmp\" or \"build/\".",
-            )
-        })
 }

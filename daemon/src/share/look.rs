@@ -37,7 +37,7 @@ impl<H: Holder> Folder<H> {
             return self.scan(false).await;
         };
         // A disk that was unmounted, or a folder that took the place of another, changes everything.
-        if place::identity(&self.base).ok() != self.identity {
+        if self.is_elsewhere().await {
             return self.scan(false).await;
         }
         let mut entries = HashMap::new();
@@ -52,6 +52,13 @@ impl<H: Holder> Folder<H> {
             }
         }
         self.look(entries, false).await;
+    }
+
+    /// Whether another folder, or none, lies at the place of the one that was looked at last.
+    async fn is_elsewhere(&self) -> bool {
+        let base = self.base.clone();
+        let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
+        identity.is_ok_and(|now| now != self.identity)
     }
 
     fn entry_of(&self, path: &Path) -> Touched {
@@ -88,12 +95,14 @@ impl<H: Holder> Folder<H> {
             return;
         }
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let reader = self.catalogue.reader();
         let begin = Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let view = View {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             let look = |(entry, news): (PathBuf, News)| {
                 let seen = view.look_at(&entry);
@@ -112,12 +121,14 @@ impl<H: Holder> Folder<H> {
     /// The files of an entry as they are now.
     pub(super) async fn files_of(&self, entry: &Path) -> Option<Files> {
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
+        let reader = self.catalogue.reader();
         let entry = entry.to_owned();
         let files = tokio::task::spawn_blocking(move || {
             let view = View {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             view.files_of(&entry)
         });
@@ -146,6 +157,11 @@ impl<H: Holder> Folder<H> {
         if is_other && !self.known.is_empty() && !known_there {
             let why = format!("another folder lies at {}", self.base.display());
             return self.lose(why);
+        }
+        if let Some(now) = now.filter(|_| now != self.identity) {
+            let hub = &self.catalogue.hub;
+            let kept = hub.store.set_identity(self.catalogue.row.id, now).await;
+            hub.warn(kept.map_err(|error| hub.state_fault(&error)));
         }
         self.identity = now;
         if self.unavailable.take().is_some() {
@@ -180,6 +196,7 @@ impl<H: Holder> Folder<H> {
             .cloned()
             .collect();
         let ignore_file = config.ignore_file.clone();
+        let reader = self.catalogue.reader();
         let begin = Instant::now();
         let result = tokio::task::spawn_blocking(move || {
             let rules = load_rules(&base, &globs, &ignore_file);
@@ -187,6 +204,7 @@ impl<H: Holder> Folder<H> {
                 root: &base,
                 each,
                 rules: &rules,
+                reader,
             };
             let scan = match only {
                 None => view.scan(),
@@ -264,10 +282,10 @@ impl<H: Holder> Folder<H> {
 
     fn lose(&mut self, why: String) {
         if self.unavailable.is_none() {
-            let name = &self.catalogue.row.name;
+            let (name, owner) = (&self.catalogue.row.name, self.catalogue.row.owner);
             let text = format!("share {name} is not available: {why}");
             let events = &self.catalogue.hub.events;
-            events.emit("share.unavailable", None, Some(name), text);
+            events.emit_to(owner, "share.unavailable", None, Some(name), text);
         }
         self.unavailable = Some(why);
         self.scan_at = Instant::now() + LOOK_FOR_ROOT;

@@ -10,7 +10,10 @@
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
 //! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
 //! | `hub` | what all shares use, and the way to each |
+//! | `admission`, `configured` | whether one may be made; those of the configuration file |
+mod admission;
 mod catalogue;
+mod configured;
 mod files;
 mod folder;
 mod gate;
@@ -35,10 +38,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_wire::control::{Share, ShareAdd, ShareProgress};
+use p2p_wire::control::{Share, ShareProgress};
 use tokio::sync::watch as watching;
 
 use self::hub::Hub;
+pub use self::store::NewShare;
 use crate::Fault;
 use crate::engine::{Engine, Events};
 use crate::state::State;
@@ -73,7 +77,7 @@ impl Shares {
     /// Reads the shares from the state database, joins those of the configuration file, and starts watching.
     pub async fn start(
         config: Config,
-        configured: Vec<ShareAdd>,
+        configured: Vec<NewShare>,
         state: State,
         engine: Engine,
         trackers: Trackers,
@@ -84,27 +88,41 @@ impl Shares {
     }
 
     /// Shares a folder or file. Returns once it is known what there is; hashing goes on.
-    pub async fn add(&self, add: ShareAdd) -> Result<Share, Fault> {
-        self.hub.add(add).await
+    pub async fn add(&self, new: NewShare) -> Result<Share, Fault> {
+        self.hub.add(new).await
     }
 
-    /// Stops sharing: its items leave the catalogue and the swarm; the files stay. `share` is a path or a name.
-    pub async fn remove(&self, share: PathBuf) -> Result<Share, Fault> {
-        self.hub.remove(&share).await
+    /// Stops sharing: its items leave the catalogue and the swarm; the files stay. `share` is a path or a name, here and below; with
+    /// `whose`, only that user's shares are there.
+    pub async fn remove(&self, share: PathBuf, whose: Option<u32>) -> Result<Share, Fault> {
+        self.hub.remove(&share, whose).await
     }
 
     /// Scans now; all when `None`.
-    pub async fn rescan(&self, share: Option<PathBuf>) -> Result<Vec<Share>, Fault> {
-        self.hub.rescan(share.as_deref()).await
+    pub async fn rescan(
+        &self,
+        share: Option<PathBuf>,
+        whose: Option<u32>,
+    ) -> Result<Vec<Share>, Fault> {
+        self.hub.rescan(share.as_deref(), whose).await
     }
 
     /// All shares.
-    pub async fn list(&self) -> Vec<Share> {
-        self.hub.list()
+    pub async fn list(&self, whose: Option<u32>) -> Vec<Share> {
+        self.hub.list(whose)
+    }
+
+    /// Makes the shares of the configuration file those in `configured`. What could not be done is said, one sentence each.
+    pub async fn follow_file(&self, configured: Vec<NewShare>) -> Vec<String> {
+        self.hub.follow_file(configured).await
     }
 
     /// The progress of a share's hashing; `pending == 0` and no `current` means that all there was is done.
-    pub async fn watch(&self, share: PathBuf) -> Result<watching::Receiver<ShareProgress>, Fault> {
-        Ok(self.hub.find(&share)?.progress)
+    pub async fn watch(
+        &self,
+        share: PathBuf,
+        whose: Option<u32>,
+    ) -> Result<watching::Receiver<ShareProgress>, Fault> {
+        Ok(self.hub.find(&share, whose)?.progress)
     }
 }

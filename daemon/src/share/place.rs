@@ -21,8 +21,8 @@ const REFUSED_TREES: [&str; 5] = ["/etc", "/proc", "/sys", "/dev", "/run"];
 /// What tells one mounted folder from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    file_system: u64,
-    inode: u64,
+    pub(super) file_system: u64,
+    pub(super) inode: u64,
 }
 
 /// The identity of `root`. `Err` when it is not there.
@@ -52,8 +52,13 @@ pub(crate) fn is_remote(path: &Path) -> bool {
     known.contains(&kind)
 }
 
-/// The absolute path of what is to be shared, links resolved, if it may be shared.
-pub(crate) fn check(path: &Path, refused: &[PathBuf], force: bool) -> Result<PathBuf, Fault> {
+/// The absolute path of what is to be shared, links resolved, if the user `owner` may share it.
+pub(crate) fn check(
+    path: &Path,
+    refused: &[PathBuf],
+    force: bool,
+    owner: u32,
+) -> Result<PathBuf, Fault> {
     let what = format!("cannot share {}", path.display());
     if !path.is_absolute() {
         return Err(Fault::new(
@@ -77,7 +82,7 @@ pub(crate) fn check(path: &Path, refused: &[PathBuf], force: bool) -> Result<Pat
             "Share a folder or a file.",
         ));
     }
-    if let (Some(why), false) = (refusal(&root, refused), force) {
+    if let (Some(why), false) = (refusal(&root, refused, owner), force) {
         return Err(Fault::new(
             ErrorKind::Conflict,
             what,
@@ -88,7 +93,7 @@ pub(crate) fn check(path: &Path, refused: &[PathBuf], force: bool) -> Result<Pat
     Ok(root)
 }
 
-fn refusal(root: &Path, refused: &[PathBuf]) -> Option<String> {
+fn refusal(root: &Path, refused: &[PathBuf], owner: u32) -> Option<String> {
     if REFUSED.iter().any(|path| root == Path::new(path)) {
         return Some("That is a folder of the system, far more than one wants to publish.".into());
     }
@@ -97,9 +102,7 @@ fn refusal(root: &Path, refused: &[PathBuf]) -> Option<String> {
             "It lies in {tree}, which holds secrets and devices."
         ));
     }
-    let home = nix::unistd::User::from_uid(nix::unistd::geteuid())
-        .ok()
-        .flatten();
+    let home = nix::unistd::User::from_uid(owner.into()).ok().flatten();
     let homes = [
         std::env::var_os("HOME").map(PathBuf::from),
         home.map(|user| user.dir),
@@ -191,7 +194,7 @@ mod tests {
     use super::*;
 
     fn kind(path: &str, refused: &[PathBuf], force: bool) -> Option<ErrorKind> {
-        check(Path::new(path), refused, force)
+        check(Path::new(path), refused, force, 0)
             .err()
             .map(|fault| fault.kind)
     }
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn says_which_part_of_a_path_is_missing() {
         let dir = tempfile::tempdir().unwrap();
-        let fault = check(&dir.path().join("no/such/folder"), &[], false).unwrap_err();
+        let fault = check(&dir.path().join("no/such/folder"), &[], false, 0).unwrap_err();
         assert_eq!(fault.kind, ErrorKind::NotFound);
         let missing = dir.path().join("no");
         assert_eq!(fault.why, format!("{} does not exist.", missing.display()));

@@ -210,8 +210,7 @@ impl<H: Holder> Folder<H> {
         }
         let queued = self
             .catalogue
-            .hub
-            .trackers
+            .trackers()
             .queued_items()
             .await
             .unwrap_or_default();
@@ -225,7 +224,8 @@ impl<H: Holder> Folder<H> {
     /// After a login: items are announced to the announce URL of the account.
     pub(super) async fn announce_anew(&mut self) {
         let hub = self.catalogue.hub.clone();
-        let Some(url) = hub.trackers.announce_url(self.catalogue.tracker()).await else {
+        let trackers = self.catalogue.trackers();
+        let Some(url) = trackers.announce_url(self.catalogue.tracker()).await else {
             return;
         };
         let entries: Vec<(PathBuf, Known)> = self

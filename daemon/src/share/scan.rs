@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use p2p_wire::control::Each;
@@ -25,6 +25,8 @@ pub(crate) struct View<'a> {
     pub(crate) root: &'a Path,
     pub(crate) each: Each,
     pub(crate) rules: &'a Rules,
+    /// The user for whom p2pd, which has other rights, reads: only what is that user's, or may be read by everybody, is looked at.
+    pub(crate) reader: Option<u32>,
 }
 
 /// What a scan found.
@@ -87,7 +89,9 @@ impl View<'_> {
         if !self.is_wanted(&folder, true, scan) {
             return;
         }
-        let Ok(children) = fs::read_dir(self.root.join(&folder)) else {
+        let path = self.root.join(&folder);
+        let mine = fs::symlink_metadata(&path).is_ok_and(|meta| self.may_read(&meta));
+        let Some(children) = fs::read_dir(path).ok().filter(|_| mine) else {
             return scan.leave_out("unreadable");
         };
         scan.folders += 1;
@@ -111,6 +115,10 @@ impl View<'_> {
         };
         // A file that went since its folder was listed is no concern.
         let meta = fs::symlink_metadata(&path).ok()?;
+        if !self.may_read(&meta) {
+            scan.leave_out("unreadable");
+            return None;
+        }
         let ancestors = entry.ancestors().skip(1);
         if ancestors
             .filter(|path| !path.as_os_str().is_empty())
@@ -165,6 +173,10 @@ impl View<'_> {
             if !self.is_wanted(&below, meta.is_dir(), scan) {
                 continue;
             }
+            if !self.may_read(&meta) {
+                scan.leave_out("unreadable");
+                continue;
+            }
             let raw = child.file_name();
             let name = safe_component(raw.as_bytes());
             // The name in the torrent must be the one on disk: it is how the file is found when it is served.
@@ -182,6 +194,14 @@ impl View<'_> {
             }
             names.pop();
         }
+    }
+
+    /// Whether it is right to read this for [`View::reader`]. Groups and access lists do not count: those of the file may be there for
+    /// p2pd, or for somebody else.
+    fn may_read(&self, meta: &Metadata) -> bool {
+        let all = if meta.is_dir() { 0o005 } else { 0o004 };
+        self.reader
+            .is_none_or(|reader| meta.uid() == reader || meta.mode() & all == all)
     }
 
     /// Counts what is not wanted.
@@ -254,6 +274,7 @@ mod tests {
                 root,
                 each,
                 rules: &rules,
+                reader: None,
             }
             .scan()
             .unwrap()
@@ -318,6 +339,7 @@ mod tests {
                 root,
                 each: Each::Entry,
                 rules: &rules,
+                reader: None,
             };
             view.look_at(Path::new(name)).unwrap()
         };
@@ -332,6 +354,40 @@ mod tests {
     }
 
     #[test]
+    fn for_another_user_only_what_everybody_may_read_is_looked_at() {
+        let tree = Tree::new(&["open/a", "closed/b", "mixed/open", "mixed/closed"]);
+        let close = |path: &str, mode| {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(tree.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        close("open", 0o755);
+        close("open/a", 0o644);
+        close("closed", 0o750);
+        close("mixed", 0o755);
+        close("mixed/open", 0o644);
+        close("mixed/closed", 0o640);
+        let rules = Rules::default();
+        let files = |reader, entry: &str| {
+            let view = View {
+                root: tree.0.path(),
+                each: Each::Entry,
+                rules: &rules,
+                reader,
+            };
+            view.files_of(Path::new(entry)).map_or(0, |f| f.files.len())
+        };
+        let me = tree.0.path().metadata().unwrap().uid();
+        for (reader, expected) in [
+            (None, [1, 1, 2]),
+            (Some(me), [1, 1, 2]),
+            (Some(me + 1), [1, 0, 1]),
+        ] {
+            let found = ["open", "closed", "mixed"].map(|entry| files(reader, entry));
+            assert_eq!(found, expected, "{reader:?}");
+        }
+    }
+
+    #[test]
     fn files_come_in_the_order_of_their_hashes() {
         let tree = Tree::new(&["d/a/x", "d/a-b", "d/a.c"]);
         let rules = Rules::default();
@@ -340,6 +396,7 @@ mod tests {
             root,
             each: Each::Entry,
             rules: &rules,
+            reader: None,
         };
         let files = view.files_of(Path::new("d")).unwrap();
         let mut content = p2p_wire::metainfo::Content::Multi(

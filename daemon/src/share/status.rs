@@ -111,7 +111,7 @@ impl<H: Holder> Folder<H> {
         self.catalogue
             .hub
             .events
-            .emit(topic, item, Some(&name), text);
+            .emit_to(self.catalogue.row.owner, topic, item, Some(&name), text);
     }
 }
 
@@ -120,6 +120,7 @@ pub(super) fn share_of<H: Holder>(catalogue: &Catalogue<H>, state: &str) -> Shar
         name,
         path,
         options,
+        owner,
         ..
     } = &*catalogue.row;
     Share {
@@ -133,8 +134,9 @@ pub(super) fn share_of<H: Holder>(catalogue: &Catalogue<H>, state: &str) -> Shar
         published: 0,
         pending: 1,
         left_out: BTreeMap::new(),
-        tracker: catalogue.hub.trackers.name_of(catalogue.tracker()).ok(),
+        tracker: catalogue.trackers().name_of(catalogue.tracker()).ok(),
         visibility: options.visibility,
+        owner_uid: *owner,
     }
 }
 

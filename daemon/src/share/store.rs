@@ -9,6 +9,7 @@ use p2p_wire::control::ShareAdd;
 use rusqlite::{Connection, params};
 
 use super::files::Seen;
+use super::place::Identity;
 use crate::state::{State, StateError};
 
 /// A share as it is kept.
@@ -17,7 +18,24 @@ pub(crate) struct Row {
     pub(crate) id: i64,
     pub(crate) path: PathBuf,
     pub(crate) name: String,
+    /// User id of whom it belongs to.
+    pub(crate) owner: u32,
+    /// It follows the configuration file.
+    pub(crate) configured: bool,
     pub(crate) options: ShareAdd,
+    /// What was mounted there when it was last looked at.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// A share to be.
+#[derive(Clone, Debug)]
+pub struct NewShare {
+    /// What to share, and how.
+    pub add: ShareAdd,
+    /// User id of whom it belongs to.
+    pub owner: u32,
+    /// It comes from the configuration file.
+    pub configured: bool,
 }
 
 /// An entry that is an item.
@@ -56,18 +74,28 @@ impl Store {
     pub(crate) async fn shares(&self) -> Result<Vec<Row>, StateError> {
         let read = |row: &rusqlite::Row<'_>| {
             let path = path_from(row.get(1)?);
-            let options: String = row.get(3)?;
+            let options: String = row.get(5)?;
             Ok(Row {
                 id: row.get(0)?,
                 name: row.get(2)?,
+                owner: row.get(3)?,
+                configured: row.get(4)?,
                 options: serde_json::from_str(&options).unwrap_or_else(|_| plain(&path)),
                 path,
+                identity: match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?) {
+                    (Some(file_system), Some(inode)) => Some(Identity {
+                        file_system: file_system.cast_unsigned(),
+                        inode: inode.cast_unsigned(),
+                    }),
+                    _ => None,
+                },
             })
         };
         self.0
             .call(move |db| {
-                let mut query =
-                    db.prepare("SELECT id, path, name, options FROM shares ORDER BY id")?;
+                let mut query = db.prepare(
+                    "SELECT id, path, name, owner, configured, options, file_system, inode FROM shares ORDER BY id",
+                )?;
                 query.query_map([], read)?.collect()
             })
             .await
@@ -78,16 +106,17 @@ impl Store {
         &self,
         path: &Path,
         name: &str,
-        options: &ShareAdd,
+        new: &NewShare,
     ) -> Result<Row, StateError> {
-        let json = serde_json::to_string(options).expect("options have text keys");
+        let json = serde_json::to_string(&new.add).expect("options have text keys");
+        let (owner, configured) = (new.owner, new.configured);
         let row = (path.as_os_str().as_bytes().to_vec(), name.to_owned());
         let id = self
             .0
             .call(move |db| {
                 db.execute(
-                    "INSERT INTO shares (path, name, options) VALUES (?1, ?2, ?3)",
-                    params![row.0, row.1, json],
+                    "INSERT INTO shares (path, name, owner, configured, options) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![row.0, row.1, owner, configured, json],
                 )?;
                 Ok(db.last_insert_rowid())
             })
@@ -96,7 +125,10 @@ impl Store {
             id,
             path: path.to_owned(),
             name: name.to_owned(),
-            options: options.clone(),
+            owner,
+            configured,
+            options: new.add.clone(),
+            identity: None,
         })
     }
 
@@ -107,6 +139,20 @@ impl Store {
         let sql = "UPDATE shares SET options = ?1 WHERE id = ?2";
         self.0
             .call(move |db| db.execute(sql, params![json, id]))
+            .await
+            .map(drop)
+    }
+
+    /// Keeps what is mounted at a share.
+    pub(crate) async fn set_identity(&self, id: i64, now: Identity) -> Result<(), StateError> {
+        let numbers = (now.file_system.cast_signed(), now.inode.cast_signed());
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "UPDATE shares SET file_system = ?2, inode = ?3 WHERE id = ?1",
+                    params![id, numbers.0, numbers.1],
+                )
+            })
             .await
             .map(drop)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex as StdMutex;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{ErrorKind, PathText};
+use p2p_wire::control::{ErrorKind, PathText, ShareAdd};
 use p2p_wire::metainfo::Metainfo;
 
 use super::holder::Holder;
@@ -55,7 +55,7 @@ impl Holder for Fake {
             None => items.insert(hash, (path, *meta)).is_none(),
         })
     }
-    async fn release(&self, item: InfoHash, _share: &str) {
+    async fn release(&self, item: InfoHash, _share: &str, _owner: u32) {
         self.0.lock().unwrap().remove(&item);
     }
     async fn relocate(
@@ -83,6 +83,14 @@ struct Rig {
     events: Events,
     _lock: Arc<StateLock>,
     dir: Arc<tempfile::TempDir>,
+}
+
+fn new(add: ShareAdd) -> NewShare {
+    NewShare {
+        add,
+        owner: nix::unistd::geteuid().as_raw(),
+        configured: false,
+    }
 }
 
 impl Rig {
@@ -148,7 +156,7 @@ impl Rig {
     }
 
     async fn share(&self) -> Share {
-        self.hub.add(self.options()).await.unwrap()
+        self.hub.add(new(self.options())).await.unwrap()
     }
 
     async fn until_held(&self, names: &[&str]) {
@@ -158,7 +166,7 @@ impl Rig {
 
     async fn until_done(&self) -> Share {
         eventually("all is done", async || {
-            let share = self.hub.list().remove(0);
+            let share = self.hub.list(None).remove(0);
             (share.pending == 0).then_some(share)
         })
         .await
@@ -301,9 +309,9 @@ async fn two_entries_of_one_content_are_one_item_until_the_last_is_gone() {
         each: p2p_wire::control::Each::File,
         ..rig.options()
     };
-    rig.hub.add(add).await.unwrap();
+    rig.hub.add(new(add)).await.unwrap();
     eventually("both entries", async || {
-        (rig.hub.list()[0].items == 2).then_some(())
+        (rig.hub.list(None)[0].items == 2).then_some(())
     })
     .await;
     rig.until_held(&["same"]).await;
@@ -328,18 +336,18 @@ async fn a_share_that_vanishes_is_unavailable_and_comes_back() {
     let (root, aside) = (rig.dir.path().join("Public"), rig.dir.path().join("aside"));
     fs::rename(&root, &aside).unwrap();
     let share = eventually("unavailable", async || {
-        let share = rig.hub.rescan(None).await.unwrap().remove(0);
+        let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
         (share.state == "unavailable").then_some(share)
     })
     .await;
     assert_eq!((share.items, rig.fake.names()), (1, vec!["a".into()]));
     // An empty folder in its place, as under an unmounted disk.
     fs::create_dir(&root).unwrap();
-    rig.hub.rescan(None).await.unwrap();
-    assert_eq!(rig.hub.list()[0].state, "unavailable");
+    rig.hub.rescan(None, None).await.unwrap();
+    assert_eq!(rig.hub.list(None)[0].state, "unavailable");
     fs::remove_dir(&root).unwrap();
     fs::rename(&aside, &root).unwrap();
-    let share = rig.hub.rescan(None).await.unwrap().remove(0);
+    let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
     assert_eq!((share.state.as_str(), share.items), ("watching", 1));
     assert_eq!(
         rig.topics()
@@ -348,6 +356,31 @@ async fn a_share_that_vanishes_is_unavailable_and_comes_back() {
             .count(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_disk_that_is_not_mounted_at_the_start_is_unavailable_and_nothing_is_withdrawn() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.share().await;
+    rig.until_held(&["a"]).await;
+    rig.until_done().await;
+    let (root, aside) = (rig.dir.path().join("Public"), rig.dir.path().join("aside"));
+    fs::rename(&root, &aside).unwrap();
+    // An empty folder in its place, as under a disk that is not there yet.
+    fs::create_dir(&root).unwrap();
+    let rig = rig.restart().await;
+    let share = eventually("unavailable", async || {
+        let share = rig.hub.rescan(None).await.unwrap().remove(0);
+        (share.state == "unavailable").then_some(share)
+    })
+    .await;
+    assert_eq!((share.items, rig.fake.names()), (1, vec!["a".into()]));
+    fs::remove_dir(&root).unwrap();
+    fs::rename(&aside, &root).unwrap();
+    let share = rig.hub.rescan(None).await.unwrap().remove(0);
+    assert_eq!((share.state.as_str(), share.items), ("watching", 1));
+    assert_eq!(rig.queue().await, ["+Public/a"]);
 }
 
 #[tokio::test]
@@ -360,10 +393,10 @@ async fn unsharing_takes_everything_back() {
     })
     .await;
     rig.until_done().await;
-    rig.hub.remove(Path::new("Public")).await.unwrap();
-    assert!(rig.fake.names().is_empty() && rig.hub.list().is_empty());
+    rig.hub.remove(Path::new("Public"), None).await.unwrap();
+    assert!(rig.fake.names().is_empty() && rig.hub.list(None).is_empty());
     assert_eq!(rig.queue().await, vec!["-"; 50]);
-    let fault = rig.hub.remove(Path::new("Public")).await.unwrap_err();
+    let fault = rig.hub.remove(Path::new("Public"), None).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::NotFound);
 }
 
@@ -390,7 +423,7 @@ async fn what_stands_against_a_share_is_said() {
         (with("/dev/null".into()), ErrorKind::Usage),
     ];
     for (add, kind) in cases {
-        let fault = rig.hub.add(add).await.unwrap_err();
+        let fault = rig.hub.add(new(add)).await.unwrap_err();
         assert_eq!(fault.kind, kind, "{fault:?}");
     }
     let other = with(rig.dir.path().join("other"));
@@ -408,14 +441,17 @@ async fn what_stands_against_a_share_is_said() {
             ..other.clone()
         },
     ] {
-        assert_eq!(rig.hub.add(bad).await.unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(
+            rig.hub.add(new(bad)).await.unwrap_err().kind,
+            ErrorKind::Usage
+        );
     }
     let unknown = ShareAdd {
         tracker: Some("lab".into()),
         ..other
     };
     assert_eq!(
-        rig.hub.add(unknown).await.unwrap_err().kind,
+        rig.hub.add(new(unknown)).await.unwrap_err().kind,
         ErrorKind::NotFound
     );
 }
@@ -430,7 +466,7 @@ async fn a_file_is_one_item_and_once_is_not_watched() {
         once: true,
         ..rig.options()
     };
-    rig.hub.add(add).await.unwrap();
+    rig.hub.add(new(add)).await.unwrap();
     rig.until_held(&["a.iso"]).await;
     let share = rig.until_done().await;
     assert_eq!((share.state.as_str(), share.items), ("once", 1));
@@ -444,11 +480,49 @@ async fn a_thousand_small_files_are_held_within_seconds() {
     let begin = std::time::Instant::now();
     (0..1_000).for_each(|n| rig.write(&format!("f{n}"), &format!("content {n}")));
     eventually("1000 items", async || {
-        (rig.hub.list()[0].items == 1_000).then_some(())
+        (rig.hub.list(None)[0].items == 1_000).then_some(())
     })
     .await;
     eprintln!("1,000 files in {:?}", begin.elapsed());
     assert_eq!(rig.queue().await.len(), 1_000);
+}
+
+#[tokio::test]
+async fn a_state_folder_that_is_full_at_any_point_delays_publishes_and_loses_none() {
+    const FILES: usize = 60;
+    // As far as the database may grow; further on it is full. A page holds a few entries, so each step stops at another point.
+    let most = |pages: u32| {
+        move |db: &rusqlite::Connection| db.pragma_update(None, "max_page_count", pages)
+    };
+    for room in 0..8 {
+        let rig = Rig::new().await;
+        rig.share().await;
+        let now = |db: &rusqlite::Connection| {
+            db.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0))
+        };
+        let pages = rig.state.call(now).await.unwrap();
+        rig.state.call(most(pages + room)).await.unwrap();
+        let name = |n: usize| format!("{n:03}-{}", "long".repeat(40));
+        (0..FILES).for_each(|n| rig.write(&name(n), &format!("content {n}")));
+        eventually("a file waits", async || {
+            let (events, _) = rig.events.subscribe(0);
+            events
+                .iter()
+                .any(|event| event.text.contains("waits: "))
+                .then_some(())
+        })
+        .await;
+        rig.state.call(most(1_000_000)).await.unwrap();
+        eventually("every file is an item", async || {
+            (rig.hub.list()[0].items as usize == FILES).then_some(())
+        })
+        .await;
+        let mut queue = rig.queue().await;
+        queue.sort();
+        queue.dedup();
+        let all: Vec<String> = (0..FILES).map(|n| format!("+Public/{}", name(n))).collect();
+        assert_eq!(queue, all);
+    }
 }
 
 #[tokio::test]

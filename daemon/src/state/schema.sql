@@ -9,6 +9,7 @@ CREATE TABLE items (
 CREATE TABLE transfers (
     id          INTEGER PRIMARY KEY,
     info_hash   BLOB NOT NULL,
+    owner       INTEGER NOT NULL,       -- user id of whom the item belongs to
     name        TEXT NOT NULL,
     peer        TEXT NOT NULL,
     client      TEXT NOT NULL,
@@ -25,38 +26,51 @@ CREATE TABLE settings (
     value       TEXT NOT NULL           -- TOML
 ) WITHOUT ROWID;
 
--- tracker/registry: trackers and the login at each.
+-- tracker/registry: trackers.
 CREATE TABLE trackers (
     name        TEXT PRIMARY KEY NOT NULL,
     url         TEXT NOT NULL,
-    username    TEXT,
-    token       TEXT,
-    node_id     TEXT,
-    node_name   TEXT,
-    announce    TEXT,                   -- announce URL with the passkey
     mode        TEXT,                   -- open, registered or listed, as it said at the last login
     fingerprint TEXT,                   -- SHA-256 of the certificate that the user trusts; NULL: authorities are asked
     configured  INTEGER NOT NULL,       -- 1: the row follows the configuration file
     added       INTEGER NOT NULL        -- order in which they came
 ) WITHOUT ROWID;
 
+-- tracker/registry: the login of each user of this machine at a tracker.
+CREATE TABLE logins (
+    tracker     TEXT NOT NULL REFERENCES trackers (name) ON DELETE CASCADE,
+    owner       INTEGER NOT NULL,       -- user id
+    username    TEXT,                   -- NULL with all but node_id after a logout
+    token       TEXT,
+    node_id     TEXT,
+    node_name   TEXT,
+    announce    TEXT,                   -- announce URL with the passkey
+    PRIMARY KEY (tracker, owner)
+) WITHOUT ROWID;
+
 -- tracker/queue: what must still reach a tracker.
 CREATE TABLE publishes (
     id          INTEGER PRIMARY KEY,
     tracker     TEXT NOT NULL,          -- '' for the first one there is
+    owner       INTEGER NOT NULL,       -- user id of whose login is used
     info_hash   BLOB NOT NULL,
     entry       TEXT,                   -- share/name that is published; NULL for a withdrawal
     request     TEXT                    -- JSON of the publish request; NULL for a withdrawal
 );
-CREATE INDEX publishes_by_tracker ON publishes (tracker, id);
+CREATE INDEX publishes_by_tracker ON publishes (tracker, owner, id);
 CREATE INDEX publishes_by_hash ON publishes (info_hash);
 
 -- share/: shares, and the entries in them that are items.
 CREATE TABLE shares (
     id          INTEGER PRIMARY KEY,
     path        BLOB NOT NULL UNIQUE,
-    name        TEXT NOT NULL UNIQUE,
-    options     TEXT NOT NULL           -- JSON
+    name        TEXT NOT NULL,
+    owner       INTEGER NOT NULL,       -- user id of whom it belongs to
+    configured  INTEGER NOT NULL,       -- 1: it follows the configuration file
+    options     TEXT NOT NULL,          -- JSON
+    file_system INTEGER,                -- with the inode: what was mounted there when it was last looked at
+    inode       INTEGER,
+    UNIQUE (owner, name)
 );
 CREATE TABLE share_entries (
     share       INTEGER NOT NULL REFERENCES shares (id) ON DELETE CASCADE,

@@ -31,41 +31,42 @@ impl Trackers {
             );
             return Err(fault);
         }
-        let entry = self.inner.registry.add(name, &url, fingerprint).await?;
+        let registry = &self.inner.registry;
+        registry.add(name.clone(), &url, fingerprint).await?;
+        let entry = self.entry(Some(&name))?;
         self.inner.follow_pins();
-        self.inner.observe(&entry.name, &shown);
+        self.inner.observe(&entry, &shown);
         self.inner.logins.send_modify(|count| *count += 1);
         self.view(&entry.name).await
     }
 
     /// Forgets one.
     pub async fn remove(&self, name: Option<String>) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.find(name.as_deref())?;
+        let entry = self.entry(name.as_deref())?;
         let view = self.view(&entry.name).await?;
-        let api = self.inner.api(&entry);
-        self.inner.registry.remove(&entry.name).await?;
+        let mut sessions = self.inner.registry.sessions();
+        sessions.retain(|session| session.name == entry.name);
+        self.inner.registry.remove(&entry).await?;
         let forgotten = self.inner.queue.forget(&entry.name).await;
         forgotten.map_err(|error| state_fault("cannot drop what waits for the tracker", &error))?;
-        if entry.login.is_some() {
-            // The session ends there too; a tracker that does not answer lets it expire.
-            let inner = self.inner.clone();
-            tokio::spawn(async move {
-                let _ = api.logout().await;
-                inner.follow_pins();
-            });
-        } else {
-            self.inner.follow_pins();
-        }
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            for session in sessions {
+                // It ends there too; a tracker that does not answer lets it expire.
+                let _ = inner.api(&session).logout().await;
+            }
+            inner.follow_pins();
+        });
         self.inner.logins.send_modify(|count| *count += 1);
         Ok(view)
     }
 
     /// All.
     pub async fn list(&self) -> Vec<Tracker> {
-        let counts = self.inner.queue.counts().await.unwrap_or_default();
-        let all = self.inner.registry.all();
-        let rows = all.iter().enumerate().map(|(index, entry)| {
-            let unassigned = if index == 0 { counts.get("") } else { None };
+        let counts = self.inner.queue.counts(self.user).await.unwrap_or_default();
+        let all = self.inner.registry.all(self.user);
+        let rows = all.iter().map(|entry| {
+            let unassigned = counts.get("").filter(|_| entry.is_first);
             let own = counts.get(&entry.name);
             view(entry, own.into_iter().chain(unassigned).sum())
         });
@@ -74,19 +75,19 @@ impl Trackers {
 
     /// Asks one now whether it is well and the login holds.
     pub async fn test(&self, name: Option<String>) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.find(name.as_deref())?;
+        let entry = self.entry(name.as_deref())?;
         if entry.login.is_some() {
             return self.whoami(Some(entry.name)).await;
         }
         let health = self.inner.api(&entry).health().await;
-        self.inner.observe(&entry.name, &health);
+        self.inner.observe(&entry, &health);
         health.map_err(|error| error.fault("the test failed", &entry.name))?;
         self.view(&entry.name).await
     }
 
     /// Makes an account; does not log in.
     pub async fn register(&self, credentials: Credentials) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.find(credentials.tracker.as_deref())?;
+        let entry = self.entry(credentials.tracker.as_deref())?;
         let what = format!("cannot register {}", credentials.username);
         check_transport(&entry, &what).await?;
         let body = api::Register {
@@ -95,14 +96,14 @@ impl Trackers {
             invite: credentials.invite,
         };
         let made = self.inner.api(&entry).register(&body).await;
-        self.inner.observe(&entry.name, &made);
+        self.inner.observe(&entry, &made);
         made.map_err(|error| error.fault(&what, &entry.name))?;
         self.view(&entry.name).await
     }
 
     /// Logs this machine in.
     pub async fn login(&self, credentials: Credentials) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.find(credentials.tracker.as_deref())?;
+        let entry = self.entry(credentials.tracker.as_deref())?;
         let what = format!("cannot log in as {}", credentials.username);
         check_transport(&entry, &what).await?;
         let body = api::Login {
@@ -112,9 +113,10 @@ impl Trackers {
             node_name: host_name(),
         };
         let session = self.inner.api(&entry).login(&body).await;
-        self.inner.observe(&entry.name, &session);
+        self.inner.observe(&entry, &session);
         let session = session.map_err(|error| error.fault(&what, &entry.name))?;
-        self.inner.registry.set_login(&entry.name, session).await?;
+        let registry = &self.inner.registry;
+        registry.set_login(&entry.name, self.user, session).await?;
         self.inner.follow_pins();
         self.inner.queue.wake(&entry.name);
         self.inner.logins.send_modify(|count| *count += 1);
@@ -125,13 +127,14 @@ impl Trackers {
     pub async fn logout(&self, name: Option<String>) -> Result<Tracker, Fault> {
         let entry = self.logged_in(name.as_deref(), "cannot log out")?;
         let told = self.inner.api(&entry).logout().await;
-        self.inner.registry.drop_login(&entry.name).await?;
+        let registry = &self.inner.registry;
+        registry.drop_login(&entry.name, self.user).await?;
         self.inner.logins.send_modify(|count| *count += 1);
         let mut view = self.view(&entry.name).await?;
         if let Err(error) = told
             && !error.wants_login()
         {
-            self.inner.observe::<()>(&entry.name, &Err(error));
+            self.inner.observe::<()>(&entry, &Err(error));
             view.reason = Some(
                 "Logged out here; the tracker could not be told, there the session ends by itself."
                     .into(),
@@ -145,7 +148,7 @@ impl Trackers {
         let what = "cannot tell who is logged in";
         let entry = self.logged_in(name.as_deref(), what)?;
         let me = self.inner.api(&entry).me().await;
-        self.inner.observe(&entry.name, &me);
+        self.inner.observe(&entry, &me);
         let me = me.map_err(|error| error.fault(what, &entry.name))?;
         self.inner.learn(&entry, me).await?;
         self.view(&entry.name).await
@@ -154,10 +157,7 @@ impl Trackers {
     async fn view(&self, name: &str) -> Result<Tracker, Fault> {
         let all = self.list().await;
         let found = all.into_iter().find(|tracker| tracker.name == name);
-        found.map_or_else(
-            || self.inner.registry.find(Some(name)).map(|e| view(&e, 0)),
-            Ok,
-        )
+        found.map_or_else(|| self.entry(Some(name)).map(|entry| view(&entry, 0)), Ok)
     }
 }
 

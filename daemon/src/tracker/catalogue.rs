@@ -23,7 +23,7 @@ impl Trackers {
         let entry = self.logged_in(name, &what)?;
         let published = self.inner.api(&entry).publish(&request).await;
         let file = self.inner.checked(&entry, &what, published)?.file;
-        self.inner.emit_published(&file);
+        self.inner.emit_published(self.user, &file);
         Ok(file)
     }
 
@@ -36,14 +36,18 @@ impl Trackers {
         request: Publish,
     ) -> Result<(), Fault> {
         let tracker = self.queue_name(name)?;
-        let queued = self.inner.queue.publish(&tracker, item, &request).await;
+        let queued = self
+            .inner
+            .queue
+            .publish(&tracker, self.user, item, &request);
+        let queued = queued.await;
         queued.map_err(|error| state_fault("cannot queue a publish", &error))
     }
 
     /// Takes the account's entry for `item` out of the catalogue, now or as soon as the tracker answers.
     pub async fn withdraw_later(&self, name: Option<&str>, item: InfoHash) -> Result<(), Fault> {
         let tracker = self.queue_name(name)?;
-        let queued = self.inner.queue.withdraw(&tracker, item).await;
+        let queued = self.inner.queue.withdraw(&tracker, self.user, item).await;
         queued.map_err(|error| state_fault("cannot queue a withdrawal", &error))
     }
 
@@ -53,7 +57,7 @@ impl Trackers {
         let entry = self.logged_in(name, &what)?;
         let gone = self.inner.api(&entry).unpublish(item).await;
         self.inner.checked(&entry, &what, gone)?;
-        self.inner.emit_unpublished(item, &entry.name);
+        self.inner.emit_unpublished(item, &entry);
         Ok(())
     }
 
@@ -147,13 +151,13 @@ impl Trackers {
 
     /// Items with a publish or withdrawal in the queue.
     pub async fn queued_items(&self) -> Result<HashSet<InfoHash>, Fault> {
-        let items = self.inner.queue.items().await;
+        let items = self.inner.queue.items(self.user).await;
         items.map_err(|error| state_fault("cannot read the publish queue", &error))
     }
 
     /// Where a queued request goes: a known tracker, or `""` while there is none and none was named.
     fn queue_name(&self, name: Option<&str>) -> Result<String, Fault> {
-        match self.inner.registry.find(name) {
+        match self.entry(name) {
             Ok(entry) => Ok(entry.name),
             Err(_) if name.is_none() => Ok(String::new()),
             Err(fault) => Err(fault),

@@ -47,7 +47,7 @@ impl Trackers {
         name: Option<String>,
         fingerprint: Option<Fingerprint>,
     ) -> Result<Tracker, Fault> {
-        let entry = self.inner.registry.find(name.as_deref())?;
+        let entry = self.entry(name.as_deref())?;
         let shown = self.inner.try_with(&entry.url, fingerprint).await;
         if let Err(error @ ApiError::Http(_)) = shown {
             return Err(error.fault("the certificate is not trusted", &entry.name));
@@ -64,7 +64,7 @@ impl Trackers {
     /// The account's announce URL for any BitTorrent client. One that p2pd pinned is nothing to them: p2p-tracker answers http on the
     /// same port.
     pub async fn stock_announce_url(&self, name: Option<&str>) -> Option<String> {
-        let entry = self.inner.registry.find(name).ok()?;
+        let entry = self.entry(name).ok()?;
         let announce = entry.login.as_ref()?.announce.expose().to_owned();
         Some(match entry.fingerprint {
             Some(_) => stock_url(&entry, &announce).unwrap_or(announce),
@@ -106,7 +106,10 @@ impl Inner {
     /// Brings what the connections are held to up to date with the registry: where a tracker is, and where it wants announces.
     pub(super) fn follow_pins(&self) {
         let mut pins = HashMap::new();
-        for entry in self.registry.all() {
+        // Where each user of this machine is told to announce, and where each tracker is.
+        let mut entries = self.registry.sessions();
+        entries.extend(self.registry.all(0));
+        for entry in entries {
             let Some(fingerprint) = entry.fingerprint else {
                 continue;
             };
@@ -196,6 +199,8 @@ mod tests {
         let entry = |url: &str| Entry {
             name: "home".into(),
             url: url.into(),
+            user: 0,
+            is_first: true,
             login: None,
             node_id: None,
             mode: None,

@@ -2,7 +2,7 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | `registry`, `rows`, `address` | which trackers there are, and the login at each; their table; what a URL may be |
+//! | `registry`, `book`, `rows`, `address` | which trackers there are, and the logins at each; in memory; their tables; what a URL may be |
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
 //! | `trust`, `certificates` | whose certificates are taken; what users ask and say about them |
 //! | `accounts`, `catalogue`, `reachable`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
@@ -14,6 +14,7 @@ mod address;
 mod announce;
 mod announcer;
 mod backoff;
+mod book;
 mod catalogue;
 mod certificates;
 mod client;
@@ -50,9 +51,13 @@ use crate::net::LocalAddrs;
 use crate::state::State;
 
 /// The trackers this daemon knows, with the login at each; a handle, cheap to clone.
+///
+/// On the system's daemon each user has logins of their own: [`Trackers::of`] gives the handle that uses them.
 #[derive(Clone)]
 pub struct Trackers {
     inner: Arc<Inner>,
+    /// User id of whose logins are used.
+    user: u32,
 }
 
 struct Inner {
@@ -71,6 +76,8 @@ struct Inner {
 pub struct Outcome {
     /// Which item.
     pub item: InfoHash,
+    /// User id of whose login was used.
+    pub owner: u32,
     /// Share it was published under; `None` for a withdrawal.
     pub share: Option<String>,
     /// Name it was published under; `None` for a withdrawal.
@@ -110,6 +117,7 @@ impl Trackers {
         inner.follow_pins();
         Ok(Self {
             inner: Arc::new(inner),
+            user: nix::unistd::geteuid().as_raw(),
         })
     }
 
@@ -118,9 +126,28 @@ impl Trackers {
         self.inner.http.clone()
     }
 
+    /// The handle that uses the logins of `user`; without this they are those of the user p2pd runs as.
+    #[must_use]
+    pub fn of(&self, user: u32) -> Self {
+        let inner = self.inner.clone();
+        Self { inner, user }
+    }
+
+    /// Makes the trackers of the configuration file those in `configured` (name, URL).
+    pub async fn follow_file(&self, configured: Vec<(String, String)>) -> Result<(), Fault> {
+        self.inner.registry.follow(configured).await?;
+        self.inner.follow_pins();
+        self.inner.logins.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    fn entry(&self, name: Option<&str>) -> Result<Entry, Fault> {
+        self.inner.registry.find(name, self.user)
+    }
+
     /// The account's announce URL, passkey included; `None` without a login.
     pub async fn announce_url(&self, name: Option<&str>) -> Option<String> {
-        let entry = self.inner.registry.find(name).ok()?;
+        let entry = self.entry(name).ok()?;
         Some(entry.login?.announce.expose().to_owned())
     }
 
@@ -131,12 +158,12 @@ impl Trackers {
 
     /// Who may announce what, as the tracker said at the last login; `None` while that is not known.
     pub fn mode(&self, name: Option<&str>) -> Option<Mode> {
-        self.inner.registry.find(name).ok()?.mode
+        self.entry(name).ok()?.mode
     }
 
     /// What the tracker called `name` is called, or the first one for `None`. `Err` when there is none.
     pub fn name_of(&self, name: Option<&str>) -> Result<String, Fault> {
-        self.inner.registry.find(name).map(|entry| entry.name)
+        self.entry(name).map(|entry| entry.name)
     }
 
     /// Changes whenever a login, logout or new announce URL changes what [`Trackers::announce_url`] says.
@@ -159,7 +186,7 @@ impl Trackers {
     }
 
     fn logged_in(&self, name: Option<&str>, what: &str) -> Result<Entry, Fault> {
-        let entry = self.inner.registry.find(name)?;
+        let entry = self.entry(name)?;
         if entry.login.is_none() {
             return Err(Fault::new(
                 ErrorKind::Tracker,
@@ -182,7 +209,8 @@ impl Inner {
     }
 
     /// Remembers how a call went, and says so when that is news.
-    fn observe<T>(&self, name: &str, result: &Result<T, ApiError>) {
+    fn observe<T>(&self, entry: &Entry, result: &Result<T, ApiError>) {
+        let (name, user) = (entry.name.as_str(), entry.user);
         let health = match result {
             Err(error) if error.wants_login() => Health::LoginEnded,
             Err(ApiError::Http(error)) => Health::Unreachable(error.to_string()),
@@ -191,17 +219,18 @@ impl Inner {
             Ok(_) | Err(ApiError::Problem(..)) => Health::Ok,
         };
         let well = health == Health::Ok;
-        if let Some(before) = self.registry.set_health(name, health) {
+        if let Some(before) = self.registry.set_health(name, user, health) {
             match result {
                 Err(error) if !well => {
                     let fault = error.fault("something waits", name);
                     let text = format!("tracker {name}: {} {}", fault.why, fault.fix);
-                    self.events.emit("tracker.error", None, Some(name), text);
+                    self.events
+                        .emit_to(user, "tracker.error", None, Some(name), text);
                 }
                 _ => {
                     if before != Health::Untried {
                         let text = format!("tracker {name} answers again");
-                        (self.events).emit("tracker.recovered", None, Some(name), text);
+                        (self.events).emit_to(user, "tracker.recovered", None, Some(name), text);
                     }
                     self.queue.retry_now(name);
                 }
@@ -215,7 +244,7 @@ impl Inner {
         what: &str,
         result: Result<T, ApiError>,
     ) -> Result<T, Fault> {
-        self.observe(&entry.name, &result);
+        self.observe(entry, &result);
         result.map_err(|error| error.fault(what, &entry.name))
     }
 
@@ -228,7 +257,7 @@ impl Inner {
                 .is_some_and(|login| login.announce.expose() == me.announce_url);
         if !same {
             self.registry
-                .refresh(&entry.name, me.announce_url, me.tracker.mode)
+                .refresh(&entry.name, entry.user, me.announce_url, me.tracker.mode)
                 .await?;
             self.follow_pins();
             self.logins.send_modify(|count| *count += 1);
@@ -236,18 +265,19 @@ impl Inner {
         Ok(())
     }
 
-    fn emit_published(&self, file: &FileEntry) {
+    fn emit_published(&self, user: u32, file: &FileEntry) {
         let text = format!(
             "published {}/{}/{}, version {}",
             file.owner, file.share, file.entry, file.version
         );
-        self.events
-            .emit("published", Some(file.info_hash), Some(&file.entry), text);
+        let (item, name) = (Some(file.info_hash), Some(file.entry.as_str()));
+        self.events.emit_to(user, "published", item, name, text);
     }
 
-    fn emit_unpublished(&self, item: InfoHash, tracker: &str) {
-        let text = format!("withdrawn from the catalogue of {tracker}");
-        self.events.emit("unpublished", Some(item), None, text);
+    fn emit_unpublished(&self, item: InfoHash, from: &Entry) {
+        let text = format!("withdrawn from the catalogue of {}", from.name);
+        self.events
+            .emit_to(from.user, "unpublished", Some(item), None, text);
     }
 
     async fn report(&self, outcome: Outcome) {

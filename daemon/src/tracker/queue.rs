@@ -33,7 +33,8 @@ pub(crate) struct Queue {
     state: State,
     /// Something was added, or a tracker is worth trying again.
     changed: Notify,
-    waits: Mutex<HashMap<String, Wait>>,
+    /// By tracker and user.
+    waits: Mutex<HashMap<(String, u32), Wait>>,
 }
 
 #[derive(Clone, Copy)]
@@ -76,10 +77,11 @@ impl Queue {
         }
     }
 
-    /// Adds a publish for `tracker` (`""` for the first one); it takes the place of one of the same item under the same name.
+    /// Adds a publish for `tracker` (`""` for the first one) with the login of `user`; it takes the place of one of the same item under the same name.
     pub(crate) async fn publish(
         &self,
         tracker: &str,
+        user: u32,
         item: InfoHash,
         request: &Publish,
     ) -> Result<(), StateError> {
@@ -89,12 +91,14 @@ impl Queue {
         self.state
             .call(move |db| {
                 db.execute(
-                    "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2 AND entry = ?3",
-                    params![item.0, tracker, entry],
+                    "DELETE FROM publishes
+                     WHERE info_hash = ?1 AND tracker = ?2 AND owner = ?3 AND entry = ?4",
+                    params![item.0, tracker, user, entry],
                 )?;
                 db.execute(
-                    "INSERT INTO publishes (tracker, info_hash, entry, request) VALUES (?1, ?2, ?3, ?4)",
-                    params![tracker, item.0, entry, json],
+                    "INSERT INTO publishes (tracker, owner, info_hash, entry, request)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![tracker, user, item.0, entry, json],
                 )
             })
             .await?;
@@ -103,17 +107,22 @@ impl Queue {
     }
 
     /// Adds a withdrawal; whatever waited for the same item is pointless now.
-    pub(crate) async fn withdraw(&self, tracker: &str, item: InfoHash) -> Result<(), StateError> {
+    pub(crate) async fn withdraw(
+        &self,
+        tracker: &str,
+        user: u32,
+        item: InfoHash,
+    ) -> Result<(), StateError> {
         let tracker = tracker.to_owned();
         self.state
             .call(move |db| {
                 db.execute(
-                    "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2",
-                    params![item.0, tracker],
+                    "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2 AND owner = ?3",
+                    params![item.0, tracker, user],
                 )?;
                 db.execute(
-                    "INSERT INTO publishes (tracker, info_hash) VALUES (?1, ?2)",
-                    params![tracker, item.0],
+                    "INSERT INTO publishes (tracker, owner, info_hash) VALUES (?1, ?2, ?3)",
+                    params![tracker, user, item.0],
                 )
             })
             .await?;
@@ -130,68 +139,71 @@ impl Queue {
         Ok(())
     }
 
-    /// How many requests wait, by tracker; `""` for those that wait for the first tracker there will be.
-    pub(crate) async fn counts(&self) -> Result<HashMap<String, u32>, StateError> {
+    /// How many requests of `user` wait, by tracker; `""` for those that wait for the first tracker there will be.
+    pub(crate) async fn counts(&self, user: u32) -> Result<HashMap<String, u32>, StateError> {
         self.state
-            .call(|db| {
+            .call(move |db| {
+                let mut query = db.prepare(
+                    "SELECT tracker, COUNT(*) FROM publishes WHERE owner = ?1 GROUP BY tracker",
+                )?;
+                query
+                    .query_map([user], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .await
+    }
+
+    /// Items that something of `user` waits for.
+    pub(crate) async fn items(&self, user: u32) -> Result<HashSet<InfoHash>, StateError> {
+        self.state
+            .call(move |db| {
                 let mut query =
-                    db.prepare("SELECT tracker, COUNT(*) FROM publishes GROUP BY tracker")?;
+                    db.prepare("SELECT DISTINCT info_hash FROM publishes WHERE owner = ?1")?;
                 query
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .query_map([user], |row| Ok(InfoHash(row.get(0)?)))?
                     .collect()
             })
             .await
     }
 
-    /// Items that something waits for.
-    pub(crate) async fn items(&self) -> Result<HashSet<InfoHash>, StateError> {
-        self.state
-            .call(|db| {
-                let mut query = db.prepare("SELECT DISTINCT info_hash FROM publishes")?;
-                query
-                    .query_map([], |row| Ok(InfoHash(row.get(0)?)))?
-                    .collect()
-            })
-            .await
-    }
-
-    /// The tracker is worth trying now: a login, or a call that went well.
+    /// The tracker is worth trying now, for everybody: a call went well.
     pub(crate) fn retry_now(&self, tracker: &str) {
-        if self.waits().remove(tracker).is_some() {
+        let mut waits = self.waits();
+        let before = waits.len();
+        waits.retain(|(name, _), _| name != tracker);
+        if waits.len() < before {
             self.changed.notify_one();
         }
     }
 
     /// A login came: what waited for it can go.
     pub(crate) fn wake(&self, tracker: &str) {
-        self.waits().remove(tracker);
+        self.retry_now(tracker);
         self.changed.notify_one();
     }
 
-    fn waits(&self) -> std::sync::MutexGuard<'_, HashMap<String, Wait>> {
+    fn waits(&self) -> std::sync::MutexGuard<'_, HashMap<(String, u32), Wait>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When `tracker` may be tried.
-    fn ready_at(&self, tracker: &str) -> Option<Instant> {
-        self.waits().get(tracker).map(|wait| wait.until)
+    /// When the tracker may be tried.
+    fn ready_at(&self, entry: &Entry) -> Option<Instant> {
+        self.waits().get(&key(entry)).map(|wait| wait.until)
     }
 
-    fn failed(&self, tracker: &str, asked: Option<Duration>) {
+    fn failed(&self, entry: &Entry, asked: Option<Duration>) {
         let mut waits = self.waits();
-        let failures = waits.get(tracker).map_or(0, |wait| wait.failures) + 1;
+        let failures = waits.get(&key(entry)).map_or(0, |wait| wait.failures) + 1;
         let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures)
             .max(asked.unwrap_or_default().min(LONGEST_WAIT));
         let until = Instant::now() + wait;
-        waits.insert(tracker.to_owned(), Wait { failures, until });
+        waits.insert(key(entry), Wait { failures, until });
     }
 
-    /// The oldest requests for `tracker`, at most one for each item.
-    async fn oldest(&self, tracker: &str, is_first: bool) -> Result<Vec<Row>, StateError> {
-        let tracker = tracker.to_owned();
-        self.state
-            .call(move |db| read_oldest(db, &tracker, is_first))
-            .await
+    /// The oldest requests for a tracker with one user's login, at most one for each item.
+    async fn oldest(&self, entry: &Entry) -> Result<Vec<Row>, StateError> {
+        let entry = entry.clone();
+        self.state.call(move |db| read_oldest(db, &entry)).await
     }
 
     async fn cross_off(&self, ids: Vec<i64>) -> Result<(), StateError> {
@@ -204,12 +216,16 @@ impl Queue {
     }
 }
 
-fn read_oldest(db: &Connection, tracker: &str, is_first: bool) -> rusqlite::Result<Vec<Row>> {
+fn key(entry: &Entry) -> (String, u32) {
+    (entry.name.clone(), entry.user)
+}
+
+fn read_oldest(db: &Connection, entry: &Entry) -> rusqlite::Result<Vec<Row>> {
     let mut query = db.prepare(
         "SELECT id, info_hash, request FROM publishes
-         WHERE tracker = ?1 OR (?2 AND tracker = '') ORDER BY id",
+         WHERE (tracker = ?1 OR (?2 AND tracker = '')) AND owner = ?3 ORDER BY id",
     )?;
-    let mut found = query.query(params![tracker, is_first])?;
+    let mut found = query.query(params![entry.name, entry.is_first, entry.user])?;
     let (mut rows, mut items, mut bytes) = (Vec::new(), HashSet::new(), 0);
     while rows.len() < AT_ONCE
         && bytes < AT_ONCE_BYTES
@@ -242,17 +258,17 @@ pub(super) async fn work(inner: Arc<Inner>) {
     loop {
         let mut rounds = JoinSet::new();
         let mut wake_at: Option<Instant> = None;
-        for (index, tracker) in inner.registry.all().into_iter().enumerate() {
-            if tracker.login.is_none() || tracker.health == Health::LoginEnded {
+        for tracker in inner.registry.sessions() {
+            if tracker.health == Health::LoginEnded {
                 continue;
             }
-            if let Some(until) = inner.queue.ready_at(&tracker.name)
+            if let Some(until) = inner.queue.ready_at(&tracker)
                 && until > Instant::now()
             {
                 wake_at = Some(wake_at.map_or(until, |at| at.min(until)));
                 continue;
             }
-            rounds.spawn(round(inner.clone(), tracker, index == 0));
+            rounds.spawn(round(inner.clone(), tracker));
         }
         let mut progress = false;
         while let Some(did) = rounds.join_next().await {
@@ -275,12 +291,12 @@ pub(super) async fn work(inner: Arc<Inner>) {
 }
 
 /// Sends the oldest requests of one tracker. True when another round is worth it.
-async fn round(inner: Arc<Inner>, tracker: Entry, is_first: bool) -> bool {
-    let rows = match inner.queue.oldest(&tracker.name, is_first).await {
+async fn round(inner: Arc<Inner>, tracker: Entry) -> bool {
+    let rows = match inner.queue.oldest(&tracker).await {
         Ok(rows) => rows,
         Err(error) => {
             tracing::warn!("publish queue: {error}");
-            inner.queue.failed(&tracker.name, None);
+            inner.queue.failed(&tracker, None);
             return true;
         }
     };
@@ -303,7 +319,7 @@ async fn round(inner: Arc<Inner>, tracker: Entry, is_first: bool) -> bool {
         .collect();
     if let Err(error) = inner.queue.cross_off(over).await {
         tracing::warn!("publish queue: {error}");
-        inner.queue.failed(&tracker.name, None);
+        inner.queue.failed(&tracker, None);
         return true;
     }
     let mut failure = None;
@@ -314,13 +330,13 @@ async fn round(inner: Arc<Inner>, tracker: Entry, is_first: bool) -> bool {
     }
     match failure {
         None => {
-            inner.observe::<()>(&tracker.name, &Ok(()));
-            inner.queue.waits().remove(&tracker.name);
+            inner.observe::<()>(&tracker, &Ok(()));
+            inner.queue.waits().remove(&key(&tracker));
         }
         Some(error) => {
             let asked = error.retry_after();
-            inner.observe::<()>(&tracker.name, &Err(error));
-            inner.queue.failed(&tracker.name, asked);
+            inner.observe::<()>(&tracker, &Err(error));
+            inner.queue.failed(&tracker, asked);
         }
     }
     true
@@ -351,11 +367,11 @@ async fn settle(inner: &Inner, tracker: &Entry, item: InfoHash, done: Done) -> O
         Done::Failed(error) => return Some(error),
         Done::Nothing => return None,
         Done::Unpublished => {
-            inner.emit_unpublished(item, &tracker.name);
+            inner.emit_unpublished(item, tracker);
             (None, OutcomeKind::Unpublished)
         }
         Done::Published(file, request) => {
-            inner.emit_published(&file);
+            inner.emit_published(tracker.user, &file);
             if tracker.mode == Some(Mode::Listed)
                 && let Some(engine) = inner.engine.get()
             {
@@ -372,9 +388,13 @@ async fn settle(inner: &Inner, tracker: &Entry, item: InfoHash, done: Done) -> O
             };
             let fault = error.fault(&what, &tracker.name);
             let text = format!("{}: {} {}", fault.what, fault.why, fault.fix);
-            inner
-                .events
-                .emit("tracker.error", Some(item), name.as_deref(), text);
+            inner.events.emit_to(
+                tracker.user,
+                "tracker.error",
+                Some(item),
+                name.as_deref(),
+                text,
+            );
             (request, OutcomeKind::Refused(fault.why))
         }
     };
@@ -382,6 +402,7 @@ async fn settle(inner: &Inner, tracker: &Entry, item: InfoHash, done: Done) -> O
     inner
         .report(Outcome {
             item,
+            owner: tracker.user,
             share: request.as_ref().and_then(|request| request.share.clone()),
             entry: request.and_then(|request| request.name),
             kind,

@@ -17,7 +17,7 @@ impl Trackers {
 
     /// `Err` where a password for the tracker `name` would cross a network that others share unencrypted.
     pub async fn transport(&self, name: &str) -> Result<(), Fault> {
-        let entry = self.inner.registry.find(Some(name))?;
+        let entry = self.entry(Some(name))?;
         check_transport(&entry, "passwords are not safe").await
     }
 }

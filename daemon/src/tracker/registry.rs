@@ -1,10 +1,10 @@
-//! The trackers that this daemon knows, and the login at each.
+//! The trackers that this daemon knows, and the login of each user at each.
 //!
 //! The state database is the truth; a copy in memory answers reads. Rows that come from the configuration file follow that file: one that
 //! is gone from it is forgotten, one whose URL changed loses its login. A row made by command wins over the file. Secrets lie in the
 //! database (its folder is 0700) and in [`Secret`], which never shows them.
 
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use p2p_wire::Fingerprint;
@@ -13,119 +13,92 @@ use p2p_wire::control::ErrorKind;
 use rusqlite::{OptionalExtension, params};
 
 use super::address::{check_name, normalise};
-use super::rows::{follow_file, insert, mode_name, read_row};
+use super::book::{Account, Book, Login, Tracker};
+pub(crate) use super::book::{Entry, Health, Secret};
+use super::rows::{follow_file, insert, read_login, read_tracker, set_mode};
 use super::trust::place;
 use crate::Fault;
 use crate::state::{State, StateError};
 
-/// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text itself: for a request or the database, never for a log.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// A tracker.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    /// Normalised: `http(s)://host:port[/prefix]`.
-    pub(crate) url: String,
-    /// Present while logged in.
-    pub(crate) login: Option<Account>,
-    /// The node id it gave this machine; kept over logout, so that the machine stays the same node.
-    pub(crate) node_id: Option<String>,
-    /// What it said at the last login.
-    pub(crate) mode: Option<Mode>,
-    /// The certificate that the user trusts there, and no other.
-    pub(crate) fingerprint: Option<Fingerprint>,
-    /// Comes from the configuration file.
-    pub(crate) configured: bool,
-    /// As of the last call.
-    pub(crate) health: Health,
-}
-
-/// A login.
-#[derive(Clone, Debug)]
-pub(crate) struct Account {
-    pub(crate) username: String,
-    pub(crate) token: Secret,
-    pub(crate) node_name: String,
-    /// Announce URL with the passkey.
-    pub(crate) announce: Secret,
-}
-
-/// How the last call ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    Untried,
-    Ok,
-    Unreachable(String),
-    /// There was a login, and the tracker does not take it any more.
-    LoginEnded,
-}
-
-/// The trackers, oldest first.
+/// The trackers, and the logins of all users.
 pub(crate) struct Registry {
     state: State,
-    entries: Mutex<Vec<Entry>>,
+    book: Mutex<Book>,
 }
 
 impl Registry {
-    /// Reads the table and brings the rows of the configuration file up to date.
+    /// Reads the tables and brings the rows of the configuration file up to date.
     pub(crate) async fn open(
         state: State,
         configured: Vec<(String, String)>,
     ) -> Result<Self, Fault> {
+        let registry = Self {
+            state,
+            book: Mutex::default(),
+        };
+        registry.follow(configured).await?;
+        Ok(registry)
+    }
+
+    /// Makes the trackers of the configuration file those in `configured` (name, URL).
+    pub(crate) async fn follow(&self, configured: Vec<(String, String)>) -> Result<(), Fault> {
         let mut rows = Vec::with_capacity(configured.len());
         for (name, url) in configured {
             check_name(&name)?;
             rows.push((name, normalise(&url)?));
         }
-        let entries = state
-            .call(move |db| {
-                follow_file(db, &rows)?;
-                let mut query = db.prepare("SELECT * FROM trackers ORDER BY added, name")?;
-                query
-                    .query_map([], read_row)?
-                    .collect::<Result<Vec<_>, _>>()
-            })
+        let read = self.state.call(move |db| {
+            follow_file(db, &rows)?;
+            let mut query = db.prepare("SELECT * FROM trackers ORDER BY added, name")?;
+            let trackers = query.query_map([], read_tracker)?;
+            let trackers = trackers.collect::<Result<Vec<_>, _>>()?;
+            let mut query = db.prepare("SELECT * FROM logins")?;
+            let logins = query.query_map([], read_login)?;
+            let logins = logins.collect::<Result<HashMap<_, _>, _>>()?;
+            Ok(Book { trackers, logins })
+        });
+        let mut read = read
             .await
             .map_err(|error| state_fault("cannot read the trackers", &error))?;
-        Ok(Self {
-            state,
-            entries: Mutex::new(entries),
-        })
+        let mut book = self.lock();
+        for tracker in &mut read.trackers {
+            let before = book.trackers.iter().find(|one| one.url == tracker.url);
+            if let Some(before) = before {
+                tracker.health.clone_from(&before.health);
+            }
+        }
+        for (key, login) in &mut read.logins {
+            login.ended = book.logins.get(key).is_some_and(|before| before.ended);
+        }
+        *book = read;
+        Ok(())
     }
 
-    pub(crate) fn all(&self) -> Vec<Entry> {
-        self.lock().clone()
+    /// All, as `user` has them.
+    pub(crate) fn all(&self, user: u32) -> Vec<Entry> {
+        let book = self.lock();
+        let entries = (0..book.trackers.len()).filter_map(|index| book.entry(index, user));
+        entries.collect()
     }
 
-    /// The tracker called `name`; without a name the first.
-    pub(crate) fn find(&self, name: Option<&str>) -> Result<Entry, Fault> {
-        let entries = self.lock();
+    /// One for each login of any user.
+    pub(crate) fn sessions(&self) -> Vec<Entry> {
+        let book = self.lock();
+        let keys = book.logins.keys();
+        let entries = keys.filter_map(|(name, user)| book.entry(book.position(name)?, *user));
+        entries.filter(|entry| entry.login.is_some()).collect()
+    }
+
+    /// The tracker called `name`, as `user` has it; without a name the first.
+    pub(crate) fn find(&self, name: Option<&str>, user: u32) -> Result<Entry, Fault> {
+        let book = self.lock();
         match name {
-            Some(name) => entries
-                .iter()
-                .find(|entry| entry.name == name)
-                .cloned()
-                .ok_or_else(|| unknown(name)),
-            None => entries.first().cloned().ok_or_else(|| {
+            Some(name) => {
+                let index = book.position(name);
+                let entry = index.and_then(|index| book.entry(index, user));
+                entry.ok_or_else(|| unknown(name))
+            }
+            None => book.entry(0, user).ok_or_else(|| {
                 Fault::new(
                     ErrorKind::Tracker,
                     "no tracker is known",
@@ -141,13 +114,14 @@ impl Registry {
         let Some(asked) = place(url) else {
             return false;
         };
-        self.lock().iter().any(|entry| {
-            let announce = entry.login.as_ref().map(|login| login.announce.expose());
-            [Some(entry.url.as_str()), announce]
-                .into_iter()
-                .flatten()
-                .any(|url| place(url).as_ref() == Some(&asked))
-        })
+        let book = self.lock();
+        let urls = book.trackers.iter().map(|tracker| tracker.url.as_str());
+        let accounts = book
+            .logins
+            .values()
+            .filter_map(|login| login.account.as_ref());
+        let mut known = urls.chain(accounts.map(|account| account.announce.expose()));
+        known.any(|url| place(url).as_ref() == Some(&asked))
     }
 
     /// Adds a tracker by command.
@@ -156,15 +130,13 @@ impl Registry {
         name: String,
         url: &str,
         fingerprint: Option<Fingerprint>,
-    ) -> Result<Entry, Fault> {
+    ) -> Result<(), Fault> {
         check_name(&name)?;
         let url = normalise(url)?;
         let what = format!("cannot add tracker {name}");
-        let entry = Entry {
+        let tracker = Tracker {
             name: name.clone(),
             url: url.clone(),
-            login: None,
-            node_id: None,
             mode: None,
             fingerprint,
             configured: false,
@@ -195,14 +167,15 @@ impl Registry {
                 format!("Use it, or remove it first:  p2pctl tracker rm {name}"),
             ));
         }
-        self.lock().push(entry.clone());
-        Ok(entry)
+        self.lock().trackers.push(tracker);
+        Ok(())
     }
 
-    /// Forgets a tracker and what waits for it.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), Fault> {
+    /// Forgets a tracker and every login there.
+    pub(crate) async fn remove(&self, entry: &Entry) -> Result<(), Fault> {
+        let name = entry.name.clone();
         let what = format!("cannot remove tracker {name}");
-        if self.find(Some(name))?.configured {
+        if entry.configured {
             return Err(Fault::new(
                 ErrorKind::Conflict,
                 what,
@@ -212,17 +185,24 @@ impl Registry {
                 ),
             ));
         }
-        let key = name.to_owned();
+        let key = name.clone();
         self.state
             .call(move |db| db.execute("DELETE FROM trackers WHERE name = ?1", [key]))
             .await
             .map_err(|error| state_fault(&what, &error))?;
-        self.lock().retain(|entry| entry.name != name);
+        let mut book = self.lock();
+        book.trackers.retain(|tracker| tracker.name != name);
+        book.logins.retain(|(tracker, _), _| *tracker != name);
         Ok(())
     }
 
-    /// Keeps a session.
-    pub(crate) async fn set_login(&self, name: &str, session: Session) -> Result<Entry, Fault> {
+    /// Keeps the session of `user`.
+    pub(crate) async fn set_login(
+        &self,
+        name: &str,
+        user: u32,
+        session: Session,
+    ) -> Result<(), Fault> {
         let account = Account {
             username: session.account.username,
             token: Secret::new(session.token),
@@ -235,52 +215,64 @@ impl Registry {
         self.state
             .call(move |db| {
                 db.execute(
-                    "UPDATE trackers SET username = ?2, token = ?3, node_id = ?4, node_name = ?5,
-                     announce = ?6, mode = ?7 WHERE name = ?1",
+                    "INSERT OR REPLACE INTO logins
+                     (tracker, owner, username, token, node_id, node_name, announce)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![
                         key,
+                        user,
                         row.username,
                         row.token.expose(),
                         node_id,
                         row.node_name,
                         row.announce.expose(),
-                        mode_name(mode)
                     ],
-                )
+                )?;
+                set_mode(db, &key, mode)
             })
             .await
             .map_err(|error| state_fault("cannot keep the login", &error))?;
-        self.update(name, |entry| {
-            entry.login = Some(account);
-            entry.node_id = Some(kept_id);
-            entry.mode = Some(mode);
-            entry.health = Health::Ok;
-        })
+        let mut book = self.lock();
+        *book.login(name, user) = Login {
+            account: Some(account),
+            node_id: Some(kept_id),
+            ended: false,
+        };
+        for tracker in book.trackers.iter_mut().filter(|one| one.name == name) {
+            tracker.mode = Some(mode);
+            tracker.health = Health::Ok;
+        }
+        Ok(())
     }
 
-    /// Keeps a new announce URL and mode, as the tracker told them.
+    /// Keeps a new announce URL and mode, as the tracker told them to `user`.
     pub(crate) async fn refresh(
         &self,
         name: &str,
+        user: u32,
         announce: String,
         mode: Mode,
-    ) -> Result<Entry, Fault> {
+    ) -> Result<(), Fault> {
         let (key, url) = (name.to_owned(), announce.clone());
         self.state
             .call(move |db| {
                 db.execute(
-                    "UPDATE trackers SET announce = ?2, mode = ?3 WHERE name = ?1 AND token IS NOT NULL",
-                    params![key, url, mode_name(mode)],
-                )
+                    "UPDATE logins SET announce = ?3
+                     WHERE tracker = ?1 AND owner = ?2 AND token IS NOT NULL",
+                    params![key, user, url],
+                )?;
+                set_mode(db, &key, mode)
             })
             .await
             .map_err(|error| state_fault("cannot keep the announce URL", &error))?;
-        self.update(name, |entry| {
-            if let Some(login) = &mut entry.login {
-                login.announce = Secret::new(announce);
-                entry.mode = Some(mode);
-            }
-        })
+        let mut book = self.lock();
+        if let Some(account) = &mut book.login(name, user).account {
+            account.announce = Secret::new(announce);
+        }
+        for tracker in book.trackers.iter_mut().filter(|one| one.name == name) {
+            tracker.mode = Some(mode);
+        }
+        Ok(())
     }
 
     /// Changes which certificate is trusted.
@@ -288,7 +280,7 @@ impl Registry {
         &self,
         name: &str,
         fingerprint: Option<Fingerprint>,
-    ) -> Result<Entry, Fault> {
+    ) -> Result<(), Fault> {
         let (key, row) = (name.to_owned(), fingerprint.map(|print| print.to_string()));
         self.state
             .call(move |db| {
@@ -299,46 +291,50 @@ impl Registry {
             })
             .await
             .map_err(|error| state_fault("cannot keep the certificate", &error))?;
-        self.update(name, |entry| entry.fingerprint = fingerprint)
+        let mut book = self.lock();
+        for tracker in book.trackers.iter_mut().filter(|one| one.name == name) {
+            tracker.fingerprint = fingerprint;
+        }
+        Ok(())
     }
 
-    /// Drops the login; the node id stays.
-    pub(crate) async fn drop_login(&self, name: &str) -> Result<Entry, Fault> {
+    /// Drops the login of `user`; the node id stays.
+    pub(crate) async fn drop_login(&self, name: &str, user: u32) -> Result<(), Fault> {
         let key = name.to_owned();
         self.state
             .call(move |db| {
                 db.execute(
-                    "UPDATE trackers SET username = NULL, token = NULL, node_name = NULL, announce = NULL
-                     WHERE name = ?1",
-                    [key],
+                    "UPDATE logins SET username = NULL, token = NULL, node_name = NULL, announce = NULL
+                     WHERE tracker = ?1 AND owner = ?2",
+                    params![key, user],
                 )
             })
             .await
             .map_err(|error| state_fault("cannot forget the login", &error))?;
-        self.update(name, |entry| entry.login = None)
+        self.lock().login(name, user).account = None;
+        Ok(())
     }
 
-    /// Records how a call went. What was known before, when that is news.
-    pub(crate) fn set_health(&self, name: &str, health: Health) -> Option<Health> {
-        let mut entries = self.lock();
-        let entry = entries.iter_mut().find(|entry| entry.name == name)?;
-        let news = std::mem::discriminant(&entry.health) != std::mem::discriminant(&health);
-        let before = std::mem::replace(&mut entry.health, health);
-        news.then_some(before)
+    /// Records how a call for `user` went. What was known before, when that is news.
+    pub(crate) fn set_health(&self, name: &str, user: u32, health: Health) -> Option<Health> {
+        let mut book = self.lock();
+        let index = book.position(name)?;
+        let before = book.entry(index, user).map(|entry| entry.health);
+        let kind = std::mem::discriminant(&health);
+        let news = before.filter(|before| std::mem::discriminant(before) != kind);
+        let ended = health == Health::LoginEnded;
+        if let Some(login) = book.logins.get_mut(&(name.to_owned(), user)) {
+            login.ended = ended;
+        }
+        if let Some(tracker) = book.trackers.get_mut(index) {
+            // One that ends a login answers.
+            tracker.health = if ended { Health::Ok } else { health };
+        }
+        news
     }
 
-    fn update(&self, name: &str, change: impl FnOnce(&mut Entry)) -> Result<Entry, Fault> {
-        let mut entries = self.lock();
-        let entry = entries
-            .iter_mut()
-            .find(|entry| entry.name == name)
-            .ok_or_else(|| unknown(name))?;
-        change(entry);
-        Ok(entry.clone())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -365,6 +361,9 @@ fn unknown(name: &str) -> Fault {
 mod tests {
     use super::*;
 
+    const ANN: u32 = 1_000;
+    const BEN: u32 = 1_001;
+
     fn session(url: &str) -> Session {
         serde_json::from_value(serde_json::json!({
             "token": "tok-secret",
@@ -388,11 +387,11 @@ mod tests {
                 .await
                 .unwrap();
             let url = "http://h:6969/announce/passkey-secret/announce";
-            registry.set_login("home", session(url)).await.unwrap();
+            registry.set_login("home", ANN, session(url)).await.unwrap();
         }
         let (state, _lock) = State::open(dir.path()).unwrap();
         let registry = Registry::open(state, vec![]).await.unwrap();
-        let entry = registry.find(None).unwrap();
+        let entry = registry.find(None, ANN).unwrap();
         assert_eq!(entry.mode, Some(Mode::Listed));
         assert!(!format!("{entry:?}").contains("secret"));
         assert_eq!(entry.login.unwrap().token.expose(), "tok-secret");
@@ -408,7 +407,10 @@ mod tests {
             .await
             .unwrap();
         let announce = "http://10.0.0.5:6969/announce/k/announce";
-        registry.set_login("home", session(announce)).await.unwrap();
+        registry
+            .set_login("home", ANN, session(announce))
+            .await
+            .unwrap();
         for at in ["http://NAS:80/x", "http://10.0.0.5:6969/other/announce"] {
             assert!(registry.is_at_one(at), "{at}");
         }
@@ -430,7 +432,7 @@ mod tests {
             let fault = registry.add(name.into(), url, None).await.unwrap_err();
             assert_eq!(fault.kind, ErrorKind::Conflict);
         }
-        assert_eq!(registry.all().len(), 1);
+        assert_eq!(registry.all(ANN).len(), 1);
     }
 
     #[tokio::test]
@@ -442,25 +444,49 @@ mod tests {
             .await
             .unwrap();
         let url = "http://a/announce/k/announce";
-        registry.set_login("home", session(url)).await.unwrap();
+        registry.set_login("home", ANN, session(url)).await.unwrap();
 
         let registry = Registry::open(state.clone(), file("http://a/"))
             .await
             .unwrap();
-        assert!(registry.find(None).unwrap().login.is_some());
-        let refused = registry.remove("home").await.unwrap_err();
+        assert!(registry.find(None, ANN).unwrap().login.is_some());
+        let refused = registry
+            .remove(&registry.find(Some("home"), ANN).unwrap())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Conflict);
 
         let registry = Registry::open(state.clone(), file("http://b"))
             .await
             .unwrap();
-        let entry = registry.find(None).unwrap();
+        let entry = registry.find(None, ANN).unwrap();
         assert_eq!(
             (entry.url.as_str(), entry.login.is_some()),
             ("http://b", false)
         );
 
         let registry = Registry::open(state, vec![]).await.unwrap();
-        assert!(registry.all().is_empty());
+        assert!(registry.all(ANN).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_login_is_its_users_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let registry = Registry::open(state, vec![]).await.unwrap();
+        registry
+            .add("home".into(), "http://h:6969", None)
+            .await
+            .unwrap();
+        let login = registry.set_login("home", ANN, session("http://h:6969/announce/k/announce"));
+        login.await.unwrap();
+        let logged_in = |user| registry.find(None, user).unwrap().login.is_some();
+        assert_eq!((logged_in(ANN), logged_in(BEN)), (true, false));
+        assert_eq!(registry.sessions().len(), 1);
+        registry.drop_login("home", BEN).await.unwrap();
+        assert!(logged_in(ANN));
+        registry.set_health("home", ANN, Health::LoginEnded);
+        let health = |user| registry.find(None, user).unwrap().health;
+        assert_eq!((health(ANN), health(BEN)), (Health::LoginEnded, Health::Ok));
     }
 }

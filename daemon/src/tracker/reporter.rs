@@ -37,7 +37,8 @@ struct Reporter {
     holdings: Holdings,
     /// Where each item is announced.
     origins: HashMap<InfoHash, Vec<Origin>>,
-    trackers: HashMap<String, Tracker>,
+    /// By tracker and user: each reports the items of that user.
+    trackers: HashMap<(String, u32), Tracker>,
 }
 
 struct Tracker {
@@ -190,8 +191,9 @@ impl Reporter {
     /// Tells `item` to the trackers that it is announced to.
     fn register(&mut self, item: InfoHash) {
         let origins = self.origins.get(&item);
-        for tracker in self.trackers.values_mut() {
-            if is_announced(origins, tracker.origin.as_ref()) {
+        let owner = self.inner.events.owner_of(item);
+        for ((_, user), tracker) in &mut self.trackers {
+            if is_of(owner, *user) && is_announced(origins, tracker.origin.as_ref()) {
                 tracker.ledger.register(item);
             }
         }
@@ -199,11 +201,12 @@ impl Reporter {
 
     /// One ledger for each login; a new login begins a new one.
     fn follow_logins(&mut self) {
-        let entries = self.inner.registry.all();
+        let entries = self.inner.registry.sessions();
         self.trackers
-            .retain(|name, _| entries.iter().any(|e| e.name == *name && e.login.is_some()));
+            .retain(|(name, user), _| entries.iter().any(|e| e.name == *name && e.user == *user));
         for entry in entries {
             let Some(login) = entry.login else { continue };
+            let user = entry.user;
             let origin = Url::parse(login.announce.expose()).ok().map(|u| u.origin());
             let now = Instant::now();
             let fresh = Tracker {
@@ -213,7 +216,7 @@ impl Reporter {
                 next: now,
                 failures: 0,
             };
-            let tracker = self.trackers.entry(entry.name).or_insert(fresh);
+            let tracker = self.trackers.entry((entry.name, user)).or_insert(fresh);
             if tracker.token != login.token {
                 tracker.token = login.token;
                 tracker.ledger.reset();
@@ -221,7 +224,8 @@ impl Reporter {
             }
             tracker.origin = origin;
             for item in self.holdings.items() {
-                if is_announced(self.origins.get(&item), tracker.origin.as_ref())
+                if is_of(self.inner.events.owner_of(item), user)
+                    && is_announced(self.origins.get(&item), tracker.origin.as_ref())
                     && !tracker.ledger.knows(item)
                 {
                     tracker.ledger.register(item);
@@ -232,15 +236,15 @@ impl Reporter {
 
     async fn send_due(&mut self) {
         let now = Instant::now();
-        let due: Vec<String> = self
+        let due: Vec<(String, u32)> = self
             .trackers
             .iter()
             .filter(|(_, tracker)| tracker.next <= now)
-            .map(|(name, _)| name.clone())
+            .map(|(key, _)| key.clone())
             .collect();
-        for name in due {
-            let entry = self.inner.registry.find(Some(&name));
-            let Some(tracker) = self.trackers.get_mut(&name) else {
+        for key in due {
+            let entry = self.inner.registry.find(Some(&key.0), key.1);
+            let Some(tracker) = self.trackers.get_mut(&key) else {
                 continue;
             };
             match entry {
@@ -254,13 +258,14 @@ impl Reporter {
     }
 
     async fn send(&mut self, entry: Entry) {
-        let Some(tracker) = self.trackers.get_mut(&entry.name) else {
+        let key = (entry.name.clone(), entry.user);
+        let Some(tracker) = self.trackers.get_mut(&key) else {
             return;
         };
         let port = self.engine.port();
         let report = tracker.ledger.report(&self.holdings, port, Instant::now());
         let answer = self.inner.api(&entry).points(&report).await;
-        self.inner.observe(&entry.name, &answer);
+        self.inner.observe(&entry, &answer);
         let now = Instant::now();
         match answer {
             Ok(reply) => {
@@ -293,6 +298,11 @@ impl Reporter {
             }
         }
     }
+}
+
+/// Whether the login of `user` tells of an item of `owner`.
+fn is_of(owner: Option<u32>, user: u32) -> bool {
+    owner.is_none_or(|owner| owner == user)
 }
 
 /// Whether an item with these announce URLs may be told to the tracker at `tracker`.

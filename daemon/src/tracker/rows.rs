@@ -1,10 +1,10 @@
-//! The rows of the table `trackers`.
+//! The rows of the tables `trackers` and `logins`.
 
 use p2p_wire::Fingerprint;
 use p2p_wire::api::Mode;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::registry::{Account, Entry, Health, Secret};
+use super::book::{Account, Health, Login, Secret, Tracker};
 
 pub(super) fn follow_file(
     db: &rusqlite::Connection,
@@ -67,8 +67,22 @@ pub(super) fn insert(
     Ok(())
 }
 
-pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let login = match (
+pub(super) fn read_tracker(row: &Row<'_>) -> rusqlite::Result<Tracker> {
+    let mode: Option<String> = row.get("mode")?;
+    let fingerprint: Option<String> = row.get("fingerprint")?;
+    Ok(Tracker {
+        name: row.get("name")?,
+        url: row.get("url")?,
+        mode: mode.and_then(|name| mode_from(&name)),
+        fingerprint: fingerprint.and_then(|text| text.parse().ok()),
+        configured: row.get("configured")?,
+        health: Health::Untried,
+    })
+}
+
+/// A login with the tracker and the user it is for.
+pub(super) fn read_login(row: &Row<'_>) -> rusqlite::Result<((String, u32), Login)> {
+    let account = match (
         row.get::<_, Option<String>>("username")?,
         row.get::<_, Option<String>>("token")?,
         row.get::<_, Option<String>>("announce")?,
@@ -83,18 +97,24 @@ pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
         }),
         _ => None,
     };
-    let mode: Option<String> = row.get("mode")?;
-    let fingerprint: Option<String> = row.get("fingerprint")?;
-    Ok(Entry {
-        name: row.get("name")?,
-        url: row.get("url")?,
-        login,
+    let login = Login {
+        account,
         node_id: row.get("node_id")?,
-        mode: mode.and_then(|name| mode_from(&name)),
-        fingerprint: fingerprint.and_then(|text| text.parse().ok()),
-        configured: row.get("configured")?,
-        health: Health::Untried,
-    })
+        ended: false,
+    };
+    Ok(((row.get("tracker")?, row.get("owner")?), login))
+}
+
+/// Keeps what the tracker `name` said of itself.
+pub(super) fn set_mode(
+    db: &rusqlite::Connection,
+    name: &str,
+    mode: Mode,
+) -> rusqlite::Result<usize> {
+    db.execute(
+        "UPDATE trackers SET mode = ?2 WHERE name = ?1",
+        params![name, mode_name(mode)],
+    )
 }
 
 pub(super) fn mode_name(mode: Mode) -> &'static str {

@@ -1,10 +1,11 @@
 //! What is set over the socket, and what is read again.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::home::{DEADLINE, Home};
+use crate::home::{Client, DEADLINE, Home};
 
 #[test]
 fn what_is_set_is_kept_and_wins_over_the_file() {
@@ -91,4 +92,56 @@ fn a_reload_applies_what_it_can_and_says_what_it_cannot() {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_reload_takes_over_the_shares_and_trackers_of_the_file() {
+    let home = Home::new();
+    let _running = home.start();
+    let mut client = home.client();
+    let folder = |name: &str| {
+        let path = home.path(name);
+        fs::create_dir(&path).unwrap();
+        path.display().to_string()
+    };
+    let (one, two, by_command) = (folder("one"), folder("two"), folder("by-command"));
+    let added = client.call("share.add", json!({"path": by_command}));
+    added.unwrap();
+    let share = |path: &str, more: &str| format!("[[share]]\npath = \"{path}\"\n{more}\n");
+    let tracker = |port: u16| format!("[trackers.home]\nurl = \"http://127.0.0.1:{port}\"\n");
+    let mut reload = |text: String| {
+        home.configure(&text);
+        let reload = client.call("daemon.reload", Value::Null).unwrap();
+        let names = |method: &str, key: &str, client: &mut Client| {
+            let rows = client.call(method, Value::Null).unwrap();
+            let rows = rows.as_array().unwrap().iter();
+            let mut names: Vec<String> = rows
+                .map(|row| row[key].as_str().unwrap().to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        let shares = names("share.list", "name", &mut client);
+        (reload, shares, names("tracker.list", "url", &mut client))
+    };
+
+    let (told, shares, trackers) = reload(share(&one, "") + &tracker(1));
+    assert_eq!(
+        told,
+        json!({"applied": ["share", "trackers"], "needs_restart": []})
+    );
+    assert_eq!(shares, ["by-command", "one"]);
+    assert_eq!(trackers, ["http://127.0.0.1:1"]);
+
+    let named = share(&one, "name = \"uno\"") + &share(&two, "tracker = \"home\"");
+    let (_, shares, trackers) = reload(named + &tracker(2));
+    assert_eq!(shares, ["by-command", "two", "uno"]);
+    assert_eq!(trackers, ["http://127.0.0.1:2"]);
+
+    let missing = home.path("missing").display().to_string();
+    let (told, shares, trackers) = reload(share(&missing, ""));
+    let problem = told["problems"][0].as_str().unwrap();
+    assert!(problem.contains("missing does not exist"), "{problem}");
+    assert_eq!(shares, ["by-command"]);
+    assert!(trackers.is_empty());
 }

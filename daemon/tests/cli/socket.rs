@@ -152,8 +152,8 @@ fn every_method_refuses_wrong_parameters() {
         ("fetch.add", json!({}), 2),
         ("fetch.add", json!({"target": "magnet:?x"}), 2),
         ("fetch.add", json!({"target": nobody}), 13),
-        ("fetch.add", json!({"torrent": "?"}), 2),
-        ("fetch.add", json!({"torrent": "ZGU="}), 10),
+        ("torrent.part", json!({"data": "?"}), 2),
+        ("fetch.add", json!({"torrent": true}), 10),
         ("fetch.add", json!({"target": nobody, "dir": "here"}), 2),
         (
             "fetch.add",

@@ -10,9 +10,9 @@ pub struct FetchAdd {
     /// Info-hash or prefix, `owner/share/entry[@N]`, magnet link, or http(s) URL of a .torrent.
     #[serde(default)]
     pub target: Option<String>,
-    /// A .torrent file's bytes, base64; instead of `target`.
+    /// The .torrent that was sent by `torrent.part`, instead of `target`.
     #[serde(default)]
-    pub torrent: Option<String>,
+    pub torrent: bool,
     /// Folder to fetch into; the configured one by default.
     #[serde(default)]
     pub dir: Option<PathText>,

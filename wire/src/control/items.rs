@@ -130,6 +130,9 @@ pub struct Item {
     pub completed: Option<String>,
     /// BEP 27.
     pub private: bool,
+    /// User id of whom it belongs to.
+    #[serde(default)]
+    pub owner_uid: u32,
 }
 
 /// What an item is doing.
@@ -191,7 +194,4 @@ pub struct Link {
     /// `owner/share/entry@N`, if it is published.
     #[serde(default)]
     pub name: Option<String>,
-    /// The .torrent, base64, with the account's own announce URL: for the user's own stock clients, a secret.
-    #[serde(default)]
-    pub torrent: Option<String>,
 }

@@ -50,4 +50,7 @@ pub struct Reload {
     pub applied: Vec<String>,
     /// Keys that changed and need a restart.
     pub needs_restart: Vec<String>,
+    /// Shares of the file that cannot be used, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::PathText;
 
 /// `share.add`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShareAdd {
     /// Absolute path of a folder, or of a file (one item, never watched for others).
     pub path: PathText,
@@ -93,6 +93,9 @@ pub struct Share {
     pub tracker: Option<String>,
     /// Who sees it.
     pub visibility: crate::api::Visibility,
+    /// User id of whom it belongs to.
+    #[serde(default)]
+    pub owner_uid: u32,
 }
 
 /// Progress of `share.wait`.

@@ -70,9 +70,9 @@ pub struct PublishItem {
     /// An item.
     #[serde(default)]
     pub item: Option<String>,
-    /// Or a .torrent, base64.
+    /// Or the .torrent that was sent by `torrent.part`.
     #[serde(default)]
-    pub torrent: Option<String>,
+    pub torrent: bool,
     /// Entry name.
     #[serde(default)]
     pub name: Option<String>,

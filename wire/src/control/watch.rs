@@ -92,6 +92,9 @@ pub struct Event {
     pub name: Option<String>,
     /// The sentence.
     pub text: String,
+    /// User id of whom it concerns; absent where it concerns the daemon as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_uid: Option<u32>,
 }
 
 /// Events that a slow reader lost.

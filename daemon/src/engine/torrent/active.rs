@@ -13,15 +13,16 @@ use tokio::time::Instant as Timer;
 
 use super::super::history::Session;
 use super::super::{ItemSetting, view};
-use super::disk::Keeping;
 use super::finish::Told;
+use super::keeping::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
 use super::show::client;
+use super::suspects::Suspects;
 use super::uploads::Uploads;
 use super::{Command, Halt, IDLE, Report, Torrent, WATCH, until};
 use crate::net::FromPeer;
-use crate::storage::{Inbox, Tree};
+use crate::storage::{Inbox, StorageError, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
 
 /// A leech that got nothing for this long looks for what is missing.
@@ -40,6 +41,7 @@ pub(super) struct Active {
     pub(super) inbox: Arc<Inbox>,
     pub(super) keeping: Keeping,
     pub(super) uploads: Uploads,
+    pub(super) suspects: Suspects,
     /// Peers whose uploads grew since they were last fed.
     hungry: HashSet<PeerKey>,
     /// Bytes missing of what is wanted.
@@ -86,6 +88,13 @@ impl Torrent {
         }
         self.update_totals(&active);
         self.settle(&mut active).await;
+        if let Err(Halt::Storage(StorageError::Changed(_))) = &end
+            && self.record.is_complete()
+            && self.record.share.is_none()
+            && let Err(error) = self.compare_again(&active.tree).await
+        {
+            tracing::debug!(item = %self.item, "its files cannot be looked at: {error}");
+        }
         match end {
             Err(halt) => Err(halt),
             Ok(never) => match never {},
@@ -113,7 +122,8 @@ impl Torrent {
             seed: rand::random(),
         };
         let keeping = Keeping::new(self, &ready.have, &ready.written);
-        let told = Told::new(&info, &ready.wanted_files, keeping.durable());
+        let told = Told::new(&info, &ready.wanted_files, &keeping.durable);
+        let suspect = self.record.suspect.to_bitfield(info.layout().pieces());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
         let candidates = std::mem::take(&mut self.candidates);
         swarm.add_candidates(&self.record.only_peers, now);
@@ -132,6 +142,7 @@ impl Torrent {
             inbox: Arc::new(Inbox::default()),
             keeping,
             uploads: Uploads::new(*info.layout()),
+            suspects: Suspects::new(suspect),
             info,
             hungry: HashSet::new(),
             missing,
@@ -157,6 +168,7 @@ impl Torrent {
             }
             self.act(active);
             self.start_work(active);
+            self.prove(active);
             self.rest(active)?;
             let timer = self.deadline(active);
             let room = active.keeping.has_room();
@@ -197,11 +209,15 @@ impl Torrent {
                     }
                 }
                 Action::Upload(key, block) => {
-                    active.uploads.push(key, block);
-                    active.hungry.insert(key);
+                    if !active.suspects.hold_back(key, block) {
+                        active.uploads.push(key, block);
+                        active.hungry.insert(key);
+                    }
                 }
                 Action::CancelUpload(key, block) => {
-                    if let Some(link) = self.peers.link(key) {
+                    if !active.suspects.cancel(key, block)
+                        && let Some(link) = self.peers.link(key)
+                    {
                         active.uploads.cancel(key, block, link);
                     }
                 }
@@ -322,6 +338,7 @@ impl Torrent {
         if exchanged.since > 0 {
             self.ctx.store.session(Session {
                 info_hash: self.item,
+                owner: self.record.owner,
                 name: self.record.name.clone(),
                 peer: peer.addr.to_string(),
                 client: exchanged.client,
@@ -332,6 +349,7 @@ impl Torrent {
             });
         }
         active.uploads.forget(key);
+        active.suspects.forget(key);
         active.hungry.remove(&key);
         active.swarm.handle_disconnected(key, Instant::now());
     }
@@ -402,6 +420,7 @@ impl Torrent {
     fn rest(&mut self, active: &mut Active) -> Result<(), Halt> {
         let idle = self.record.is_complete()
             && active.keeping.is_quiet()
+            && active.suspects.is_empty()
             && active.swarm.is_idle()
             && self.early.is_empty();
         if !idle {

@@ -62,7 +62,7 @@ impl Torrent {
 
     /// Tells of the files whose last piece is on the disk now.
     pub(super) fn tell_files(&self, active: &mut Active) {
-        let durable = active.keeping.durable();
+        let durable = &active.keeping.durable;
         for file in active.told.news(&active.info, durable) {
             let text = format!("{} is complete", file.path.join("/"));
             self.emit("file.finished", text);

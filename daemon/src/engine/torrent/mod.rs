@@ -6,11 +6,13 @@
 mod active;
 mod disk;
 mod finish;
+mod keeping;
 mod metadata;
 mod partial;
 mod peers;
 mod prepare;
 mod show;
+mod suspects;
 mod uploads;
 
 use std::net::SocketAddr;
