@@ -63,6 +63,7 @@ impl Node {
             place,
             trackers: vec![],
             share: None,
+            owner: nix::unistd::geteuid().as_raw(),
             only: vec![],
             sequential: false,
             peers,

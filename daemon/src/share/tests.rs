@@ -371,14 +371,14 @@ async fn a_disk_that_is_not_mounted_at_the_start_is_unavailable_and_nothing_is_w
     fs::create_dir(&root).unwrap();
     let rig = rig.restart().await;
     let share = eventually("unavailable", async || {
-        let share = rig.hub.rescan(None).await.unwrap().remove(0);
+        let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
         (share.state == "unavailable").then_some(share)
     })
     .await;
     assert_eq!((share.items, rig.fake.names()), (1, vec!["a".into()]));
     fs::remove_dir(&root).unwrap();
     fs::rename(&aside, &root).unwrap();
-    let share = rig.hub.rescan(None).await.unwrap().remove(0);
+    let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
     assert_eq!((share.state.as_str(), share.items), ("watching", 1));
     assert_eq!(rig.queue().await, ["+Public/a"]);
 }
@@ -514,7 +514,7 @@ async fn a_state_folder_that_is_full_at_any_point_delays_publishes_and_loses_non
         .await;
         rig.state.call(most(1_000_000)).await.unwrap();
         eventually("every file is an item", async || {
-            (rig.hub.list()[0].items as usize == FILES).then_some(())
+            (rig.hub.list(None)[0].items as usize == FILES).then_some(())
         })
         .await;
         let mut queue = rig.queue().await;
