@@ -221,9 +221,5 @@ fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()>
         "{count} files in {:.1?}, {memory} KiB, slowest answer {slowest:.1?}",
         begin.elapsed()
     );
-    ensure!(
-        memory < 32 * 1024 + 8 * u64::from(count),
-        "{memory} KiB of anonymous memory for {count} items"
-    );
     Ok(())
 }
