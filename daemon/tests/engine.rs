@@ -271,7 +271,13 @@ async fn a_file_is_fetched_and_seeded_on() {
         noise(1, 5_000_001)
     );
     assert!(!b.downloads().join(".p2p-incomplete").exists());
-    assert_eq!(b.events(), ["item.added", "item.started", "item.finished"]);
+    let told = [
+        "item.added",
+        "item.started",
+        "file.finished",
+        "item.finished",
+    ];
+    assert_eq!(b.events(), told);
     // From what was fetched, the source gone.
     a.engine().remove(item, true).await.unwrap();
     assert!(source.exists(), "what p2pd did not fetch is not deleted");
