@@ -239,6 +239,8 @@ pub(super) async fn log(
         limit: limit + 1,
         ..LogQuery::default()
     };
+    // What the caller did just before is in it.
+    tracker.journal.flush().await;
     let mut lines = tracker.store.log(query).await?;
     let more = lines.len() > limit as usize;
     lines.truncate(limit as usize);
