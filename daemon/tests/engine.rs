@@ -1007,3 +1007,131 @@ async fn peers_that_break_the_protocol_are_dropped_and_others_served() {
     b.fetch(&metainfo, &[&a]).await;
     b.complete(item).await;
 }
+
+#[tokio::test]
+async fn a_part_that_was_edited_while_p2pd_was_away_is_fetched_again_and_the_rest_is_not() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "edit.bin", 31, 8_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = metainfo.info.info_hash();
+    let slow = ItemSetting::Up(Some(8_000_000));
+    a.engine().set(item, slow).await.unwrap();
+    b.fetch(&metainfo, &[&a]).await;
+    b.becomes(item, "half there", |i| i.pieces_done > 60).await;
+    b.engine().pause(item).await.unwrap();
+    let part = b.becomes(item, "paused", |i| i.state == ItemState::Paused);
+    let part = part.await;
+    let held = b.engine().pieces(item).await.unwrap().here[0].0;
+    b.engine().stop().await;
+    let staged = b.downloads().join(".p2p-incomplete");
+    let staged = staged.join(item.to_string()).join("edit.bin");
+    let edited = fs::File::options().write(true).open(&staged).unwrap();
+    let at = u64::from(held) * 65_536 + 7;
+    std::os::unix::fs::FileExt::write_all_at(&edited, b"an edit", at).unwrap();
+    edited.sync_all().unwrap();
+    b.restart().await;
+    b.engine().resume(item).await.unwrap();
+    b.complete(item).await;
+    assert_eq!(
+        fs::read(b.downloads().join("edit.bin")).unwrap(),
+        noise(31, 8_000_000)
+    );
+    let fetched = b.engine().totals().await.downloaded;
+    assert!(
+        fetched <= 8_000_000 - part.done + 2 * 65_536,
+        "{fetched} fetched, {} were there",
+        part.done
+    );
+    assert!(b.events().contains(&"item.verified".to_owned()));
+}
+
+#[tokio::test]
+async fn an_edit_with_its_time_restored_is_never_served() {
+    let (a, b, c) = (
+        Node::start().await,
+        Node::start().await,
+        Node::start().await,
+    );
+    let source = file(a.dir.path(), "sly.bin", 32, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let placed = b.downloads().join("sly.bin");
+    let edited = fs::File::options().write(true).open(&placed).unwrap();
+    let then = edited.metadata().unwrap().modified().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&edited, b"an edit", 500_000).unwrap();
+    edited.set_modified(then).unwrap();
+    c.fetch(&metainfo, &[&b]).await;
+    let shown = b
+        .becomes(item, "stopped", |i| i.state == ItemState::Error)
+        .await;
+    assert!(shown.reason.unwrap().contains("changed on disk"));
+    let got = c.item(item).await;
+    assert_eq!(got.wasted, 0, "{got:?}");
+    assert!(got.pieces_done < got.pieces);
+    // What differs is fetched again when the user says so.
+    b.engine().verify(item).await.unwrap();
+    b.engine().add_peers(item, vec![a.addr()]).await;
+    b.complete(item).await;
+    assert_eq!(fs::read(&placed).unwrap(), noise(32, 1_000_000));
+}
+
+#[test]
+fn a_file_that_is_truncated_again_and_again_while_it_is_served_harms_nobody() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let seconds = std::env::var("P2P_STORM_SECONDS").map_or(3, |s| s.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (a, b) = (Node::start().await, Node::start().await);
+        let source = file(a.dir.path(), "storm.bin", 33, 4_000_000);
+        let metainfo = a.seed(&source, 65_536).await;
+        let item = metainfo.info.info_hash();
+        let content = noise(33, 4_000_000);
+        let over = std::sync::Arc::new(AtomicBool::new(false));
+        let (ended, path, bytes) = (over.clone(), source.clone(), content.clone());
+        let storm = std::thread::spawn(move || {
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            let mut rounds = 0u64;
+            while !ended.load(Ordering::Relaxed) {
+                let keep = (rounds * 7_919 * 4_096) % bytes.len() as u64;
+                file.set_len(keep).unwrap();
+                let rest = &bytes[keep as usize..];
+                std::os::unix::fs::FileExt::write_all_at(&file, rest, keep).unwrap();
+                rounds += 1;
+                std::thread::sleep(Duration::from_millis(10)); // 100 Hz
+            }
+            rounds
+        });
+        b.fetch(&metainfo, &[&a]).await;
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            let shown = a.item(item).await;
+            if shown.state == ItemState::Error {
+                a.engine().resume(item).await.unwrap();
+            }
+            b.engine().add_peers(item, vec![a.addr()]).await;
+            tokio::time::sleep(Duration::from_millis(5)).await; // the storm goes on
+        }
+        over.store(true, Ordering::Relaxed);
+        let rounds = storm.join().unwrap();
+        let got = b.item(item).await;
+        eprintln!(
+            "{rounds} truncations; {} of {} pieces, {} bytes wasted",
+            got.pieces_done, got.pieces, got.wasted
+        );
+        assert_eq!(got.wasted, 0, "{got:?}");
+        assert_eq!(fs::read(&source).unwrap(), content);
+        eventually("b is whole", || async {
+            if a.item(item).await.state == ItemState::Error {
+                a.engine().resume(item).await.unwrap();
+            }
+            b.engine().add_peers(item, vec![a.addr()]).await;
+            (b.item(item).await.state == ItemState::Seeding).then_some(())
+        })
+        .await;
+        assert_eq!(fs::read(b.downloads().join("storm.bin")).unwrap(), content);
+    });
+}

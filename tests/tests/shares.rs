@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use p2p_tests::content::{generate, sha1_of};
@@ -18,6 +18,16 @@ fn sharing(lab: &Lab) -> Result<(Peer, PathBuf)> {
     fs::create_dir(&share)?;
     ann.ctl(&["share", &share.display().to_string()])?;
     Ok((ann, share))
+}
+
+/// Memory of a daemon that is not a file's.
+fn anonymous_kib(peer: &Peer) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.pid()))?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = resident.context("no RssAnon")?.trim();
+    Ok(kib.trim_end_matches(" kB").parse()?)
 }
 
 #[test]
@@ -47,15 +57,7 @@ fn a_thousand_files_are_published_and_cost_nothing_when_idle() -> Result<()> {
     ann.start()?;
     published(&ann)?;
     let proc = PathBuf::from(format!("/proc/{}", ann.pid()));
-    let status = fs::read_to_string(proc.join("status"))?;
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib: u64 = resident
-        .context("no RssAnon")?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()?;
+    let kib = anonymous_kib(&ann)?;
     ensure!(
         kib < 40 * 1024,
         "{kib} KiB of anonymous memory for 1,000 idle items"
@@ -184,5 +186,51 @@ fn a_folder_dropped_in_is_one_item_and_arrives_whole() -> Result<()> {
         );
         ensure!(sha1_of(&there)? == sha1_of(&here)?, "{name} differs");
     }
+    Ok(())
+}
+
+#[test]
+fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()> {
+    // More than the kernel's queue of events holds.
+    let count = match std::env::var("P2P_FILES") {
+        Ok(count) => count.parse()?,
+        Err(_) => 10_000,
+    };
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let (ann, share) = sharing(&lab)?;
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(ann.pid())?);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP)?;
+    let begin = Instant::now();
+    for n in 0..count {
+        fs::write(share.join(format!("f{n}")), format!("file {n}\n"))?;
+    }
+    while begin.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(10)); // the reader stands still for 2 s
+    }
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT)?;
+    let mut slowest = Duration::ZERO;
+    let limit = Duration::from_secs(120) + Duration::from_millis(20) * count;
+    wait_for("every file to be an item", limit, || {
+        let asked = Instant::now();
+        let status = ann.json(&["status"])?;
+        slowest = slowest.max(asked.elapsed());
+        let share = &status["shares"][0];
+        ensure!(share["items"] == count && share["pending"] == 0, "{share}");
+        Ok(Some(()))
+    })?;
+    let memory = anonymous_kib(&ann)?;
+    eprintln!(
+        "{count} files in {:.1?}, {memory} KiB, slowest answer {slowest:.1?}",
+        begin.elapsed()
+    );
+    ensure!(
+        slowest < Duration::from_secs(1),
+        "an answer took {slowest:?}"
+    );
+    ensure!(
+        memory < 32 * 1024 + 8 * u64::from(count),
+        "{memory} KiB of anonymous memory for {count} items"
+    );
     Ok(())
 }

@@ -182,6 +182,7 @@ pub(super) fn blank(item: InfoHash) -> Record {
         limits: Limits::default(),
         max_peers: None,
         have: Have::Nothing,
+        suspect: Have::Nothing,
         check: Check::No,
         clean: false,
         stamps: Vec::new(),

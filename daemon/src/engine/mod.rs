@@ -6,6 +6,8 @@
 mod add;
 mod changes;
 mod events;
+#[cfg(test)]
+mod fault_tests;
 mod full;
 pub mod history;
 mod ops;

@@ -10,7 +10,7 @@ use super::registry::{Command, Registry, Slot, no_such};
 use super::torrent::Command as ToTorrent;
 use super::{Change, Ctx, FileStamp, view};
 use crate::Fault;
-use crate::resume::{Check, Record, Site, written};
+use crate::resume::{Check, Have, Record, Site, written};
 use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
 
 type Reply = oneshot::Sender<Result<Item, Fault>>;
@@ -98,6 +98,7 @@ impl Registry {
                     return;
                 }
                 record.check = Check::All;
+                record.suspect = Have::Nothing;
                 row.fault = None;
                 row.verify = true;
                 row.bad_pieces = None;
@@ -110,6 +111,7 @@ impl Registry {
                 record.stamps = stamps.into_iter().map(Some).collect();
                 record.clean = true;
                 record.check = Check::No;
+                record.suspect = Have::Nothing;
                 row.fault = None;
                 self.ctx.store.put(item, record);
                 let _ = reply.send(Ok(()));

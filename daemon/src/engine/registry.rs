@@ -23,7 +23,7 @@ use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals
 use crate::Fault;
 use crate::memory;
 use crate::net::Connection;
-use crate::resume::{Check, Record};
+use crate::resume::{Check, Have, Record};
 use crate::storage::StorageError;
 
 /// The least that an item may have in flight, however many share.
@@ -282,7 +282,7 @@ impl Registry {
     /// A torrent task ended.
     fn exit(&mut self, item: InfoHash, exit: Exit) {
         let Exit {
-            mut record,
+            record,
             why,
             bad_pieces,
             leftover,
@@ -292,23 +292,18 @@ impl Registry {
         };
         let stopped = match why {
             Halt::Asked | Halt::Idle => None,
+            // What it holds now is suspect: it wakes to be read.
             Halt::Storage(StorageError::Changed(path)) if record.is_complete() => {
                 let text = format!("{} changed on disk", path.display());
                 let name = Some(record.name.as_str());
                 (self.ctx.events).emit("item.changed", Some(item), name, text.clone());
                 self.changes.push(Change::Reset(item));
-                if record.share.is_some() {
-                    // The share publishes it anew when it has settled.
-                    Some(Stopped {
-                        kind: ErrorKind::BadData,
-                        text,
-                        retry: None,
-                    })
-                } else {
-                    record.check = Check::Suspect;
-                    self.ctx.store.put(item, &record);
-                    None
-                }
+                // The share publishes it anew when it has settled.
+                record.share.is_some().then_some(Stopped {
+                    kind: ErrorKind::BadData,
+                    text,
+                    retry: None,
+                })
             }
             Halt::Storage(StorageError::Stopped) => None,
             Halt::Storage(error) => Some(Stopped {
@@ -394,7 +389,8 @@ impl Registry {
             row.announced = false;
             self.changes.push(Change::Gone(item));
         }
-        let wakes = takes_part && !record.is_complete() || row.verify;
+        let reads = !record.is_complete() || record.suspect != Have::Nothing;
+        let wakes = takes_part && reads || row.verify;
         self.show(item);
         if wakes {
             self.wake(item);

@@ -8,7 +8,7 @@ use p2p_wire::control::{ErrorKind, Item, ItemFile, PathText, State};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash, points};
 
-use crate::resume::{Check, Record, Site};
+use crate::resume::{Check, Have, Record, Site};
 use crate::storage::stage_of;
 use crate::swarm::Stats;
 
@@ -62,7 +62,7 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         State::Paused
     } else if record.layout.is_none() {
         State::Metadata
-    } else if unread {
+    } else if unread || (complete && record.suspect != Have::Nothing) {
         State::Verifying
     } else if complete {
         State::Seeding

@@ -51,6 +51,8 @@ pub struct Record {
     pub max_peers: Option<u32>,
     /// Pieces known to be good and synced, or claimed to be so while `check` says to read them.
     pub have: Have,
+    /// Of those, the ones in files that changed since: each is read before it is served.
+    pub suspect: Have,
     /// What must be read before `have` is believed.
     pub check: Check,
     /// `stamps` describe the files exactly: nothing was written since they were taken.
@@ -138,15 +140,13 @@ impl Have {
     }
 }
 
-/// What must be read before it is believed.
+/// What must be read before the item takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     /// Nothing.
     No,
     /// Every piece; what is not good is fetched.
     All,
-    /// Every piece, because a file changed under a complete item: what is not good is somebody's edit and not fetched over.
-    Suspect,
 }
 
 impl Record {
@@ -159,7 +159,7 @@ impl Record {
     pub fn held(&self, pieces: u32) -> Bitfield {
         match self.check {
             Check::No => self.have.to_bitfield(pieces),
-            Check::All | Check::Suspect => Bitfield::new(pieces),
+            Check::All => Bitfield::new(pieces),
         }
     }
 
@@ -179,7 +179,6 @@ impl Record {
             self.paused,
             self.clean,
             self.check == Check::All,
-            self.check == Check::Suspect,
         ];
         w.0.push(
             flags
@@ -203,6 +202,7 @@ impl Record {
         w.option(self.limits.up, Writer::uint);
         w.option(self.max_peers, |w, max| w.uint(max.into()));
         put_have(&mut w, &self.have);
+        put_have(&mut w, &self.suspect);
         w.list(self.stamps.iter(), |w, stamp| {
             w.option(stamp.as_ref(), put_stamp);
         });
@@ -244,10 +244,9 @@ impl Record {
             sequential: flag(2),
             paused: flag(3),
             clean: flag(4),
-            check: match (flag(5), flag(6)) {
-                (true, _) => Check::All,
-                (_, true) => Check::Suspect,
-                _ => Check::No,
+            check: match flag(5) {
+                true => Check::All,
+                false => Check::No,
             },
             site: take_site(&mut r)?,
             owner: r.small()?,
@@ -263,6 +262,7 @@ impl Record {
             },
             max_peers: r.option(Reader::small)?,
             have: take_have(&mut r)?,
+            suspect: take_have(&mut r)?,
             stamps: r.list(|r| r.option(take_stamp))?,
             uploaded: r.uint()?,
             downloaded: r.uint()?,
@@ -389,7 +389,8 @@ pub(crate) mod tests {
                 up: Some(u64::MAX),
             },
             max_peers: Some(3),
-            have: Have::Some(have),
+            have: Have::Some(have.clone()),
+            suspect: Have::Some(have),
             check: Check::No,
             clean: true,
             stamps: vec![

@@ -148,20 +148,26 @@ impl<H: Holder> Catalogue<H> {
     pub(super) async fn withdraw(&self, entry: &Path, item: InfoHash) -> Vec<(i64, PathBuf)> {
         let Row { name, owner, .. } = &*self.row;
         self.hub.holder.release(item, name, *owner).await;
+        // The row goes last: an entry without an item is withdrawn once more at the next start.
+        if !self.unpublish(item).await {
+            return Vec::new();
+        }
         let removed = self.hub.store.remove(self.row.id, entry, item).await;
-        self.unpublish(item).await;
         removed.unwrap_or_else(|error| {
             tracing::warn!("share {}: {error}", self.row.name);
             Vec::new()
         })
     }
 
-    /// Takes an item out of the catalogue.
-    pub(super) async fn unpublish(&self, item: InfoHash) {
-        if self.row.options.publish {
-            let queued = self.trackers().withdraw_later(self.tracker(), item).await;
-            self.hub.warn(queued);
+    /// Takes an item out of the catalogue; false if that could not be kept for later.
+    pub(super) async fn unpublish(&self, item: InfoHash) -> bool {
+        if !self.row.options.publish {
+            return true;
         }
+        let queued = self.trackers().withdraw_later(self.tracker(), item).await;
+        let is_queued = queued.is_ok();
+        self.hub.warn(queued);
+        is_queued
     }
 
     /// Without our announce URL in it: whoever fetches gets a personal one from the tracker.

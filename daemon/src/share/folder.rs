@@ -107,6 +107,7 @@ impl<H: Holder> Folder<H> {
         };
         let config = &hub.config;
         let settle = Settle::new(config.settle, config.max_delay);
+        let identity = row.identity;
         let catalogue = Catalogue {
             hub: hub.clone(),
             row: Arc::new(row),
@@ -119,7 +120,7 @@ impl<H: Holder> Folder<H> {
             base,
             only,
             rules: Arc::new(Rules::default()),
-            identity: None,
+            identity,
             is_remote: false,
             notice: Notice::Never,
             known: HashMap::new(),

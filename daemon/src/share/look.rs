@@ -37,7 +37,7 @@ impl<H: Holder> Folder<H> {
             return self.scan(false).await;
         };
         // A disk that was unmounted, or a folder that took the place of another, changes everything.
-        if place::identity(&self.base).ok() != self.identity {
+        if self.is_elsewhere().await {
             return self.scan(false).await;
         }
         let mut entries = HashMap::new();
@@ -52,6 +52,13 @@ impl<H: Holder> Folder<H> {
             }
         }
         self.look(entries, false).await;
+    }
+
+    /// Whether another folder, or none, lies at the place of the one that was looked at last.
+    async fn is_elsewhere(&self) -> bool {
+        let base = self.base.clone();
+        let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
+        identity.is_ok_and(|now| now != self.identity)
     }
 
     fn entry_of(&self, path: &Path) -> Touched {
@@ -150,6 +157,11 @@ impl<H: Holder> Folder<H> {
         if is_other && !self.known.is_empty() && !known_there {
             let why = format!("another folder lies at {}", self.base.display());
             return self.lose(why);
+        }
+        if let Some(now) = now.filter(|_| now != self.identity) {
+            let hub = &self.catalogue.hub;
+            let kept = hub.store.set_identity(self.catalogue.row.id, now).await;
+            hub.warn(kept.map_err(|error| hub.state_fault(&error)));
         }
         self.identity = now;
         if self.unavailable.take().is_some() {

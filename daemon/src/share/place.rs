@@ -21,8 +21,8 @@ const REFUSED_TREES: [&str; 5] = ["/etc", "/proc", "/sys", "/dev", "/run"];
 /// What tells one mounted folder from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    file_system: u64,
-    inode: u64,
+    pub(super) file_system: u64,
+    pub(super) inode: u64,
 }
 
 /// The identity of `root`. `Err` when it is not there.

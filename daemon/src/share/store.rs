@@ -9,6 +9,7 @@ use p2p_wire::control::ShareAdd;
 use rusqlite::{Connection, params};
 
 use super::files::Seen;
+use super::place::Identity;
 use crate::state::{State, StateError};
 
 /// A share as it is kept.
@@ -22,6 +23,8 @@ pub(crate) struct Row {
     /// It follows the configuration file.
     pub(crate) configured: bool,
     pub(crate) options: ShareAdd,
+    /// What was mounted there when it was last looked at.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// A share to be.
@@ -79,12 +82,19 @@ impl Store {
                 configured: row.get(4)?,
                 options: serde_json::from_str(&options).unwrap_or_else(|_| plain(&path)),
                 path,
+                identity: match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?) {
+                    (Some(file_system), Some(inode)) => Some(Identity {
+                        file_system: file_system.cast_unsigned(),
+                        inode: inode.cast_unsigned(),
+                    }),
+                    _ => None,
+                },
             })
         };
         self.0
             .call(move |db| {
                 let mut query = db.prepare(
-                    "SELECT id, path, name, owner, configured, options FROM shares ORDER BY id",
+                    "SELECT id, path, name, owner, configured, options, file_system, inode FROM shares ORDER BY id",
                 )?;
                 query.query_map([], read)?.collect()
             })
@@ -118,7 +128,22 @@ impl Store {
             owner,
             configured,
             options: new.add.clone(),
+            identity: None,
         })
+    }
+
+    /// Keeps what is mounted at a share.
+    pub(crate) async fn set_identity(&self, id: i64, now: Identity) -> Result<(), StateError> {
+        let numbers = (now.file_system.cast_signed(), now.inode.cast_signed());
+        self.0
+            .call(move |db| {
+                db.execute(
+                    "UPDATE shares SET file_system = ?2, inode = ?3 WHERE id = ?1",
+                    params![id, numbers.0, numbers.1],
+                )
+            })
+            .await
+            .map(drop)
     }
 
     /// Forgets a share; its entries must be gone already.

@@ -359,6 +359,31 @@ async fn a_share_that_vanishes_is_unavailable_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_not_mounted_at_the_start_is_unavailable_and_nothing_is_withdrawn() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.share().await;
+    rig.until_held(&["a"]).await;
+    rig.until_done().await;
+    let (root, aside) = (rig.dir.path().join("Public"), rig.dir.path().join("aside"));
+    fs::rename(&root, &aside).unwrap();
+    // An empty folder in its place, as under a disk that is not there yet.
+    fs::create_dir(&root).unwrap();
+    let rig = rig.restart().await;
+    let share = eventually("unavailable", async || {
+        let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
+        (share.state == "unavailable").then_some(share)
+    })
+    .await;
+    assert_eq!((share.items, rig.fake.names()), (1, vec!["a".into()]));
+    fs::remove_dir(&root).unwrap();
+    fs::rename(&aside, &root).unwrap();
+    let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
+    assert_eq!((share.state.as_str(), share.items), ("watching", 1));
+    assert_eq!(rig.queue().await, ["+Public/a"]);
+}
+
+#[tokio::test]
 async fn unsharing_takes_everything_back() {
     let rig = Rig::new().await;
     (0..50).for_each(|n| rig.write(&format!("f{n}"), &n.to_string()));
@@ -460,6 +485,44 @@ async fn a_thousand_small_files_are_held_within_seconds() {
     .await;
     eprintln!("1,000 files in {:?}", begin.elapsed());
     assert_eq!(rig.queue().await.len(), 1_000);
+}
+
+#[tokio::test]
+async fn a_state_folder_that_is_full_at_any_point_delays_publishes_and_loses_none() {
+    const FILES: usize = 60;
+    // As far as the database may grow; further on it is full. A page holds a few entries, so each step stops at another point.
+    let most = |pages: u32| {
+        move |db: &rusqlite::Connection| db.pragma_update(None, "max_page_count", pages)
+    };
+    for room in 0..8 {
+        let rig = Rig::new().await;
+        rig.share().await;
+        let now = |db: &rusqlite::Connection| {
+            db.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0))
+        };
+        let pages = rig.state.call(now).await.unwrap();
+        rig.state.call(most(pages + room)).await.unwrap();
+        let name = |n: usize| format!("{n:03}-{}", "long".repeat(40));
+        (0..FILES).for_each(|n| rig.write(&name(n), &format!("content {n}")));
+        eventually("a file waits", async || {
+            let (events, _) = rig.events.subscribe(0);
+            events
+                .iter()
+                .any(|event| event.text.contains("waits: "))
+                .then_some(())
+        })
+        .await;
+        rig.state.call(most(1_000_000)).await.unwrap();
+        eventually("every file is an item", async || {
+            (rig.hub.list(None)[0].items as usize == FILES).then_some(())
+        })
+        .await;
+        let mut queue = rig.queue().await;
+        queue.sort();
+        queue.dedup();
+        let all: Vec<String> = (0..FILES).map(|n| format!("+Public/{}", name(n))).collect();
+        assert_eq!(queue, all);
+    }
 }
 
 #[tokio::test]

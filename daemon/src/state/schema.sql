@@ -68,6 +68,8 @@ CREATE TABLE shares (
     owner       INTEGER NOT NULL,       -- user id of whom it belongs to
     configured  INTEGER NOT NULL,       -- 1: it follows the configuration file
     options     TEXT NOT NULL,          -- JSON
+    file_system INTEGER,                -- with the inode: what was mounted there when it was last looked at
+    inode       INTEGER,
     UNIQUE (owner, name)
 );
 CREATE TABLE share_entries (

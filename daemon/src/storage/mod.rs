@@ -6,10 +6,12 @@
 //! does not hold up pieces: [`Disk::run`].
 
 mod error;
+mod holes;
 mod open;
 mod piece;
 mod place;
 mod queue;
+mod seam;
 mod sync;
 mod tree;
 
@@ -28,6 +30,8 @@ pub use self::place::{
     stage_of,
 };
 use self::queue::{Queue, Work};
+#[cfg(test)]
+pub(crate) use self::seam::{Fault, Faults};
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};
 use crate::resume::written::WrittenLog;
@@ -48,6 +52,7 @@ pub struct Disk {
     cache: Arc<FileCache>,
     sync: std_mpsc::Sender<Task>,
     check: std_mpsc::Sender<Task>,
+    idle: std_mpsc::Sender<Task>,
     _ends: Arc<Ends>,
 }
 
@@ -69,6 +74,8 @@ pub enum Lane {
     Sync,
     /// Checks and copies: as long as they take.
     Check,
+    /// What stands back behind all other work.
+    Idle,
 }
 
 /// Hash a piece, and write it if it is good; or a part of one, which is written in any case.
@@ -184,8 +191,9 @@ impl Disk {
             thread.spawn(move || serve(&queue))?;
         }
         Ok(Self {
-            sync: lane("disk-sync")?,
-            check: lane("disk-check")?,
+            sync: lane("disk-sync", || {})?,
+            check: lane("disk-check", || {})?,
+            idle: lane("disk-idle", p2p_hash::stand_back)?,
             cache: FileCache::new(MAX_OPEN),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
@@ -221,6 +229,7 @@ impl Disk {
         let lane = match lane {
             Lane::Sync => &self.sync,
             Lane::Check => &self.check,
+            Lane::Idle => &self.idle,
         };
         lane.send(task).map_err(|_| StorageError::Stopped)?;
         answer.await.map_err(|_| StorageError::Stopped)?
@@ -228,10 +237,13 @@ impl Disk {
 }
 
 /// A thread for long jobs. Its queue holds at most a few per awake item: each waits for one before it asks for the next.
-fn lane(name: &str) -> io::Result<std_mpsc::Sender<Task>> {
+fn lane(name: &str, begin: fn()) -> io::Result<std_mpsc::Sender<Task>> {
     let (tasks, queue) = std_mpsc::channel::<Task>();
     let thread = thread::Builder::new().name(name.into());
-    thread.spawn(move || queue.into_iter().for_each(|task| task()))?;
+    thread.spawn(move || {
+        begin();
+        queue.into_iter().for_each(|task| task());
+    })?;
     Ok(tasks)
 }
 

@@ -14,6 +14,7 @@ use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
+use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
 use super::tree::aside;
 use super::{StorageError, Tree};
@@ -104,7 +105,9 @@ impl Tree {
         for (index, len) in todo {
             let path = self.path(index);
             let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-            allocate(&file, len).map_err(at(&path))?;
+            seam::allow(Call::Allocate, || path.clone())
+                .and_then(|_| allocate(&file, len))
+                .map_err(at(&path))?;
         }
         Ok(())
     }
@@ -112,6 +115,21 @@ impl Tree {
     /// What each file is now; `None` for one that is not there.
     pub fn stamps(&self) -> Vec<Option<FileStamp>> {
         self.look()
+    }
+
+    /// The same, where every wanted file must be there: a complete item is served by what its files were.
+    pub fn stamps_of(&self, wanted: &[bool]) -> Result<Vec<Option<FileStamp>>, StorageError> {
+        let stamps = self.stamps();
+        for (index, file) in self.info.files().iter().enumerate() {
+            let is_wanted = wanted.get(index).copied().unwrap_or(true) && !file.padding;
+            if is_wanted && stamps.get(index).is_none_or(Option::is_none) {
+                let path = self.path(index);
+                let file = self.open_to_read(index).map_err(at(&path))?;
+                file.metadata().map_err(at(&path))?;
+                return Err(StorageError::Changed(path));
+            }
+        }
+        Ok(stamps)
     }
 
     /// Reads `pieces` and says which are good. `Err` when that cannot be told.
@@ -204,6 +222,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 /// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
     make_durable_folder(dir)?;
+    seam::allow(Call::Rename, || from.to_owned()).map_err(at(from))?;
     for n in 1..1_000u32 {
         let to = dir.join(numbered(name, n));
         match renameat2(AT_FDCWD, from, AT_FDCWD, &to, RenameFlags::RENAME_NOREPLACE) {

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use p2p_wire::PieceIndex;
 use p2p_wire::metainfo::Info;
 
 use super::open::{Access, open_beneath};
+use super::seam::{self, Call};
+use super::{StorageError, piece};
 use crate::engine::FileStamp;
 use crate::resume::Site;
 
@@ -183,7 +186,13 @@ impl Tree {
 
     fn open(&self, file: usize, access: Access) -> io::Result<File> {
         let place = self.files.get(file).ok_or(io::ErrorKind::NotFound)?;
+        seam::allow(Call::Open, || place.root.join(&place.rel))?;
         open_beneath(&place.root, &place.rel, access)
+    }
+
+    /// Whether a piece has its hash; see [`piece::is_good`].
+    pub fn is_good(&self, piece: PieceIndex) -> Result<bool, StorageError> {
+        piece::is_good(self, piece)
     }
 
     /// What each file is now; `None` for one that is not there, and for padding.

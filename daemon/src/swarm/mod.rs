@@ -204,6 +204,12 @@ impl Swarm {
         self.read_failed(key, block);
     }
 
+    /// A piece that was held is not there any more.
+    pub fn handle_lost(&mut self, piece: PieceIndex, now: Instant) {
+        self.at(now);
+        self.lost(piece);
+    }
+
     /// Addresses to try.
     pub fn add_candidates(&mut self, addrs: &[SocketAddr], now: Instant) {
         self.at(now);

@@ -1,8 +1,8 @@
 //! What peers ask of us, and who of them may.
 use std::time::Duration;
 
-use p2p_wire::Block;
 use p2p_wire::peer::Message;
+use p2p_wire::{Block, PieceIndex};
 
 use super::asked::TakenBack;
 use super::choker::Contender;
@@ -64,30 +64,33 @@ impl Swarm {
         self.pump(key);
     }
 
-    /// The piece is not there any more: nobody gets it, and it is fetched again if it is wanted.
+    /// The block cannot be read: its piece is not there any more.
     pub(super) fn read_failed(&mut self, key: PeerKey, block: Block) {
-        let Some(piece) = self.layout.check_block(block) else {
-            return;
-        };
+        if let Some(piece) = self.layout.check_block(block) {
+            self.lost(piece);
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.asked.gone(block);
+        }
+        self.refuse(key, block);
+        self.pump(key);
+    }
+
+    /// The piece is not there any more: nobody gets it, and it is fetched again if it is wanted.
+    pub(super) fn lost(&mut self, piece: PieceIndex) {
         if self.have.clear(piece.get()) && self.options.wanted.get(piece.get()) {
             self.need(piece.get());
             self.check_complete();
         }
         let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
-        for other in keys {
-            let Some(peer) = self.peers.get_mut(&other) else {
+        for key in keys {
+            let Some(peer) = self.peers.get_mut(&key) else {
                 continue;
             };
-            if other == key {
-                peer.asked.gone(block);
-            }
-            let lost = peer.asked.drop_waiting(|b| b.piece == piece.get());
-            for block in lost {
-                self.refuse(other, block);
+            for block in peer.asked.drop_waiting(|b| b.piece == piece.get()) {
+                self.refuse(key, block);
             }
         }
-        self.refuse(key, block);
-        self.pump(key);
     }
 
     pub(super) fn interested(&mut self, key: PeerKey, interested: bool) {

@@ -51,10 +51,12 @@ impl FileSpec {
 ///
 /// A copy into a buffer that stays in the cache costs about as much as the page table entries of a map, and cannot fault.
 /// `cargo bench -p p2p-hash -- files`, 256 MiB in the page cache on ext4, two cores of AMD Zen 5, GiB/s: one thread
-/// 5.4 by `pread` and 4.3 by map; two threads 5.3 to 10.2 and 6.3 (a shared machine). So the automatic choice is `pread`.
+/// 5.4 to 6.1 by `pread` and 4.3 to 4.8 by map; two threads 5.3 to 10.3 and 3.4 to 6.3 on a machine that others used, too: there the
+/// ranges overlap, and nothing is shown for two threads. So the automatic choice is `pread`, on every kind of storage: ahead on one
+/// thread, and the only one that is safe over a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Io {
-    /// What was measured to be quickest: `pread`.
+    /// `pread`; see above for what was measured, and what was not.
     #[default]
     Auto,
     /// By `pread` into a small buffer, always.

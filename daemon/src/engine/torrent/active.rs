@@ -13,14 +13,15 @@ use tokio::time::Instant as Timer;
 
 use super::super::history::Session;
 use super::super::{ItemSetting, view};
-use super::disk::Keeping;
+use super::keeping::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
 use super::show::client;
+use super::suspects::Suspects;
 use super::uploads::Uploads;
 use super::{Command, Halt, IDLE, Report, Torrent, WATCH, until};
 use crate::net::FromPeer;
-use crate::storage::{Inbox, Tree};
+use crate::storage::{Inbox, StorageError, Tree};
 use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
 
 /// A leech that got nothing for this long looks for what is missing.
@@ -39,6 +40,7 @@ pub(super) struct Active {
     pub(super) inbox: Arc<Inbox>,
     pub(super) keeping: Keeping,
     pub(super) uploads: Uploads,
+    pub(super) suspects: Suspects,
     /// Peers whose uploads grew since they were last fed.
     hungry: HashSet<PeerKey>,
     /// Bytes missing of what is wanted.
@@ -84,6 +86,13 @@ impl Torrent {
         }
         self.update_totals(&active);
         self.settle(&mut active).await;
+        if let Err(Halt::Storage(StorageError::Changed(_))) = &end
+            && self.record.is_complete()
+            && self.record.share.is_none()
+            && let Err(error) = self.compare_again(&active.tree).await
+        {
+            tracing::debug!(item = %self.item, "its files cannot be looked at: {error}");
+        }
         match end {
             Err(halt) => Err(halt),
             Ok(never) => match never {},
@@ -111,6 +120,7 @@ impl Torrent {
             seed: rand::random(),
         };
         let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let suspect = self.record.suspect.to_bitfield(info.layout().pieces());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
         let candidates = std::mem::take(&mut self.candidates);
         swarm.add_candidates(&self.record.only_peers, now);
@@ -129,6 +139,7 @@ impl Torrent {
             inbox: Arc::new(Inbox::default()),
             keeping,
             uploads: Uploads::new(*info.layout()),
+            suspects: Suspects::new(suspect),
             info,
             hungry: HashSet::new(),
             missing,
@@ -153,6 +164,7 @@ impl Torrent {
             }
             self.act(active);
             self.start_work(active);
+            self.prove(active);
             self.rest(active)?;
             let timer = self.deadline(active);
             let room = active.keeping.has_room();
@@ -193,11 +205,15 @@ impl Torrent {
                     }
                 }
                 Action::Upload(key, block) => {
-                    active.uploads.push(key, block);
-                    active.hungry.insert(key);
+                    if !active.suspects.hold_back(key, block) {
+                        active.uploads.push(key, block);
+                        active.hungry.insert(key);
+                    }
                 }
                 Action::CancelUpload(key, block) => {
-                    if let Some(link) = self.peers.link(key) {
+                    if !active.suspects.cancel(key, block)
+                        && let Some(link) = self.peers.link(key)
+                    {
                         active.uploads.cancel(key, block, link);
                     }
                 }
@@ -329,6 +345,7 @@ impl Torrent {
             });
         }
         active.uploads.forget(key);
+        active.suspects.forget(key);
         active.hungry.remove(&key);
         active.swarm.handle_disconnected(key, Instant::now());
     }
@@ -399,6 +416,7 @@ impl Torrent {
     fn rest(&mut self, active: &mut Active) -> Result<(), Halt> {
         let idle = self.record.is_complete()
             && active.keeping.is_quiet()
+            && active.suspects.is_empty()
             && active.swarm.is_idle()
             && self.early.is_empty();
         if !idle {

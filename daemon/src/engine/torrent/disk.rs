@@ -5,33 +5,25 @@
 //! and forgets which: the next one would succeed without them. So it is never repeated, and no piece becomes durable any more until
 //! the item has started anew with what the record says.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_wire::{Bitfield, Block, InfoHash, PieceIndex};
-use tokio::task::JoinSet;
+use p2p_wire::{Block, PieceIndex};
 use tokio::time::Instant;
 
 use super::super::{Change, FileStamp, view};
 use super::Report;
 use super::active::Active;
-use super::partial::{Part, Partials, Whole};
+use super::partial::{Part, Whole};
 use super::{Halt, Torrent};
-use crate::resume::written::{self, WrittenLog};
-use crate::resume::{Have, Site};
-use crate::storage::{Done, Lane, MAX_WRITING, Outcome, StorageError, WriteJob, stage_of};
+use crate::resume::{Have, Site, written};
+use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, stage_of};
 use crate::swarm::Verified;
 
 /// Written pieces are synced and recorded after this long,
 const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// or when they are this many bytes.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
-
-/// Bytes of one item written and not synced at most: a disk slower than the network slows the network down, before the page cache
-/// holds so much that the whole machine waits for the disk.
-const MAX_UNSYNCED: u64 = 256 * 1024 * 1024;
 
 /// Work of one item that runs beside its task.
 pub(super) enum Work {
@@ -41,96 +33,8 @@ pub(super) enum Work {
     Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
     /// The record that says so is on the disk.
     Recorded,
-}
-
-/// The disk side of an awake item.
-pub(super) struct Keeping {
-    pub(super) partials: Partials,
-    /// Bytes that are being hashed and written.
-    writing: u64,
-    log: Option<Arc<WrittenLog>>,
-    /// Pieces written since the last sync began. A batch is closed after a second or 64 MiB, but not before the one ahead of it is on the
-    /// disk: so batches grow where the disk cannot keep up.
-    dirty: Vec<u32>,
-    dirty_bytes: u64,
-    sync_at: Option<Instant>,
-    syncing: bool,
-    syncing_bytes: u64,
-    /// The folders that the files lie in are on the disk, too.
-    folders_synced: bool,
-    /// A sync failed.
-    lost: bool,
-    /// Pieces that are on the disk.
-    durable: Bitfield,
-    pub(super) work: JoinSet<Work>,
-    /// Every wanted piece is good; the files wait to be put at their place.
-    pub(super) finishing: bool,
-    placing: bool,
-}
-
-impl Keeping {
-    pub(super) fn new(torrent: &Torrent, have: &Bitfield, written: &[u32]) -> Self {
-        let mut durable = have.clone();
-        written.iter().for_each(|piece| {
-            durable.clear(*piece);
-        });
-        let log = (!torrent.record.is_complete())
-            .then(|| WrittenLog::open(torrent.ctx.store.dir(), torrent.item));
-        let log = log.and_then(|log| {
-            log.inspect_err(|error| tracing::warn!("no log of written pieces: {error}"))
-                .ok()
-        });
-        Self {
-            partials: Partials::default(),
-            writing: 0,
-            log: log.map(Arc::new),
-            dirty: written.to_vec(),
-            dirty_bytes: 0,
-            sync_at: (!written.is_empty()).then(Instant::now),
-            syncing: false,
-            syncing_bytes: 0,
-            folders_synced: false,
-            lost: false,
-            durable,
-            work: JoinSet::new(),
-            finishing: false,
-            placing: false,
-        }
-    }
-
-    /// Whether more blocks may be taken from the peers.
-    pub(super) fn has_room(&self) -> bool {
-        self.writing < MAX_WRITING && self.dirty_bytes + self.syncing_bytes < MAX_UNSYNCED
-    }
-
-    /// Nothing is under way and nothing waits to be synced.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.writing == 0 && self.work.is_empty() && self.dirty.is_empty() && !self.finishing
-    }
-
-    /// When to sync what was written; placing the files syncs them by itself.
-    pub(super) fn next_sync(&self) -> Option<Instant> {
-        self.sync_at.filter(|_| !self.syncing && !self.finishing)
-    }
-
-    fn wrote(&mut self, piece: PieceIndex, len: u64) {
-        // After a failed sync nobody knows whether this one was among what was lost.
-        if !self.lost {
-            self.dirty.push(piece.get());
-            self.dirty_bytes += len;
-        }
-    }
-
-    /// A sync failed: what was written and is not durable is missing, though it can still be read.
-    fn lose(&mut self, dir: &Path, item: InfoHash) {
-        self.lost = true;
-        self.dirty.clear();
-        self.sync_at = None;
-        self.log = None;
-        if let Err(error) = written::forget(dir, item) {
-            tracing::warn!(%item, "the log of written pieces cannot be removed: {error}");
-        }
-    }
+    /// A suspect piece was read: whether it is good.
+    Proven(PieceIndex, Lane, Result<bool, StorageError>),
 }
 
 impl Torrent {
@@ -243,12 +147,12 @@ impl Torrent {
     /// Starts to sync what was written, if it is time, or to finish the item, if nothing else is under way.
     pub(super) fn start_work(&mut self, active: &mut Active) {
         let keeping = &mut active.keeping;
-        let last = keeping.finishing && keeping.writing == 0;
+        let last = keeping.finishing && keeping.writing == 0 && active.suspects.is_empty();
         // The last batch of a small item is synced as it is put at its place. That of a large one is recorded before: should p2pd end
         // between the rename and its record, files that the record knows as whole need not be read again.
         let is_large = active.info.layout().total_len() > SYNC_BYTES;
-        let due = match keeping.finishing {
-            true => last && is_large && !keeping.dirty.is_empty(),
+        let due = match last {
+            true => is_large && !keeping.dirty.is_empty(),
             false => keeping.sync_at.is_some_and(|at| at <= Instant::now()),
         };
         if due && !keeping.syncing && !keeping.placing {
@@ -271,6 +175,8 @@ impl Torrent {
             });
         }
         if last && !keeping.placing && !keeping.syncing {
+            // No timer is needed for what is synced now.
+            keeping.sync_at = None;
             active.uploads.held_back = true;
             if active.uploads.is_quiet() {
                 self.place(active);
@@ -316,7 +222,7 @@ impl Torrent {
                     writable: false,
                     stamps: Vec::new(),
                 });
-                let stamps = now.stamps();
+                let stamps = now.stamps_of(&wanted)?;
                 Ok((site, stamps))
             };
             Work::Placed(disk.run(Lane::Sync, place).await)
@@ -366,6 +272,9 @@ impl Torrent {
                     Work::Recorded
                 });
             }
+            Work::Proven(piece, lane, outcome) => {
+                self.proven(active, piece, lane, outcome).await?;
+            }
             Work::Recorded => {
                 active.keeping.finishing = false;
                 active.keeping.placing = false;
@@ -395,7 +304,7 @@ impl Torrent {
         for piece in pieces {
             active.keeping.durable.set(piece);
         }
-        self.record.have = Have::from_bitfield(&active.keeping.durable);
+        self.record.have = active.keeping.durable();
         for (file, stamp) in stamps {
             if let Some(known) = self.record.stamps.get_mut(file) {
                 *known = Some(stamp);

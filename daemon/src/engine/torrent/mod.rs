@@ -5,11 +5,13 @@
 
 mod active;
 mod disk;
+mod keeping;
 mod metadata;
 mod partial;
 mod peers;
 mod prepare;
 mod show;
+mod suspects;
 mod uploads;
 
 use std::net::SocketAddr;

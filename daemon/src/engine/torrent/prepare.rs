@@ -233,35 +233,6 @@ impl Torrent {
         Ok(self.during(disk.run(Lane::Sync, room)).await??)
     }
 
-    /// Compares what the record says of the files of an incomplete item with what they are. Those of a complete one are
-    /// compared whenever they are read.
-    async fn compare(&mut self, tree: &Arc<Tree>) -> Result<(), Halt> {
-        if self.record.is_complete()
-            || self.record.check != Check::No
-            || self.record.have == Have::Nothing
-        {
-            return Ok(());
-        }
-        let look = tree.clone();
-        let disk = self.ctx.disk.clone();
-        let now = self
-            .during(disk.run(Lane::Sync, move || Ok(look.stamps())))
-            .await??;
-        let same = |(was, is): (&Option<FileStamp>, &Option<FileStamp>)| match (was, is) {
-            (Some(was), Some(is)) if self.record.clean => was == is,
-            // Written to since: only what writing does not change tells.
-            (Some(was), Some(is)) => was.inode == is.inode && was.size == is.size,
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
-        if !self.record.stamps.iter().zip(&now).all(same) {
-            tracing::warn!(item = %self.item, "files changed while p2pd was away: they are verified");
-            self.record.check = Check::All;
-        }
-        self.record.clean = false;
-        Ok(())
-    }
-
     /// Reads pieces and says which are good; `known` bytes are so without it.
     async fn check(
         &mut self,
@@ -287,8 +258,7 @@ impl Torrent {
 
     /// All was read: the record says what is there from now on. `claimed` is what it said before.
     ///
-    /// What lacks is fetched, over what lies there. Not so where that may be somebody's edit: under a complete item whose file changed,
-    /// and in a share, whose files p2pd never writes.
+    /// What lacks is fetched, over what lies there. Not so in a share, whose files p2pd never writes.
     async fn checked(
         &mut self,
         tree: &Arc<Tree>,
@@ -299,15 +269,11 @@ impl Torrent {
         let lacking = wanted.iter().filter(|piece| !have.get(*piece)).count();
         let bad = claimed.iter().filter(|piece| !have.get(*piece)).count();
         self.bad_pieces = u32::try_from(bad).ok();
-        let differ = format!("{lacking} of {} pieces differ", wanted.count());
-        let edited = match (&self.record.share, self.record.check) {
-            (Some(_), _) => Some(format!("{differ} from what was shared")),
-            (None, Check::Suspect) => Some(format!(
-                "changed on disk: {differ}; `p2pctl verify` fetches them again"
-            )),
-            (None, _) => None,
-        };
-        if let Some(text) = edited.filter(|_| lacking > 0) {
+        if self.record.share.is_some() && lacking > 0 {
+            let text = format!(
+                "{lacking} of {} pieces differ from what was shared",
+                wanted.count()
+            );
             return Err(Halt::Fault(ErrorKind::BadData, text));
         }
         // What was read may be in the page cache only: synced before it is claimed.
@@ -322,6 +288,7 @@ impl Torrent {
         });
         let stamps = self.during(files).await??;
         self.record.check = Check::No;
+        self.record.suspect = Have::Nothing;
         self.record.have = Have::from_bitfield(have);
         self.record.stamps = stamps;
         self.record.clean = true;

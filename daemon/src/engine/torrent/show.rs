@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use p2p_wire::control::{Item, ItemPeer, ItemPieces};
+use p2p_wire::control::{Item, ItemPeer, ItemPieces, State};
 
 use super::super::view;
 use super::active::Active;
@@ -40,6 +40,10 @@ impl Torrent {
             ..view::Live::default()
         };
         let mut item = view::item(self.item, &self.record, &live);
+        // It is called complete when its record is on the disk.
+        if active.keeping.finishing && item.state == State::Seeding {
+            item.state = State::Fetching;
+        }
         let (downloaded, uploaded, wasted) = active.before;
         item.downloaded = downloaded + stats.downloaded;
         item.uploaded = uploaded + stats.uploaded;

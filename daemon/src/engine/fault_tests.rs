@@ -1,0 +1,269 @@
+//! A scripted download on a disk that fails call N, for every N: nothing wrong is ever claimed, and everything recovers.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use p2p_hash::{FileSpec, Options, Progress, hash_files};
+use p2p_wire::InfoHash;
+use p2p_wire::control::{Item, Limits, State as ItemState};
+use p2p_wire::metainfo::{Builder, Content as Files, Metainfo};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::state::StateLock;
+use crate::storage::{Fault as DiskFault, Faults};
+
+const PIECE_LEN: u32 = 32_768;
+const FILES: [(&str, usize); 3] = [("a", 100_000), ("sub/b", 70_000), ("z", 10)];
+
+/// An engine and what must live as long as it.
+struct Node {
+    engine: Engine,
+    _announces: mpsc::Receiver<AnnounceCommand>,
+    _peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
+    _lock: StateLock,
+}
+
+impl Node {
+    async fn start(dir: &Path) -> Self {
+        let (state, lock) = State::open(&dir.join("state")).unwrap();
+        let (announce, announces) = mpsc::channel(256);
+        let (peers_tx, peers) = mpsc::channel(16);
+        let config = Config {
+            download_dir: dir.join("downloads"),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            max_peers: 100,
+            max_peers_item: 50,
+            upload_slots: 8,
+            in_flight: 16 << 20,
+            min_free: 0,
+            limits: Limits::default(),
+            lan_exempt: false,
+            disk_threads: 1,
+        };
+        let links = Links {
+            announce,
+            peers,
+            events: Events::default(),
+        };
+        Self {
+            engine: Engine::start(config, state, links).await.unwrap(),
+            _announces: announces,
+            _peers: peers_tx,
+            _lock: lock,
+        }
+    }
+
+    async fn add(&self, metainfo: &Metainfo, place: Place, peers: Vec<SocketAddr>) {
+        let new = NewItem {
+            content: Content::Metainfo(Box::new(metainfo.clone())),
+            place,
+            trackers: vec![],
+            share: None,
+            owner: nix::unistd::geteuid().as_raw(),
+            only: vec![],
+            sequential: false,
+            peers,
+            only_peers: vec![],
+        };
+        assert!(self.engine.add(new).await.unwrap());
+    }
+
+    /// Waits until the item is whole, stands still with an error, or `stop` says so.
+    async fn rests(&self, item: InfoHash, stop: impl Fn() -> bool) -> Option<Item> {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let shown = self.engine.item(item).await.expect("the item is there");
+            if stop() {
+                return None;
+            }
+            if matches!(shown.state, ItemState::Error | ItemState::Seeding) {
+                return Some(shown);
+            }
+            assert!(Instant::now() < end, "{shown:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// What is downloaded: its metainfo, its bytes, who has it.
+struct Source {
+    metainfo: Metainfo,
+    content: Vec<u8>,
+    addr: SocketAddr,
+}
+
+impl Source {
+    /// Seeds it from a thread of its own until the sender given back is dropped.
+    fn start(dir: PathBuf) -> (Self, tokio::sync::oneshot::Sender<()>) {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let (alive, end) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            runtime().block_on(async {
+                let top = dir.join("set");
+                let mut specs = Vec::new();
+                let mut content = Vec::new();
+                for (name, len) in FILES {
+                    let path = top.join(name);
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    let bytes: Vec<u8> = (0..len).map(|n| (n * 7 + n / 251 + len) as u8).collect();
+                    fs::write(&path, &bytes).unwrap();
+                    content.extend(bytes);
+                    specs.push(FileSpec::new(&path, len as u64));
+                }
+                let options = Options::default();
+                let hashes = hash_files(&specs, PIECE_LEN, &options, &Progress::new()).unwrap();
+                let files = FILES.iter().map(|(name, len)| {
+                    let names = name.split('/').map(str::to_owned).collect();
+                    (names, *len as u64)
+                });
+                let builder = Builder {
+                    name: "set".into(),
+                    content: Files::Multi(files.collect()),
+                    piece_len: PIECE_LEN,
+                    private: false,
+                    announce: vec![],
+                    comment: None,
+                    created: None,
+                };
+                let metainfo = builder.build(&hashes).unwrap();
+                let node = Node::start(&dir).await;
+                let stamp = |spec: &FileSpec| {
+                    FileStamp::of(&fs::metadata(spec.path.as_ref().unwrap()).unwrap())
+                };
+                let stamps = specs.iter().map(stamp).collect();
+                node.add(&metainfo, Place::Hashed(top, stamps), vec![])
+                    .await;
+                let addr = SocketAddr::from(([127, 0, 0, 1], node.engine.port()));
+                tx.send(Self {
+                    metainfo,
+                    content,
+                    addr,
+                })
+                .unwrap();
+                let _ = end.await;
+            });
+        });
+        (rx.recv().unwrap(), alive)
+    }
+
+    fn item(&self) -> InfoHash {
+        self.metainfo.info.info_hash()
+    }
+
+    /// What lies on the disk of a leech, zeros for what does not.
+    fn on_disk(&self, downloads: &Path) -> Vec<u8> {
+        let staged = downloads
+            .join(".p2p-incomplete")
+            .join(self.item().to_string());
+        let mut bytes = Vec::new();
+        for (name, len) in FILES {
+            let places = [downloads.join("set"), staged.join("set")];
+            let read = places.iter().find_map(|top| fs::read(top.join(name)).ok());
+            let mut file = read.unwrap_or_default();
+            file.resize(len, 0);
+            bytes.extend(file);
+        }
+        bytes
+    }
+
+    /// Every claim is true.
+    async fn judge(&self, node: &Node, downloads: &Path, when: &str) {
+        let claimed = node.engine.pieces(self.item()).await.expect("pieces").here;
+        let disk = self.on_disk(downloads);
+        for piece in claimed.into_iter().flat_map(|(first, last)| first..=last) {
+            let from = (piece * PIECE_LEN) as usize;
+            let to = (from + PIECE_LEN as usize).min(disk.len());
+            assert!(
+                disk[from..to] == self.content[from..to],
+                "piece {piece} is claimed {when}"
+            );
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// One download with this fault; how many calls it made.
+fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
+    let dir = tempfile::tempdir().unwrap();
+    let downloads = dir.path().join("downloads");
+    let item = source.item();
+    let faults = Faults::new(&downloads, plan);
+    let first = runtime();
+    let what = format!("{plan:?}");
+    let calls = first.block_on(async {
+        let node = Node::start(dir.path()).await;
+        let place = Place::Download(downloads.clone());
+        node.add(&source.metainfo, place, vec![source.addr]).await;
+        let mut tries = 0;
+        while let Some(shown) = node.rests(item, || faults.is_dead()).await {
+            source.judge(&node, &downloads, &what).await;
+            if shown.state == ItemState::Seeding {
+                break;
+            }
+            tries += 1;
+            assert!(
+                tries < 4,
+                "one fault stops it again and again: {what} {shown:?}"
+            );
+            node.engine.resume(item).await.unwrap();
+        }
+        faults.calls()
+    });
+    // All tasks end where they stand, as after a cut.
+    let cut = faults.is_dead();
+    drop(first);
+    drop(faults);
+    if cut {
+        runtime().block_on(async {
+            let begin = Instant::now();
+            while State::open(&dir.path().join("state")).is_err() {
+                assert!(
+                    begin.elapsed() < Duration::from_secs(10),
+                    "the folder stays locked"
+                );
+            }
+            let node = Node::start(dir.path()).await;
+            source
+                .judge(&node, &downloads, &format!("after {what}"))
+                .await;
+            let shown = node.rests(item, || false).await.expect("at rest");
+            assert_eq!(shown.state, ItemState::Seeding, "after {what}: {shown:?}");
+            source
+                .judge(&node, &downloads, &format!("after {what}"))
+                .await;
+        });
+    }
+    assert!(
+        source.on_disk(&downloads) == source.content,
+        "content after {what}"
+    );
+    calls
+}
+
+#[test]
+fn a_disk_that_fails_any_one_call_costs_time_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, _alive) = Source::start(dir.path().to_owned());
+    let calls = download(&source, None);
+    assert!(calls > 10, "{calls} calls: the seam is not asked");
+    let faults = [
+        DiskFault::Full,
+        DiskFault::Broken,
+        DiskFault::Short,
+        DiskFault::PowerCut,
+    ];
+    for fault in faults {
+        for call in 1..=calls {
+            download(&source, Some((call, fault)));
+        }
+    }
+    eprintln!("{calls} calls, {} kinds of fault each", faults.len());
+}

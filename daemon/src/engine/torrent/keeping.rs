@@ -1,0 +1,123 @@
+//! What the task of an awake item knows of its disk: what is being written, what waits to be synced, what is durable.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use p2p_wire::{Bitfield, InfoHash, PieceIndex};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Torrent;
+use super::disk::Work;
+use super::partial::Partials;
+use crate::resume::Have;
+use crate::resume::written::{self, WrittenLog};
+use crate::storage::MAX_WRITING;
+
+/// Bytes of one item written and not synced at most: a disk slower than the network slows the network down, before the page cache
+/// holds so much that the whole machine waits for the disk.
+const MAX_UNSYNCED: u64 = 256 * 1024 * 1024;
+
+/// The disk side of an awake item.
+pub(super) struct Keeping {
+    pub(super) partials: Partials,
+    /// Bytes that are being hashed and written.
+    pub(super) writing: u64,
+    pub(super) log: Option<Arc<WrittenLog>>,
+    /// Pieces written since the last sync began. A batch is closed after a second or 64 MiB, but not before the one ahead of it is on the
+    /// disk: so batches grow where the disk cannot keep up.
+    pub(super) dirty: Vec<u32>,
+    pub(super) dirty_bytes: u64,
+    pub(super) sync_at: Option<Instant>,
+    pub(super) syncing: bool,
+    pub(super) syncing_bytes: u64,
+    /// The folders that the files lie in are on the disk, too.
+    pub(super) folders_synced: bool,
+    /// A sync failed.
+    pub(super) lost: bool,
+    /// Pieces that are on the disk.
+    pub(super) durable: Bitfield,
+    pub(super) work: JoinSet<Work>,
+    /// Every wanted piece is good; the files wait to be put at their place.
+    pub(super) finishing: bool,
+    pub(super) placing: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(torrent: &Torrent, have: &Bitfield, written: &[u32]) -> Self {
+        let mut durable = have.clone();
+        written.iter().for_each(|piece| {
+            durable.clear(*piece);
+        });
+        let log = (!torrent.record.is_complete())
+            .then(|| WrittenLog::open(torrent.ctx.store.dir(), torrent.item));
+        let log = log.and_then(|log| {
+            log.inspect_err(|error| tracing::warn!("no log of written pieces: {error}"))
+                .ok()
+        });
+        Self {
+            partials: Partials::default(),
+            writing: 0,
+            log: log.map(Arc::new),
+            dirty: written.to_vec(),
+            dirty_bytes: 0,
+            sync_at: (!written.is_empty()).then(Instant::now),
+            syncing: false,
+            syncing_bytes: 0,
+            folders_synced: false,
+            lost: false,
+            durable,
+            work: JoinSet::new(),
+            finishing: false,
+            placing: false,
+        }
+    }
+
+    /// Whether more blocks may be taken from the peers.
+    pub(super) fn has_room(&self) -> bool {
+        self.writing < MAX_WRITING && self.dirty_bytes + self.syncing_bytes < MAX_UNSYNCED
+    }
+
+    /// Nothing is under way and nothing waits to be synced.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.writing == 0 && self.work.is_empty() && self.dirty.is_empty() && !self.finishing
+    }
+
+    /// When to sync what was written; placing the files syncs them by itself.
+    pub(super) fn next_sync(&self) -> Option<Instant> {
+        self.sync_at.filter(|_| !self.syncing && !self.placing)
+    }
+
+    /// The pieces that are on the disk.
+    pub(super) fn durable(&self) -> Have {
+        Have::from_bitfield(&self.durable)
+    }
+
+    /// A piece that was on the disk is not there.
+    pub(super) fn undo(&mut self, piece: PieceIndex) {
+        self.durable.clear(piece.get());
+        self.finishing = false;
+        if !self.dirty.is_empty() && !self.syncing {
+            self.sync_at.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(super) fn wrote(&mut self, piece: PieceIndex, len: u64) {
+        // After a failed sync nobody knows whether this one was among what was lost.
+        if !self.lost {
+            self.dirty.push(piece.get());
+            self.dirty_bytes += len;
+        }
+    }
+
+    /// A sync failed: what was written and is not durable is missing, though it can still be read.
+    pub(super) fn lose(&mut self, dir: &Path, item: InfoHash) {
+        self.lost = true;
+        self.dirty.clear();
+        self.sync_at = None;
+        self.log = None;
+        if let Err(error) = written::forget(dir, item) {
+            tracing::warn!(%item, "the log of written pieces cannot be removed: {error}");
+        }
+    }
+}
