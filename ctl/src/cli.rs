@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    account, catalogue, config, create, daemon, fetch, help, history, inspect, items, limit, link,
-    log, ls, man, share, show, top, tracker, verify, watch,
+    account, catalogue, config, create, daemon, fetch, help, history, hooks, inspect, items, limit,
+    link, log, ls, man, share, show, top, tracker, verify, watch,
 };
 use crate::units;
 
@@ -160,6 +160,9 @@ pub(crate) enum Command {
     /// Read and change the daemon's settings
     #[command(subcommand)]
     Config(config::Config),
+    /// List and try the programs that p2pd runs at events and gates
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
     /// Start, stop and enable the daemon
     #[command(subcommand)]
     Daemon(daemon::Daemon),

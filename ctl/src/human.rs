@@ -75,6 +75,14 @@ pub(crate) fn seconds(seconds: u64) -> String {
     }
 }
 
+/// A span of time that may be short: `0.2s`, or as [`seconds`].
+pub(crate) fn millis(millis: u64) -> String {
+    match millis {
+        0..10_000 => format!("{}.{}s", millis / 1_000, millis / 100 % 10),
+        _ => seconds(millis / 1_000),
+    }
+}
+
 /// An RFC 3339 time as `2 h ago`; a text that is no time stays as it is.
 pub(crate) fn ago(time: &str, now: Timestamp) -> String {
     let Ok(then) = time.parse::<Timestamp>() else {

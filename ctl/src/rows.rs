@@ -55,6 +55,7 @@ pub(crate) fn state(state: State) -> &'static str {
         State::Verifying => "verifying",
         State::Fetching => "fetching",
         State::Seeding => "seeding",
+        State::Held => "held",
         State::Paused => "paused",
         State::Error => "error",
     }
@@ -76,7 +77,7 @@ pub(crate) fn items(prefixes: &HashMap<InfoHash, String>) -> Columns<'_, Item> {
         .right("peers", "PEERS", |i| i.peers.to_string())
         .right("copies", "COPIES", |i| human::copies(i.copies))
         .paint(|i| match i.state {
-            State::Error => Paint::Bad,
+            State::Error | State::Held => Paint::Bad,
             State::Paused => Paint::Dim,
             _ => Paint::Plain,
         })

@@ -8,6 +8,7 @@
 //! | [`state`] | the state database and the lock on its folder |
 //! | [`tracker`] | announces, accounts, catalogue, piece points |
 //! | [`share`] | watch, settle, scan, hash, publish |
+//! | [`hooks`] | programs that are told what happened, and gates that may refuse |
 //! | [`control`] | the control socket: clients ask, the parts answer |
 //! | [`rights`] | looking at paths with the rights of who named them |
 //! | [`config`] | `p2pd.toml`, its keys, what commands changed of it; where things are |
@@ -26,6 +27,8 @@ pub mod detach;
 #[allow(clippy::disallowed_methods, reason = "drives the swarms")]
 pub mod engine;
 mod fault;
+#[allow(clippy::disallowed_methods, reason = "starts programs")]
+pub mod hooks;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
 mod memory;

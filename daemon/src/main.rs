@@ -9,11 +9,14 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use p2p_manual::{Manual, Page};
 use p2pd::config::{self, Config, Given, Mode, Places};
 use p2pd::log::Log;
-use p2pd::{detach, rights, service};
+use p2pd::{detach, hooks, rights, service};
 use serde::Deserialize as _;
 
 /// Bad configuration, as service managers know it (EX_CONFIG).
 const BAD_CONFIG: u8 = 78;
+
+/// A hook that cannot be started, as shells know it.
+const NO_HOOK: u8 = 126;
 
 /// Shares, seeds and fetches files.
 #[derive(Parser)]
@@ -71,6 +74,10 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
+    if let Some(error) = hooks::become_hook(std::env::args_os()) {
+        eprintln!("p2pd: the hook cannot be started: {error}");
+        return ExitCode::from(NO_HOOK);
+    }
     let cli = Cli::parse();
     if let Some(Command::AsCaller) = cli.command {
         return match rights::help() {

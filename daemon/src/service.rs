@@ -21,6 +21,7 @@ use crate::control::{
     configured_trackers, limits_of, reread,
 };
 use crate::engine::{self, Engine, Events, Links};
+use crate::hooks::Hooks;
 use crate::log::Log;
 use crate::metrics;
 use crate::net::LocalAddrs;
@@ -112,6 +113,8 @@ pub async fn run(
         daemon.engine.port(),
         places.socket.display()
     );
+    let text = format!("p2pd is ready, peers on port {}", daemon.engine.port());
+    daemon.events.emit("daemon.started", None, None, text);
     ready();
     let fed = tokio::spawn(feed_watchdog(Some(daemon.engine.clone())));
     signals
@@ -125,8 +128,11 @@ pub async fn run(
     tokio::time::sleep(Duration::from_millis(50)).await;
     answering.abort();
     let stopping = async {
-        daemon.engine.stop().await;
-        daemon.announcer.stop().await;
+        let work = async {
+            daemon.engine.stop().await;
+            daemon.announcer.stop().await;
+        };
+        tokio::join!(daemon.hooks.stop(), work)
     };
     if tokio::time::timeout(STOP_TIMEOUT, stopping).await.is_err() {
         tracing::warn!(
@@ -162,15 +168,18 @@ async fn start(
     let known = trackers.clone();
     let trusts = Box::new(move |url: &str| known.is_at_one(url));
     let announcer = Announcer::start(commands, found, trackers.http(), trusts);
+    let hooks = Hooks::open(places, config.hooks.clone(), state.clone(), events.clone());
     let links = Links {
         announce,
         peers,
         events: events.clone(),
+        hooks: Some(hooks.clone()),
     };
     let metrics = metrics::bind(&config.metrics.listen).await?;
     let engine = Engine::start(engine_config(&settings, &config), state.clone(), links).await?;
     announcer.set_identity(engine.clone());
     trackers.start(engine.clone());
+    hooks.start(engine.clone());
     let shares = Shares::start(
         share_config(places, &config),
         configured_shares(places, &config),
@@ -187,6 +196,7 @@ async fn start(
         trackers,
         announcer,
         shares,
+        hooks,
         state,
         events,
         log,

@@ -79,6 +79,7 @@ impl Node {
             announce,
             peers,
             events: events.clone(),
+            hooks: None,
         };
         let engine = Engine::start(config, state.clone(), links).await.unwrap();
         self.run = Some(Run {

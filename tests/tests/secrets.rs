@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn secrets_of(peer: &Peer) -> Result<Vec<String>> {
     let db = Connection::open(peer.dir().join("state/state.db"))?;
     let (token, announce): (String, String) =
-        db.query_row("SELECT token, announce FROM trackers", [], |row| {
+        db.query_row("SELECT token, announce FROM logins", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let passkey = announce

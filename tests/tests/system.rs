@@ -111,7 +111,12 @@ fn what_a_user_names_on_the_disk_is_opened_with_their_rights() -> Result<()> {
     ] {
         machine.refused(BEN, args, 5, "You may not use")?;
     }
-    machine.refused(BEN, &["share", &machine.path("ben/none")], 4, "")?;
+    machine.refused(
+        BEN,
+        &["share", &machine.path("ben/none")],
+        4,
+        "No such file",
+    )?;
 
     // Ann may use it; the daemon may not, and says how to let it.
     machine.refused(

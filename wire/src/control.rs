@@ -37,6 +37,10 @@
 //! | `limits.get` / `limits.set` | / [`Limits`] | [`Limits`] |
 //! | `config.get` | [`ConfigKey`], key `""` for all | `Vec<`[`ConfigValue`]`>` |
 //! | `config.set` / `config.unset` | [`ConfigSet`] / [`ConfigKey`] | [`ConfigValue`] |
+//! | `hooks.list` | | `Vec<`[`Hook`]`>` |
+//! | `hooks.run` | [`HooksRun`] | `Vec<`[`HookRun`]`>` |
+//! | `hooks.log` | [`HooksLog`] | `Vec<`[`HookRun`]`>` |
+//! | `plugin.register` | [`PluginManifest`] | `null`, then `event` notifications and `gate.NAME` requests, answered with [`PluginAnswer`] |
 //! | `history.list` | [`HistoryList`] | `Vec<`[`Transfer`]`>` |
 //! | `log.tail` | [`LogTail`] | `Vec<`[`LogLine`]`>`; with `follow` these and further ones as progress, each a list, until cancelled |
 //! | `events.subscribe` | [`Subscribe`] | `null`, then `event` [`Event`] and `gap` [`Gap`] |
@@ -51,6 +55,7 @@ mod doctor;
 mod error;
 mod fetch;
 mod hello;
+mod hooks;
 mod items;
 mod path;
 mod rpc;
@@ -67,6 +72,7 @@ pub use doctor::{Finding, Level};
 pub use error::{ErrorData, ErrorKind, RpcError};
 pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};
+pub use hooks::{Hook, HookRun, HooksLog, HooksRun, PluginAnswer, PluginManifest};
 pub use items::{
     Item, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet, ItemsRef, Link, State,
     VerifyProgress, VerifyWait,

@@ -102,6 +102,7 @@ fn the_status() {
         items: 4,
         seeding: 5,
         fetching: 6,
+        held: 1,
         paused: 7,
         errors: 8,
         peers: 9,
@@ -131,7 +132,7 @@ fn the_status() {
         &status,
         json!({
             "server": "p2pd 0.1.0", "pid": 1, "mode": "user", "uptime_s": 2, "port": 3, "items": 4, "seeding": 5, "fetching": 6,
-            "paused": 7, "errors": 8, "peers": 9, "down_rate": 10, "up_rate": 11, "downloaded": 12, "uploaded": 13,
+            "held": 1, "paused": 7, "errors": 8, "peers": 9, "down_rate": 10, "up_rate": 11, "downloaded": 12, "uploaded": 13,
             "shares": [share_json()],
             "trackers": [{"name": "home", "url": "http://nas:6969", "username": "ann", "node": null, "fingerprint": null, "state": "ok",
                 "reason": null, "queued": 0}],

@@ -230,7 +230,7 @@ fn complete(item: &Item) -> bool {
 fn runs(item: &Item) -> bool {
     matches!(
         item.state,
-        State::Metadata | State::Verifying | State::Fetching
+        State::Metadata | State::Verifying | State::Fetching | State::Held
     )
 }
 
@@ -248,6 +248,14 @@ pub(super) fn stopped(item: &Item) -> Option<Error> {
                 mend(kind, &hash.to_string()),
             ))
         }
+        State::Held => item.error_kind.map(|kind| {
+            Error::new(
+                kind,
+                format!("{name} is held"),
+                item.reason.clone().unwrap_or_default(),
+                format!("Ask again:  p2pctl resume {hash}   throw it away:  p2pctl rm --delete-data {hash}"),
+            )
+        }),
         State::Paused => Some(Error::new(
             ErrorKind::Failed,
             format!("{name} is paused"),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use p2p_wire::InfoHash;
-use p2p_wire::control::{Item, ItemList, ItemPage};
+use p2p_wire::control::{Item, ItemList, ItemPage, State};
 
 use crate::client::Client;
 use crate::context::Context;
@@ -31,6 +31,9 @@ impl Ls {
         };
         let prefixes = rows::unique_prefixes(&hashes);
         context.out.list(&items, &rows::items(&prefixes))?;
+        if context.human() {
+            tell_held(context, &items);
+        }
         if items.is_empty() && context.human() {
             context.out.talk(match filtered {
                 true => "No item fits the filter.",
@@ -38,6 +41,25 @@ impl Ls {
             });
         }
         Ok(())
+    }
+}
+
+/// Says of items that gates hold by whom and why; of many only of some.
+fn tell_held(context: &Context, items: &[Item]) {
+    const MOST: usize = 10;
+    let held = items.iter().filter(|item| item.state == State::Held);
+    let held: Vec<&Item> = held.collect();
+    for item in held.iter().take(MOST) {
+        let reason = item.reason.as_deref().unwrap_or_default();
+        context
+            .out
+            .talk(&format!("{} is held: {reason}", rows::item_name(item)));
+    }
+    if held.len() > MOST {
+        let more = held.len() - MOST;
+        context
+            .out
+            .talk(&format!("and {more} more:  p2pctl ls held"));
     }
 }
 

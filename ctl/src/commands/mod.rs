@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod help;
 pub(crate) mod history;
+pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod items;
 pub(crate) mod limit;
@@ -72,6 +73,7 @@ pub(crate) fn run(command: Option<Command>, context: &Context) -> Result<(), Err
         Command::History(args) => args.run(context),
         Command::Limit(args) => args.run(context),
         Command::Config(args) => args.run(context),
+        Command::Hooks(args) => args.run(context),
         Command::Daemon(args) => args.run(context),
         Command::Completions(args) => args.run(),
         Command::Help(args) => args.run(),

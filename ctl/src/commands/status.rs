@@ -71,6 +71,7 @@ fn items(status: &Status) -> String {
     let parts = [
         (status.seeding, "seeding"),
         (status.fetching, "fetching"),
+        (status.held, "held"),
         (status.paused, "paused"),
         (status.errors, "with an error"),
     ];

@@ -244,7 +244,7 @@ fn show_knows_what_is_in_the_catalogue_alone() {
 fn status() -> Value {
     json!({
         "server": "p2pd 9.9.9", "pid": 42, "mode": "user", "uptime_s": 7_500, "port": 6881, "items": 17, "seeding": 15,
-        "fetching": 1, "paused": 1, "errors": 0, "peers": 12, "down_rate": 117_440_512, "up_rate": 0,
+        "fetching": 1, "paused": 1, "held": 0, "errors": 0, "peers": 12, "down_rate": 117_440_512, "up_rate": 0,
         "downloaded": 2_576_980_378_u64, "uploaded": 1024, "download_dir": "/srv/p2p", "limits": {"down": null, "up": 5_242_880},
         "shares": [share("Public", "/home/ann/Public", json!({}))], "trackers": [tracker(json!({"queued": 2}))],
         "warnings": ["the clock is wrong"]

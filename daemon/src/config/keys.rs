@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -142,6 +142,17 @@ sections! {
         /// What may be asked for and not be written yet, over all items.
         [Restart] in_flight: Size = Size(64 << 20),
     }
+    /// Programs that are told what happens, and gates that may refuse: `docs/hooks.md`.
+    hooks: Hooks {
+        /// A hook that runs for longer is ended.
+        [Restart] timeout: Time = seconds(30),
+        /// The same for hooks of the gate `pre-release`, which read whole files.
+        [Restart] gate_timeout: Time = seconds(600),
+        /// Hooks that run at the same time.
+        [Restart] concurrency: NonZeroU16 = NonZeroU16::MIN.saturating_add(3),
+        /// What a gate means that fails (its hook crashes, takes too long, cannot be started): `refuse` or `allow`.
+        [Restart] failed_gate: GateFailure = GateFailure::Refuse,
+    }
     /// Hashing of what is shared.
     hashing: Hashing {
         /// Threads that hash; 0 for one on each core.
@@ -212,6 +223,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What a gate means that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateFailure {
+    /// The item stays held.
+    Refuse,
+    /// As if there were no gate.
+    Allow,
 }
 
 /// An absolute path, or one that begins with `~` for the home of the user p2pd runs as.

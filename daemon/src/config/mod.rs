@@ -18,8 +18,9 @@ use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 
 pub use self::keys::{
-    Backend, Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, Hashing, Key, Limit,
-    LimitsSection, LogFormat, LogLevel, Metrics, Network, SECTIONS, Storage, Watching, When,
+    Backend, Config, ConfiguredShare, ConfiguredTracker, Daemon, Folder, GateFailure, Hashing,
+    Hooks, Key, Limit, LimitsSection, LogFormat, LogLevel, Metrics, Network, SECTIONS, Storage,
+    Watching, When,
 };
 pub(crate) use self::layers::changed;
 pub use self::layers::{Layers, SetError};

@@ -65,6 +65,11 @@ impl Caller {
         }
     }
 
+    /// Whether this is root or the user that p2pd runs as.
+    pub(super) fn is_owner(&self) -> bool {
+        self.rights.uid == 0 || self.rights.uid == geteuid().as_raw()
+    }
+
     /// Refuses who is no administrator; `what` is what was asked for.
     pub(super) fn admin(&self, what: &str) -> Result<(), Fault> {
         match self.role {

@@ -25,6 +25,7 @@ use super::dispatch::{self, Request};
 use super::progress::Progress;
 use super::{Service, watch};
 use crate::Fault;
+use crate::hooks::Remote;
 
 /// Until the first line is there.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>)
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
+        plugin: None,
         torrent: Vec::new(),
     };
     tokio::pin!(writer);
@@ -77,6 +79,7 @@ struct Connection {
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
+    plugin: Option<Remote>,
     /// Parts of a .torrent for the request that follows them, at most [`MAX_METAINFO_LEN`] bytes.
     torrent: Vec<u8>,
 }
@@ -167,7 +170,14 @@ impl Connection {
         }
         let call = match parse(&line) {
             Ok(call) => call,
-            Err(outcome) => return self.send(None, outcome).await,
+            Err(outcome) => {
+                // What is no request may be a plugin's answer.
+                match (&self.plugin, serde_json::from_slice(&line)) {
+                    (Some(plugin), Ok(reply)) => plugin.hear(reply),
+                    _ => self.send(None, outcome).await,
+                }
+                return;
+            }
         };
         match (call.method.as_str(), call.id) {
             ("cancel", id) => {
@@ -188,6 +198,7 @@ impl Connection {
                 self.send(Some(id), outcome).await;
             }
             ("events.subscribe", Some(id)) => self.subscribe(id, call.params).await,
+            ("plugin.register", Some(id)) => self.register(id, call.params).await,
             (_, Some(id)) => self.start(id, call).await,
             (method, None) => tracing::debug!("notification {method} is not known"),
         }
@@ -280,6 +291,28 @@ impl Connection {
             id
         });
         self.subscription = Some(task);
+    }
+
+    /// Makes this connection a plugin; a second registration takes the place of the first.
+    async fn register(&mut self, id: u64, params: Value) {
+        self.plugin = None;
+        let outcome = match (&*self.service, answer::params(params)) {
+            (_, Err(error)) => Err(error),
+            (Service::Unhealthy(unhealthy), _) => {
+                Err(answer::fault(unhealthy.fault("plugin.register")))
+            }
+            (Service::Running(daemon), Ok(manifest)) => {
+                // It hears of everybody's items.
+                let may = self.caller.admin("register a plugin");
+                let (is_owner, lines) = (self.caller.is_owner(), self.lines.clone());
+                let plugin = may.and_then(|()| daemon.hooks.connect(manifest, is_owner, lines));
+                plugin.map_err(answer::fault).map(|plugin| {
+                    self.plugin = Some(plugin);
+                    Value::Null
+                })
+            }
+        };
+        self.send(Some(id), outcome).await;
     }
 
     async fn refuse(&self, message: &str, why: String) {

@@ -8,7 +8,8 @@ use super::answer::{self, Outcome, params, value};
 use super::caller::Caller;
 use super::progress::Progress;
 use super::{
-    Service, detail, doctor, fetch, items, overview, settings, shares, trackers, verify, watch,
+    Service, detail, doctor, fetch, hooks, items, overview, settings, shares, trackers, verify,
+    watch,
 };
 
 /// What a method knows of its request besides its parameters.
@@ -83,6 +84,9 @@ pub(super) async fn call(
         "config.get" => value(settings::get(daemon, params(p)?)),
         "config.set" => value(settings::set(daemon, caller, params(p)?).await),
         "config.unset" => value(settings::unset(daemon, caller, params(p)?).await),
+        "hooks.list" => value(Ok(daemon.hooks.list().await)),
+        "hooks.run" => value(hooks::run(daemon, caller, params(p)?).await),
+        "hooks.log" => value(hooks::log(daemon, caller, params(p)?).await),
         "history.list" => value(items::history(daemon, caller, params(p)?).await),
         "log.tail" => value(watch::log(daemon, caller, params(p)?, progress).await),
         "daemon.doctor" => value(Ok(doctor::examine(daemon, caller).await)),

@@ -137,7 +137,7 @@ async fn again(
             format!("Begin anew:  p2pctl rm {}", item.info_hash),
         ));
     }
-    if matches!(item.state, State::Paused | State::Error) {
+    if matches!(item.state, State::Paused | State::Error | State::Held) {
         item = daemon.engine.resume(item.info_hash).await?;
     }
     if !peers.is_empty() {

@@ -120,7 +120,8 @@ pub(super) async fn wait(
     let mut told = false;
     loop {
         let now = watch.borrow_and_update().clone();
-        if matches!(now.state, State::Seeding | State::Paused | State::Error) {
+        let refused = now.state == State::Held && now.error_kind.is_some();
+        if refused || matches!(now.state, State::Seeding | State::Paused | State::Error) {
             return Ok(now);
         }
         // The end is told at once, what is before it now and then.

@@ -7,7 +7,7 @@
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
-//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -20,6 +20,7 @@ mod detail;
 mod dispatch;
 mod doctor;
 mod fetch;
+mod hooks;
 mod items;
 mod lookup;
 mod overview;
@@ -51,6 +52,7 @@ pub use self::socket::SocketError;
 use crate::Fault;
 use crate::config::Mode;
 use crate::engine::{Engine, Events};
+use crate::hooks::Hooks;
 use crate::log::Log;
 use crate::share::Shares;
 use crate::state::State;
@@ -75,6 +77,8 @@ pub struct Daemon {
     pub announcer: Announcer,
     /// Shares.
     pub shares: Shares,
+    /// Hooks and gates.
+    pub hooks: Hooks,
     /// The database.
     pub state: State,
     /// What happens.

@@ -34,6 +34,7 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
         seeding: count(State::Seeding),
         fetching: count(State::Fetching) + count(State::Metadata),
         paused: count(State::Paused),
+        held: count(State::Held),
         errors: count(State::Error),
         peers: totals.peers,
         down_rate: totals.down_rate,

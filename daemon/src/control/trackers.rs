@@ -13,6 +13,7 @@ use super::caller::Caller;
 use super::{Daemon, announce_urls, lookup, paths};
 use crate::Fault;
 use crate::engine::{Content, NewItem, Place};
+use crate::hooks::Gate;
 
 /// `tracker.add`.
 pub(super) async fn add(
@@ -137,6 +138,7 @@ pub(super) async fn publish(
                     "Wait until it is fetching:  p2pctl ls",
                 )
             })?;
+            daemon.hooks.ask_now(Gate::PrePublish, item.clone()).await?;
             // Who fetches it gets an announce URL of their own; ours are secrets.
             metainfo.announce = Vec::new();
             let torrent = BASE64.encode(&metainfo.to_bytes());

@@ -8,10 +8,11 @@ use p2p_wire::{InfoHash, magnet::Magnet};
 
 use super::registry::{Command, Registry, Slot, join};
 use super::torrent::Command as ToTorrent;
-use super::{AnnounceCommand, Change, Content, Ctx, NewItem, Place, view};
+use super::{AnnounceCommand, Change, Content, Ctx, NewItem, Place, gates, view};
 use tokio::sync::oneshot;
 
 use crate::Fault;
+use crate::hooks::Hold;
 use crate::resume::{Check, Have, Record, Site};
 
 impl NewItem {
@@ -49,7 +50,10 @@ impl Registry {
         let peers = new.peers.clone();
         let ctx = self.ctx.clone();
         tokio::spawn(async move {
-            let recorded = record_new(&ctx, new).await;
+            let (recorded, hold) = match gates::hold_new(&ctx, &new).await {
+                Ok(hold) => (record_new(&ctx, new).await, hold),
+                Err(fault) => (Err(fault), None),
+            };
             let (record, answer) = match recorded {
                 Ok(record) => (Some(record), Ok(true)),
                 Err(fault) => (None, Err(fault)),
@@ -58,8 +62,11 @@ impl Registry {
                 return;
             };
             let inserted = match record {
-                Some(record) => Command::Insert(item, record, peers),
-                None => Command::Back(item, None),
+                Some(record) => Command::Insert(item, record, peers, hold),
+                None => {
+                    gates::release(&ctx, item);
+                    Command::Back(item, None)
+                }
             };
             // Before the answer, so that who has it finds the item.
             let _ = commands.send(inserted).await;
@@ -67,17 +74,19 @@ impl Registry {
         });
     }
 
-    pub(super) fn added(&mut self, item: InfoHash, record: Box<Record>, peers: Vec<SocketAddr>) {
+    pub(super) fn added(
+        &mut self,
+        item: InfoHash,
+        record: Box<Record>,
+        peers: Vec<SocketAddr>,
+        hold: Option<Hold>,
+    ) {
         self.adding.remove(&item);
         self.ctx.events.belongs(item, record.owner);
-        let name = Some(record.name.as_str());
-        let text = format!("{} added", record.name);
-        self.ctx.events.emit("item.added", Some(item), name, text);
-        if !record.is_complete() {
-            let text = format!("{} starts", record.name);
-            self.ctx.events.emit("item.started", Some(item), name, text);
+        if hold.is_none() {
+            self.tell_added(item, &record);
         }
-        self.insert(item, record);
+        self.insert(item, record, hold);
         self.found(item, peers);
     }
 

@@ -1,7 +1,7 @@
 //! Events: what happened, numbered, kept for a while, and handed to whoever listens.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use p2p_wire::InfoHash;
 use p2p_wire::control::Event;
@@ -17,7 +17,11 @@ const KEPT: usize = 1_000;
 pub struct Events {
     ring: Arc<Mutex<Ring>>,
     live: broadcast::Sender<Event>,
+    tap: Arc<OnceLock<Tap>>,
 }
+
+/// See [`Events::tap`].
+type Tap = Box<dyn Fn(&Event) + Send + Sync>;
 
 struct Ring {
     next_seq: u64,
@@ -36,6 +40,7 @@ impl Default for Events {
         Self {
             ring: Arc::new(Mutex::new(ring)),
             live: broadcast::Sender::new(256),
+            tap: Arc::default(),
         }
     }
 }
@@ -84,6 +89,10 @@ impl Events {
         owner_uid: Option<u32>,
     ) {
         match (info_hash, topic.ends_with(".error")) {
+            // There may be many, and the item itself is told of.
+            (Some(item), false) if topic == "file.finished" => {
+                tracing::debug!(%item, "{topic}: {text}")
+            }
             (Some(item), false) => tracing::info!(%item, "{topic}: {text}"),
             (None, false) => tracing::info!("{topic}: {text}"),
             (Some(item), true) => tracing::warn!(%item, "{topic}: {text}"),
@@ -104,8 +113,16 @@ impl Events {
             ring.events.pop_front();
         }
         ring.events.push_back(event.clone());
+        if let Some(tap) = self.tap.get() {
+            tap(&event);
+        }
         // Nobody listening is no error. Sent under the lock, so that listeners see the order of the numbers.
         let _ = self.live.send(event);
+    }
+
+    /// Shows every event from now on to `tap`, in order and without loss; it must be quick. There is one: hooks.
+    pub fn tap(&self, tap: impl Fn(&Event) + Send + Sync + 'static) {
+        let _ = self.tap.set(Box::new(tap));
     }
 
     /// What is kept after `since`, and all that comes from now on; nothing is lost or repeated between the two.

@@ -48,6 +48,7 @@ impl Node {
             announce,
             peers,
             events: Events::default(),
+            hooks: None,
         };
         Self {
             engine: Engine::start(config, state, links).await.unwrap(),

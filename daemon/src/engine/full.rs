@@ -25,6 +25,7 @@ impl Registry {
         let rows = &self.rows;
         let waits = |item: &InfoHash| rows.get(item).is_some_and(|row| row.fault.is_some());
         self.full.retain(waits);
+        self.tell_disk();
         for item in &self.full {
             let Some(row) = self.rows.get_mut(item) else {
                 continue;
@@ -75,6 +76,28 @@ impl Registry {
                 (self.ctx.events).emit("item.resumed", Some(item), name, text);
             }
             self.settle(item);
+            self.tell_disk();
         }
+    }
+
+    /// An item whose fault was taken away, or that is gone, waits for no space.
+    pub(super) fn stop_waiting(&mut self, item: InfoHash) {
+        let fault = self.rows.get(&item).and_then(|row| row.fault.as_ref());
+        if fault.is_none() && self.full.remove(&item) {
+            self.tell_disk();
+        }
+    }
+
+    /// Says that items wait for space, once, and when none does any more.
+    pub(super) fn tell_disk(&mut self) {
+        let low = !self.full.is_empty();
+        if std::mem::replace(&mut self.disk_low, low) == low {
+            return;
+        }
+        let (topic, text) = match low {
+            true => ("disk.low", "items wait for space on a full disk"),
+            false => ("disk.ok", "no item waits for space any more"),
+        };
+        self.ctx.events.emit(topic, None, None, text.to_owned());
     }
 }

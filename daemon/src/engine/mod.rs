@@ -9,6 +9,7 @@ mod events;
 #[cfg(test)]
 mod fault_tests;
 mod full;
+mod gates;
 pub mod history;
 mod ops;
 mod queries;
@@ -17,6 +18,7 @@ mod torrent;
 mod types;
 mod view;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,13 +33,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 pub use self::events::Events;
 pub use self::history::history;
 use self::ops::Op;
-use self::registry::{Command, Inputs, Registry, no_such};
+pub(crate) use self::registry::no_such;
+use self::registry::{Command, Inputs, Registry};
 use self::torrent::{Ask, Report};
 pub use self::types::{
     AnnounceCommand, Change, Config, Content, Counters, FileStamp, Holding, ItemSetting, Links,
     NewItem, Place, Totals,
 };
 use crate::Fault;
+use crate::hooks::Hooks;
 use crate::net::{self, Bucket, Listeners, Slots};
 use crate::resume::Store;
 use crate::state::State;
@@ -59,6 +63,7 @@ struct Ctx {
     disk: Disk,
     store: Store,
     events: Events,
+    hooks: Option<Hooks>,
     slots: Slots,
     /// Dials under way.
     dials: Semaphore,
@@ -108,6 +113,7 @@ impl Engine {
             disk,
             store,
             events: links.events,
+            hooks: links.hooks,
             slots,
             dials: Semaphore::new(DIALS),
             downloaded: AtomicU64::new(0),
@@ -116,8 +122,17 @@ impl Engine {
             commands: commands_tx.downgrade(),
         });
         let mut registry = Registry::new(ctx.clone());
+        let mut holds = HashMap::new();
+        if let Some(hooks) = &ctx.hooks {
+            let known = hooks.holds().await;
+            holds.extend(known.map_err(|error| failed(error.to_string()))?);
+        }
         for row in loaded {
-            registry.insert(row.info_hash, Box::new(row.record));
+            let hold = holds.remove(&row.info_hash);
+            registry.insert(row.info_hash, Box::new(row.record), hold);
+        }
+        for item in holds.into_keys() {
+            gates::release(&ctx, item);
         }
         tokio::spawn(registry.run(Inputs {
             commands,
@@ -296,6 +311,11 @@ impl Engine {
     /// Why an announce failed, or that all is well again: shown as the item's reason while it has no peers.
     pub async fn set_tracker_state(&self, item: InfoHash, error: Option<String>) {
         self.tell(Command::Tracker(item, error)).await;
+    }
+
+    /// Who is asked at gates.
+    pub fn hooks(&self) -> Option<&Hooks> {
+        self.ctx.hooks.as_ref()
     }
 
     /// Announces `stopped`, writes every record, ends the tasks. At most 3 s.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{ErrorKind, Item};
+use p2p_wire::control::{ErrorKind, Item, State};
 use tokio::sync::oneshot;
 
 use super::registry::{Command, Registry, Slot, no_such};
 use super::torrent::Command as ToTorrent;
 use super::{Change, Ctx, FileStamp, view};
 use crate::Fault;
+use crate::hooks::{Gate, Hold};
 use crate::resume::{Check, Have, Record, Site, written};
 use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
 
@@ -63,6 +64,7 @@ impl Registry {
             op.refuse(no_such(item));
             return;
         };
+        let held = row.is_held();
         let Slot::Dormant(record) = &mut row.slot else {
             row.queue.push_front(op);
             return;
@@ -84,6 +86,7 @@ impl Registry {
                     self.ctx.store.put(item, record);
                     self.tell(item, "item.resumed", "resumed");
                 }
+                self.ask_anew(item);
                 self.reply(item, reply);
             }
             Op::Verify(reply) => {
@@ -93,6 +96,17 @@ impl Registry {
                         format!("cannot verify {}", record.name),
                         "its metadata is not known yet",
                         "wait until a peer has sent it",
+                    );
+                    drop(reply.send(Err(fault)));
+                    return;
+                }
+                if held {
+                    // It would take part in its swarm when it has been read.
+                    let fault = Fault::new(
+                        ErrorKind::Conflict,
+                        format!("cannot verify {}", record.name),
+                        "a gate holds it",
+                        "see `p2pctl hooks log`; `p2pctl resume` has the gate asked again",
                     );
                     drop(reply.send(Err(fault)));
                     return;
@@ -160,6 +174,11 @@ impl Registry {
         };
         let ctx = self.ctx.clone();
         tokio::spawn(async move {
+            if delete && let Err(fault) = may_delete(&ctx, &shown).await {
+                give_back(&ctx, item, Some(record)).await;
+                let _ = reply.send(Err(fault));
+                return;
+            }
             let deleted = match delete {
                 true => delete_data(&ctx, item, &record).await,
                 false => Ok(()),
@@ -236,6 +255,26 @@ async fn give_back(ctx: &Ctx, item: InfoHash, record: Option<Box<Record>>) {
     if let Some(commands) = ctx.commands.upgrade() {
         let _ = commands.send(Command::Back(item, record)).await;
     }
+}
+
+/// Asks the gate before data is deleted, if there is one; the item looks held meanwhile.
+async fn may_delete(ctx: &Ctx, shown: &Item) -> Result<(), Fault> {
+    let gate = Gate::PreRemoveData;
+    let Some(hooks) = &ctx.hooks else {
+        return Ok(());
+    };
+    if !hooks.has(gate).await {
+        return Ok(());
+    }
+    if let Some(commands) = ctx.commands.upgrade() {
+        let held = Item {
+            state: State::Held,
+            reason: Some(Hold::new(gate).text()),
+            ..shown.clone()
+        };
+        let _ = commands.send(Command::Looks(Box::new(held))).await;
+    }
+    hooks.ask_now(gate, shown.clone()).await
 }
 
 /// Deletes what p2pd fetched of an item; what it found is left alone.

@@ -19,8 +19,9 @@ use super::changes::Changes;
 use super::full::RETRY_FULL;
 use super::ops::{Op, kind_of};
 use super::torrent::{Ask, Command as ToTorrent, Exit, Halt, Report, Waking, torrent_task};
-use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, view};
+use super::{AnnounceCommand, Change, Counters, Ctx, ItemSetting, NewItem, Totals, gates, view};
 use crate::Fault;
+use crate::hooks::{Hold, Terms};
 use crate::memory;
 use crate::net::Connection;
 use crate::resume::{Check, Have, Record};
@@ -35,7 +36,7 @@ const REST: Duration = Duration::from_secs(5);
 /// From handles to the registry. The channel holds 256; when it is full, callers wait.
 pub(super) enum Command {
     Add(Box<NewItem>, oneshot::Sender<Result<bool, Fault>>),
-    Insert(InfoHash, Box<Record>, Vec<SocketAddr>),
+    Insert(InfoHash, Box<Record>, Vec<SocketAddr>, Option<Hold>),
     Op(InfoHash, Op),
     Announce(InfoHash, oneshot::Sender<Result<Item, Fault>>),
     Set(InfoHash, ItemSetting, oneshot::Sender<Result<Item, Fault>>),
@@ -51,8 +52,12 @@ pub(super) enum Command {
     Stop(oneshot::Sender<()>),
     /// Work beside the registry is done: the record comes back, or the item is gone.
     Back(InfoHash, Option<Box<Record>>),
+    /// How an item looks while work runs beside the registry.
+    Looks(Box<Item>),
     /// Whether a full disk has space again.
     Space(InfoHash, bool),
+    /// What a gate said of an item that it holds; answered with whether that still matters.
+    Answered(InfoHash, Hold, Terms, oneshot::Sender<bool>),
 }
 
 /// One item.
@@ -63,6 +68,8 @@ pub(super) struct Row {
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
+    /// The gate that holds it, or has let it pass.
+    pub(super) hold: Option<Box<Hold>>,
     /// It is to be verified, even while it is paused.
     pub(super) verify: bool,
     /// Pieces that the last verification found bad.
@@ -104,6 +111,8 @@ pub(super) struct Registry {
     pub(super) full: HashSet<InfoHash>,
     /// Items being added: their row comes when they are recorded.
     pub(super) adding: HashSet<InfoHash>,
+    /// It was told that a disk is full.
+    pub(super) disk_low: bool,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -126,12 +135,13 @@ impl Registry {
             fetching: HashSet::new(),
             full: HashSet::new(),
             adding: HashSet::new(),
+            disk_low: false,
             stopping: None,
         }
     }
 
     /// Takes up an item whose record is on the disk.
-    pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>) {
+    pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>, hold: Option<Hold>) {
         self.ctx.events.belongs(item, record.owner);
         let row = Row {
             slot: Slot::Dormant(record),
@@ -139,6 +149,7 @@ impl Registry {
             announced: false,
             queue: VecDeque::new(),
             fault: None,
+            hold: hold.map(Box::new),
             verify: false,
             bad_pieces: None,
             tracker_error: None,
@@ -147,6 +158,7 @@ impl Registry {
             asked: Vec::new(),
         };
         self.rows.insert(item, row);
+        self.question(item);
         self.settle(item);
     }
 
@@ -208,7 +220,7 @@ impl Registry {
         // An answer that nobody waits for is thrown away.
         match command {
             Command::Add(new, reply) => self.add(*new, reply),
-            Command::Insert(item, record, peers) => self.added(item, record, peers),
+            Command::Insert(item, record, peers, hold) => self.added(item, record, peers, hold),
             Command::Op(item, op) => self.op(item, op),
             Command::Announce(item, reply) => {
                 if self.rows.get(&item).is_some_and(|row| row.announced) {
@@ -254,7 +266,16 @@ impl Registry {
                 self.adding.remove(&item);
                 self.forget(item);
             }
+            Command::Looks(shown) => {
+                let row = self.rows.get_mut(&shown.info_hash);
+                if let Some(Slot::Busy(looks)) = row.map(|row| &mut row.slot) {
+                    *looks = Some(shown);
+                }
+            }
             Command::Space(item, there) => self.space(item, there),
+            Command::Answered(item, hold, terms, reply) => {
+                self.answered(item, hold, terms, reply);
+            }
         }
     }
 
@@ -267,6 +288,10 @@ impl Registry {
                     self.announces.push_back(AnnounceCommand::Completed(item));
                 }
                 self.fetching.remove(&item);
+                let row = self.rows.get_mut(&item);
+                if row.and_then(|row| row.hold.take()).is_some() {
+                    gates::release(&self.ctx, item);
+                }
                 self.share_in_flight();
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
@@ -290,8 +315,9 @@ impl Registry {
         let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
+        let held = why == Halt::Held;
         let stopped = match why {
-            Halt::Asked | Halt::Idle => None,
+            Halt::Asked | Halt::Idle | Halt::Held => None,
             // What it holds now is suspect: it wakes to be read.
             Halt::Storage(StorageError::Changed(path)) if record.is_complete() => {
                 let text = format!("{} changed on disk", path.display());
@@ -329,7 +355,14 @@ impl Registry {
         row.bad_pieces = bad_pieces;
         row.verify &= record.check != Check::No && row.fault.is_none();
         row.slot = Slot::Dormant(record);
+        self.tell_disk();
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
         let asked = std::mem::take(&mut row.asked);
+        if held {
+            self.hold_release(item);
+        }
         self.settle(item);
         for ask in asked {
             self.ask(item, ask);
@@ -360,6 +393,7 @@ impl Registry {
         {
             self.execute(item, op);
         }
+        self.stop_waiting(item);
         let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
@@ -369,7 +403,7 @@ impl Registry {
         if self.stopping.is_some() {
             return;
         }
-        let takes_part = !record.paused && row.fault.is_none();
+        let takes_part = !record.paused && row.fault.is_none() && !row.is_held();
         if takes_part && !row.announced {
             let left = if record.is_complete() {
                 0
@@ -390,7 +424,7 @@ impl Registry {
             self.changes.push(Change::Gone(item));
         }
         let reads = !record.is_complete() || record.suspect != Have::Nothing;
-        let wakes = takes_part && reads || row.verify;
+        let wakes = takes_part && reads || row.verify && !row.is_held();
         self.show(item);
         if wakes {
             self.wake(item);
@@ -429,6 +463,7 @@ impl Registry {
             commands,
             counters: row.counters.clone(),
             in_flight: self.ctx.config.in_flight,
+            passed: row.is_released(),
             bad_pieces: row.bad_pieces,
         }));
         if fetches {
@@ -481,8 +516,12 @@ impl Registry {
                 self.announces.push_back(AnnounceCommand::Stop(item));
             }
             self.changes.push(Change::Gone(item));
+            self.stop_waiting(item);
             for op in row.queue {
                 op.refuse(no_such(item));
+            }
+            if row.hold.is_some() {
+                gates::release(&self.ctx, item);
             }
         }
     }
@@ -514,6 +553,7 @@ impl Row {
             read: self.verify.then_some(0),
             bad_pieces: self.bad_pieces,
             fault: (self.fault.as_ref()).map(|fault| (fault.kind, fault.text.as_str())),
+            hold: self.hold.as_deref().filter(|_| self.is_held()),
             tracker_error: self.tracker_error.as_deref(),
             points: self.points.as_deref(),
             ..view::Live::default()
@@ -534,7 +574,7 @@ pub(super) fn join(known: &mut Vec<Vec<String>>, more: Vec<Vec<String>>) -> bool
 }
 
 /// The error for an item that is not here.
-pub(super) fn no_such(item: InfoHash) -> Fault {
+pub(crate) fn no_such(item: InfoHash) -> Fault {
     Fault::new(
         ErrorKind::NotFound,
         format!("no item {item}"),

@@ -14,6 +14,7 @@ use p2p_wire::{Bitfield, InfoHash};
 use tokio::sync::mpsc;
 
 use super::Events;
+use crate::hooks::Hooks;
 
 /// Settings of the engine; what the configuration file says, resolved.
 #[derive(Clone, Debug)]
@@ -198,4 +199,6 @@ pub struct Links {
     pub peers: mpsc::Receiver<(InfoHash, Vec<SocketAddr>)>,
     /// What happened.
     pub events: Events,
+    /// Who is asked at gates; nobody without.
+    pub hooks: Option<Hooks>,
 }

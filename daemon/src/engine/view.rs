@@ -8,6 +8,7 @@ use p2p_wire::control::{ErrorKind, Item, ItemFile, PathText, State};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash, points};
 
+use crate::hooks::{Gate, Hold, HoldVerdict};
 use crate::resume::{Check, Have, Record, Site};
 use crate::storage::stage_of;
 use crate::swarm::Stats;
@@ -23,6 +24,8 @@ pub(super) struct Live<'a> {
     pub(super) done: Option<u64>,
     /// What stopped the item.
     pub(super) fault: Option<(ErrorKind, &'a str)>,
+    /// The gate that holds it.
+    pub(super) hold: Option<&'a Hold>,
     /// What the tracker says.
     pub(super) tracker_error: Option<&'a str>,
     /// What the tracker knows of the swarm.
@@ -58,6 +61,8 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         State::Error
     } else if live.read.is_some() {
         State::Verifying
+    } else if live.hold.is_some() {
+        State::Held
     } else if record.paused {
         State::Paused
     } else if record.layout.is_none() {
@@ -71,7 +76,8 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
     };
     let running = matches!(state, State::Fetching | State::Metadata);
     let stuck = running && live.stats.peers == 0;
-    let reason = live.fault.map(|(_, text)| text.to_owned()).or_else(|| {
+    let reason = live.fault.map(|(_, text)| text.to_owned());
+    let reason = reason.or_else(|| live.hold.map(Hold::text)).or_else(|| {
         stuck.then(|| match live.tracker_error {
             Some(error) => format!("no peers; {error}"),
             None => "no peers".to_owned(),
@@ -102,10 +108,13 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
             (false, _) => live.missing,
         },
         eta_s,
-        path: PathText::from(&*path(record)),
+        path: PathText::from(&*shown_path(info_hash, record, live)),
         share: record.share.clone(),
         reason,
-        error_kind: live.fault.map(|(kind, _)| kind),
+        error_kind: live.fault.map(|(kind, _)| kind).or_else(|| {
+            let refused = |hold: &&Hold| hold.verdict == HoldVerdict::Refused;
+            live.hold.filter(refused).map(|_| ErrorKind::Refused)
+        }),
         bad_pieces: live.bad_pieces,
         added: time_text(record.added),
         completed: record.completed.map(time_text),
@@ -128,6 +137,15 @@ fn copies(record: &Record, live: &Live<'_>, held: u32, pieces: u32) -> f64 {
         (true, _) => 1.0,
         (false, 0) => 0.0,
         (false, pieces) => f64::from(held) / f64::from(pieces),
+    }
+}
+
+/// Where the content of an item is that a gate before its release holds; else as [`path`].
+fn shown_path(item: InfoHash, record: &Record, live: &Live<'_>) -> PathBuf {
+    let gate = live.hold.map(|hold| hold.gate);
+    match (gate, &record.site) {
+        (Some(Gate::PreRelease), Site::Staged(dir)) => stage_of(dir, item).join(&record.name),
+        _ => path(record),
     }
 }
 

@@ -86,6 +86,7 @@ impl Seen {
             ("verifying", State::Verifying),
             ("fetching", State::Fetching),
             ("seeding", State::Seeding),
+            ("held", State::Held),
             ("paused", State::Paused),
             ("error", State::Error),
         ];

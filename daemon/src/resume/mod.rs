@@ -23,6 +23,7 @@ pub use self::codec::Damaged;
 pub(crate) use self::record::tests::sample;
 pub use self::record::{Check, Have, Record, Site};
 use crate::engine::history::{self, Session};
+use crate::hooks::{self, Owed};
 use crate::state::{State, StateError};
 
 /// A handle on the records; cheap to clone.
@@ -45,6 +46,7 @@ struct Pending {
     batch: u64,
     records: HashMap<InfoHash, Vec<u8>>,
     sessions: Vec<Session>,
+    owed: Vec<Owed>,
 }
 
 /// Sessions that are kept while the database does not answer; later ones are dropped.
@@ -154,6 +156,15 @@ impl Store {
         self.shared.wake.notify_one();
     }
 
+    /// The same, together with what hooks must hear of it.
+    pub fn put_owing(&self, item: InfoHash, record: &Record, owed: Owed) {
+        let mut pending = self.pending();
+        pending.records.insert(item, record.to_bytes());
+        pending.owed.push(owed);
+        drop(pending);
+        self.shared.wake.notify_one();
+    }
+
     /// Writes an exchange with a peer into the history soon.
     pub fn session(&self, session: Session) {
         let mut pending = self.pending();
@@ -195,7 +206,7 @@ impl Store {
 async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
         shared.wake.notified().await;
-        let (number, records, sessions) = {
+        let (number, records, sessions, owed) = {
             let mut pending = shared
                 .pending
                 .lock()
@@ -205,10 +216,11 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                 pending.batch,
                 mem::take(&mut pending.records),
                 mem::take(&mut pending.sessions),
+                mem::take(&mut pending.owed),
             )
         };
         if !(records.is_empty() && sessions.is_empty()) {
-            let batch = Arc::new((records, sessions));
+            let batch = Arc::new((records, sessions, owed));
             let rows = batch.clone();
             let written = state.call(move |tx| {
                 let mut update =
@@ -216,7 +228,8 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                 for (item, record) in &rows.0 {
                     update.execute((record, &item.0[..]))?;
                 }
-                history::insert(tx, &rows.1)
+                history::insert(tx, &rows.1)?;
+                hooks::owe(tx, &rows.2)
             });
             match written.await {
                 Ok(()) => {}
@@ -233,6 +246,7 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                         newest.or_insert_with(|| record.clone());
                     }
                     pending.sessions.extend_from_slice(&batch.1);
+                    pending.owed.extend_from_slice(&batch.2);
                     shared.wake.notify_one();
                     continue;
                 }

@@ -101,7 +101,8 @@ impl<H: Holder> Catalogue<H> {
         let known = Known::new(item, &hashed.seen);
         let kept = self.hub.store.put(self.row.id, entry, known).await;
         kept.map_err(|error| self.hub.state_fault(&error))?;
-        if self.row.options.publish {
+        // What a gate holds is published when that lets it pass.
+        if self.row.options.publish && !self.hub.holder.is_held(item).await {
             let trackers = self.trackers();
             let later = trackers.publish_later(self.tracker(), item, publish);
             later.await?;

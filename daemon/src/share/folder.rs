@@ -44,6 +44,8 @@ pub(super) enum Command {
     Outcome(Outcome),
     /// Announce URLs changed.
     Logins,
+    /// A gate let an item pass.
+    Passed,
     /// The item that this entry shared with another one is gone.
     Renew(PathBuf),
 }
@@ -224,6 +226,10 @@ impl<H: Holder> Folder<H> {
             }
             Command::Outcome(outcome) => self.hear(outcome),
             Command::Logins => self.announce_anew().await,
+            Command::Passed => {
+                self.leave_out().await;
+                self.publish_passed().await;
+            }
             Command::Renew(entry) => self.renew(entry).await,
             // Handled where the task ends.
             Command::Remove(_) => {}
@@ -283,6 +289,7 @@ impl<H: Holder> Folder<H> {
                 Ok(known) => {
                     self.emit("share.added", Some(known.info_hash), &entry, "is seeded");
                     self.insert(entry.clone(), known);
+                    self.publish_if_passed(&entry, &known).await;
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Unfit(why))) => {
                     self.emit(

@@ -8,6 +8,7 @@ use p2p_wire::metainfo::Metainfo;
 
 use crate::Fault;
 use crate::engine::{Engine, FileStamp, NewItem};
+use crate::hooks::Hooks;
 
 /// Holds items.
 pub(crate) trait Holder: Clone + Send + Sync + 'static {
@@ -26,6 +27,14 @@ pub(crate) trait Holder: Clone + Send + Sync + 'static {
     fn metainfo(&self, item: InfoHash) -> impl Future<Output = Option<Metainfo>> + Send;
     /// All items that are held.
     fn held(&self) -> impl Future<Output = Vec<InfoHash>> + Send;
+    /// Whether a gate holds it.
+    fn is_held(&self, _item: InfoHash) -> impl Future<Output = bool> + Send {
+        async { false }
+    }
+    /// Whose answers at the gate before publishing are taken from; nobody's without gates.
+    fn hooks(&self) -> Option<&Hooks> {
+        None
+    }
     /// Goes on with it if a fault stopped it.
     fn revive(&self, item: InfoHash) -> impl Future<Output = ()> + Send;
 }
@@ -61,6 +70,15 @@ impl Holder for Engine {
     async fn held(&self) -> Vec<InfoHash> {
         let items = self.items().await;
         items.into_iter().map(|item| item.info_hash).collect()
+    }
+
+    async fn is_held(&self, item: InfoHash) -> bool {
+        let item = self.item(item).await;
+        item.is_some_and(|item| item.state == State::Held)
+    }
+
+    fn hooks(&self) -> Option<&Hooks> {
+        Self::hooks(self)
     }
 
     async fn revive(&self, item: InfoHash) {

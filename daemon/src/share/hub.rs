@@ -18,6 +18,7 @@ use super::place;
 use super::store::{NewShare, Row, Store};
 use crate::Fault;
 use crate::engine::Events;
+use crate::hooks::Hooks;
 use crate::state::{State, StateError};
 use crate::tracker::{Outcome, OutcomeKind, Trackers};
 
@@ -251,6 +252,7 @@ impl<H: Holder> Hub<H> {
     /// Hands what trackers answered and new logins to the shares.
     async fn route(self: Arc<Self>, mut outcomes: mpsc::Receiver<Outcome>) {
         let mut logins = self.trackers.logins();
+        let mut passes = self.holder.hooks().map(Hooks::passes);
         loop {
             tokio::select! {
                 outcome = outcomes.recv() => {
@@ -268,6 +270,12 @@ impl<H: Holder> Hub<H> {
                     let handles = self.folders().clone();
                     for handle in handles {
                         let _ = handle.commands.send(Command::Logins).await;
+                    }
+                }
+                () = changed(&mut passes) => {
+                    let handles = self.folders().clone();
+                    for handle in handles {
+                        let _ = handle.commands.send(Command::Passed).await;
                     }
                 }
             }
@@ -333,5 +341,16 @@ impl<H: Holder> Hub<H> {
         if let Err(fault) = result {
             tracing::warn!("{fault}");
         }
+    }
+}
+
+/// Until the value changes; for ever without one, or when nobody changes it any more.
+async fn changed(value: &mut Option<watching::Receiver<u64>>) {
+    let changed = match value {
+        Some(value) => value.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
     }
 }

@@ -16,6 +16,7 @@ mod catalogue;
 mod configured;
 mod files;
 mod folder;
+mod gate;
 mod hashing;
 mod holder;
 mod hub;

@@ -215,7 +215,7 @@ impl<H: Holder> Folder<H> {
             .await
             .unwrap_or_default();
         for (entry, item) in unpublished {
-            if !queued.contains(&item) {
+            if !queued.contains(&item) && !self.catalogue.hub.holder.is_held(item).await {
                 self.catalogue.publish(&entry, item).await;
             }
         }

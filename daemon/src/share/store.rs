@@ -132,6 +132,17 @@ impl Store {
         })
     }
 
+    /// Keeps changed options of a share.
+    pub(crate) async fn set_options(&self, row: &Row) -> Result<(), StateError> {
+        let json = serde_json::to_string(&row.options).expect("options have text keys");
+        let id = row.id;
+        let sql = "UPDATE shares SET options = ?1 WHERE id = ?2";
+        self.0
+            .call(move |db| db.execute(sql, params![json, id]))
+            .await
+            .map(drop)
+    }
+
     /// Keeps what is mounted at a share.
     pub(crate) async fn set_identity(&self, id: i64, now: Identity) -> Result<(), StateError> {
         let numbers = (now.file_system.cast_signed(), now.inode.cast_signed());

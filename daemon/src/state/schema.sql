@@ -82,3 +82,45 @@ CREATE TABLE share_entries (
     PRIMARY KEY (share, entry)
 ) WITHOUT ROWID;
 CREATE INDEX share_entries_by_hash ON share_entries (info_hash);
+
+-- hooks/journal: what a hook must still be told, in order; a row goes when its hook has it.
+CREATE TABLE hook_deliveries (
+    id          INTEGER PRIMARY KEY,
+    hook        TEXT NOT NULL,          -- file name, or plugin NAME
+    event       TEXT NOT NULL,
+    event_id    TEXT NOT NULL,
+    info_hash   BLOB,                   -- order is kept for each item
+    body        TEXT NOT NULL,          -- the JSON that the hook reads
+    UNIQUE (event_id, hook)
+);
+
+-- hooks/journal: what must still be told of a record that is on disk; written with it, gone when hook_deliveries has it.
+CREATE TABLE hook_owed (
+    info_hash   BLOB NOT NULL,
+    topic       TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    text        TEXT NOT NULL,
+    PRIMARY KEY (info_hash, topic)
+) WITHOUT ROWID;
+
+-- hooks/journal: the last runs.
+CREATE TABLE hook_runs (
+    id          INTEGER PRIMARY KEY,
+    run         TEXT NOT NULL           -- JSON
+);
+
+-- hooks/journal: items that a gate holds, or has let pass and that are not at their place yet.
+CREATE TABLE hook_holds (
+    info_hash   BLOB PRIMARY KEY NOT NULL,
+    gate        TEXT NOT NULL,
+    event_id    TEXT NOT NULL,
+    verdict     TEXT NOT NULL,          -- asking, refused or allowed
+    held_by     TEXT NOT NULL,          -- the hook that was asked last
+    reason      TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- hooks/journal: what each plugin wants to hear, as it said last.
+CREATE TABLE hook_plugins (
+    name        TEXT PRIMARY KEY NOT NULL,
+    manifest    TEXT NOT NULL           -- JSON
+) WITHOUT ROWID;

@@ -219,7 +219,7 @@ impl Inner {
             Ok(_) | Err(ApiError::Problem(..)) => Health::Ok,
         };
         let well = health == Health::Ok;
-        if self.registry.set_health(name, user, health) {
+        if let Some(before) = self.registry.set_health(name, user, health) {
             match result {
                 Err(error) if !well => {
                     let fault = error.fault("something waits", name);
@@ -227,7 +227,13 @@ impl Inner {
                     self.events
                         .emit_to(user, "tracker.error", None, Some(name), text);
                 }
-                _ => self.queue.retry_now(name),
+                _ => {
+                    if before != Health::Untried {
+                        let text = format!("tracker {name} answers again");
+                        (self.events).emit_to(user, "tracker.recovered", None, Some(name), text);
+                    }
+                    self.queue.retry_now(name);
+                }
             }
         }
     }

@@ -315,15 +315,13 @@ impl Registry {
         Ok(())
     }
 
-    /// Records how a call for `user` went. True when that is news.
-    pub(crate) fn set_health(&self, name: &str, user: u32, health: Health) -> bool {
+    /// Records how a call for `user` went. What was known before, when that is news.
+    pub(crate) fn set_health(&self, name: &str, user: u32, health: Health) -> Option<Health> {
         let mut book = self.lock();
-        let Some(index) = book.position(name) else {
-            return false;
-        };
+        let index = book.position(name)?;
         let before = book.entry(index, user).map(|entry| entry.health);
         let kind = std::mem::discriminant(&health);
-        let news = before.is_some_and(|before| std::mem::discriminant(&before) != kind);
+        let news = before.filter(|before| std::mem::discriminant(before) != kind);
         let ended = health == Health::LoginEnded;
         if let Some(login) = book.logins.get_mut(&(name.to_owned(), user)) {
             login.ended = ended;

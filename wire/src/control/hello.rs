@@ -54,6 +54,9 @@ pub struct Status {
     pub fetching: u32,
     /// Paused items.
     pub paused: u32,
+    /// Items that a gate holds.
+    #[serde(default)]
+    pub held: u32,
     /// Items with an error.
     pub errors: u32,
     /// Connected peers.

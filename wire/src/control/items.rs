@@ -147,6 +147,9 @@ pub enum State {
     Fetching,
     /// Complete and served.
     Seeding,
+    /// A gate holds it: it is not served, nor put at its place. [`Item::reason`] says which and why; [`Item::error_kind`] is
+    /// [`ErrorKind::Refused`] once it said no.
+    Held,
     /// Stopped by the user.
     Paused,
     /// Stopped by a fault; see [`Item::reason`] and [`Item::error_kind`].

@@ -13,6 +13,7 @@ use tokio::time::Instant as Timer;
 
 use super::super::history::Session;
 use super::super::{ItemSetting, view};
+use super::finish::Told;
 use super::keeping::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
@@ -51,6 +52,7 @@ pub(super) struct Active {
     next_view: Option<Timer>,
     last_block: Timer,
     pub(super) told_missing: Vec<(u32, u32)>,
+    pub(super) told: Told,
 }
 
 impl Active {
@@ -120,6 +122,7 @@ impl Torrent {
             seed: rand::random(),
         };
         let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let told = Told::new(&info, &ready.wanted_files, &keeping.durable);
         let suspect = self.record.suspect.to_bitfield(info.layout().pieces());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
         let candidates = std::mem::take(&mut self.candidates);
@@ -152,6 +155,7 @@ impl Torrent {
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
             told_missing: Vec::new(),
+            told,
         }
     }
 

@@ -16,6 +16,7 @@ use super::Report;
 use super::active::Active;
 use super::partial::{Part, Whole};
 use super::{Halt, Torrent};
+use crate::hooks::Owed;
 use crate::resume::{Have, Site, written};
 use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, stage_of};
 use crate::swarm::Verified;
@@ -33,6 +34,8 @@ pub(super) enum Work {
     Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
     /// The record that says so is on the disk.
     Recorded,
+    /// Whether a gate wants to be asked before.
+    Gate(bool),
     /// A suspect piece was read: whether it is good.
     Proven(PieceIndex, Lane, Result<bool, StorageError>),
 }
@@ -179,13 +182,13 @@ impl Torrent {
             keeping.sync_at = None;
             active.uploads.held_back = true;
             if active.uploads.is_quiet() {
-                self.place(active);
+                self.place_or_hold(active);
             }
         }
     }
 
     /// Puts the files at their place, synced.
-    fn place(&mut self, active: &mut Active) {
+    pub(super) fn place(&mut self, active: &mut Active) {
         active.keeping.placing = true;
         let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
         let (site, wanted) = (self.record.site.clone(), active.wanted_files.clone());
@@ -246,6 +249,11 @@ impl Torrent {
                     }
                 }
             }
+            Work::Gate(true) => return Err(Halt::Held),
+            Work::Gate(false) => {
+                self.passed = true;
+                active.keeping.placing = false;
+            }
             Work::Placed(outcome) => {
                 let (site, stamps) = outcome.inspect_err(|_| {
                     // Perhaps a sync.
@@ -265,7 +273,9 @@ impl Torrent {
                     self.record.stamps.clone(),
                 );
                 active.keeping.log = None;
-                self.ctx.store.put(self.item, &self.record);
+                active.keeping.durable = active.swarm.have().clone();
+                let owed = self.finished();
+                self.ctx.store.put_owing(self.item, &self.record, owed);
                 let store = self.ctx.store.clone();
                 active.keeping.work.spawn(async move {
                     store.flush().await;
@@ -283,11 +293,9 @@ impl Torrent {
                 for key in active.uploads.peers_waiting() {
                     self.feed(active, key);
                 }
-                let path = view::path(&self.record);
-                self.emit(
-                    "item.finished",
-                    format!("{} is complete: {}", self.record.name, path.display()),
-                );
+                self.tell_files(active);
+                let Owed { topic, text, .. } = self.finished();
+                self.emit(topic, text);
                 self.report(Report::Completed(self.item)).await;
                 active.show_now();
             }
@@ -312,6 +320,7 @@ impl Torrent {
         }
         self.record.clean = false;
         self.ctx.store.put(self.item, &self.record);
+        self.tell_files(active);
     }
 
     /// Before sleep: waits for what is under way, syncs it and records it.

@@ -5,6 +5,7 @@
 
 mod active;
 mod disk;
+mod finish;
 mod keeping;
 mod metadata;
 mod partial;
@@ -77,6 +78,8 @@ pub(super) enum Halt {
     Asked,
     /// Nothing to do.
     Idle,
+    /// Complete, and a gate wants to be asked before it is released.
+    Held,
     /// The disk.
     Storage(StorageError),
     /// Anything else that stops the item: its class and the sentence to show.
@@ -126,6 +129,8 @@ pub(super) struct Torrent {
     /// Addresses and connections that came before the swarm could take them.
     pub(super) candidates: Vec<SocketAddr>,
     pub(super) early: Vec<Connection>,
+    /// No gate stands before its release.
+    pub(super) passed: bool,
     /// The item's data is being read.
     reading: Option<Reading>,
     /// Pieces that the last verification found bad.
@@ -143,6 +148,7 @@ pub(super) struct Waking {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) counters: Arc<Counters>,
     pub(super) in_flight: u64,
+    pub(super) passed: bool,
     pub(super) bad_pieces: Option<u32>,
 }
 
@@ -163,6 +169,7 @@ pub(super) async fn torrent_task(waking: Waking) {
         points: None,
         watchers: None,
         early: Vec::new(),
+        passed: waking.passed,
         reading: None,
         bad_pieces: waking.bad_pieces,
     };
