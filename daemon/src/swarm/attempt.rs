@@ -73,10 +73,8 @@ impl Attempt {
     /// All parts in order.
     pub(super) fn whole(self) -> Bytes {
         let mut whole = BytesMut::with_capacity(self.size as usize);
-        let mut parts = self.parts.values();
-        parts
-            .by_ref()
-            .for_each(|part| whole.extend_from_slice(part));
+        let parts = self.parts.values();
+        parts.for_each(|part| whole.extend_from_slice(part));
         whole.freeze()
     }
 

@@ -294,12 +294,6 @@ fn trickling_peers_give_way_and_the_fastest_stays() {
     assert_eq!(fetch.poll_timeout(), Some(at(15)));
     fetch.handle_timeout(at(15));
     assert_eq!(asked(&mut fetch), [PeerKey(4)].into());
-    // The one that gave way rests, and then it is its turn again.
-    fetch.handle_message(PeerKey(2), part(2), at(24)).unwrap();
-    fetch.handle_message(PeerKey(4), part(0), at(24)).unwrap();
-    asked(&mut fetch);
-    fetch.handle_timeout(at(45));
-    assert!(!asked(&mut fetch).contains(&PeerKey(2)));
 }
 
 #[test]

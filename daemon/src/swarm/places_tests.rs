@@ -58,6 +58,7 @@ fn a_peer_that_we_do_not_read_is_not_judged() {
     say(&mut swarm, FAST, &[Message::Have(2), Message::Unchoke]).unwrap();
     assert_eq!(requests(&mut swarm, FAST).len(), 4);
     say(&mut swarm, other, &[Message::Have(2), Message::Unchoke]).unwrap();
+    assert_eq!(requests(&mut swarm, other), []);
     for secs in 1..=200 {
         for key in [FAST, other] {
             swarm.handle_held_back(key, Duration::from_secs(1), after(secs));
