@@ -215,10 +215,12 @@ impl Registry {
     }
 
     /// Addresses worth dialling. A seed dials too: who asked the tracker before it came back would wait for its next announce otherwise,
-    /// and a leech that cannot be dialled is still reached from here.
+    /// and a leech that cannot be dialled is still reached from here. Nobody is woken for no address: each of ten thousand new seeds would be
+    /// awake for a while, with all its buffers.
     pub(super) fn found(&mut self, item: InfoHash, addrs: Vec<SocketAddr>) {
         let takes_part = self.rows.get(&item).is_some_and(|row| row.announced);
         if takes_part
+            && !addrs.is_empty()
             && self.stopping.is_none()
             && let Some(task) = self.wake(item)
         {
