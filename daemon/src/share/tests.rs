@@ -82,6 +82,8 @@ struct Rig {
     state: State,
     events: Events,
     _lock: Arc<StateLock>,
+    /// The shares of the configuration file.
+    configured: Vec<NewShare>,
     dir: Arc<tempfile::TempDir>,
 }
 
@@ -98,7 +100,7 @@ impl Rig {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(dir.path().join("Public")).unwrap();
         let (state, lock) = State::open(&dir.path().join("state")).unwrap();
-        Self::start(dir, state, Arc::new(lock), Fake::default()).await
+        Self::start(dir, state, Arc::new(lock), Fake::default(), vec![]).await
     }
 
     async fn start(
@@ -106,6 +108,7 @@ impl Rig {
         state: State,
         lock: Arc<StateLock>,
         fake: Fake,
+        configured: Vec<NewShare>,
     ) -> Self {
         let events = Events::default();
         let local = crate::net::LocalAddrs::default();
@@ -122,13 +125,15 @@ impl Rig {
             refused: vec![dir.path().join("state")],
         };
         let (s, f, e) = (state.clone(), fake.clone(), events.clone());
-        let hub = Hub::start(config, vec![], s, f, trackers, e).await.unwrap();
+        let hub = Hub::start(config, configured.clone(), s, f, trackers, e);
+        let hub = hub.await.unwrap();
         Self {
             hub,
             fake,
             state,
             events,
             _lock: lock,
+            configured,
             dir,
         }
     }
@@ -138,7 +143,7 @@ impl Rig {
         // Without a handle, the tasks of the shares end.
         self.hub.folders().clear();
         drop(self.hub);
-        Self::start(self.dir, self.state, self._lock, self.fake).await
+        Self::start(self.dir, self.state, self._lock, self.fake, self.configured).await
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -381,6 +386,71 @@ async fn a_disk_that_is_not_mounted_at_the_start_is_unavailable_and_nothing_is_w
     let share = rig.hub.rescan(None, None).await.unwrap().remove(0);
     assert_eq!((share.state.as_str(), share.items), ("watching", 1));
     assert_eq!(rig.queue().await, ["+Public/a"]);
+}
+
+/// A rig with two shares of the configuration file, and the folders and links that they lie in: a folder by a link, and a file.
+async fn configured() -> (Rig, [PathBuf; 2]) {
+    let mut rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.write("b", "two");
+    let (link, disk) = (rig.dir.path().join("link"), rig.dir.path().join("disk"));
+    std::os::unix::fs::symlink(rig.dir.path().join("Public"), &link).unwrap();
+    fs::create_dir(&disk).unwrap();
+    fs::write(disk.join("lone"), "three").unwrap();
+    let shares = [link, disk.join("lone")].map(|path| NewShare {
+        configured: true,
+        ..new(ShareAdd {
+            path: PathText::from(&*path),
+            ..rig.options()
+        })
+    });
+    rig.configured = shares.to_vec();
+    let problems = rig.hub.follow_file(shares.to_vec()).await;
+    assert_eq!(problems, Vec::<String>::new());
+    rig.until_held(&["a", "b", "lone"]).await;
+    eventually("all is done", async || {
+        let shares = rig.hub.list(None);
+        shares.iter().all(|s| s.pending == 0).then_some(())
+    })
+    .await;
+    let folders = [rig.dir.path().join("Public"), disk];
+    (rig, folders)
+}
+
+#[tokio::test]
+async fn a_configured_share_whose_disk_is_away_at_the_start_is_kept() {
+    let (rig, folders) = configured().await;
+    let aside = folders.clone().map(|folder| folder.with_extension("away"));
+    let queue = rig.queue().await;
+    for (folder, aside) in folders.iter().zip(&aside) {
+        fs::rename(folder, aside).unwrap();
+    }
+    let rig = rig.restart().await;
+    eventually("both are unavailable", async || {
+        let shares = rig.hub.rescan(None, None).await.unwrap();
+        let away = shares.iter().filter(|share| share.state == "unavailable");
+        (away.count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(rig.fake.names(), ["a", "b", "lone"]);
+    for (folder, aside) in folders.iter().zip(&aside) {
+        fs::rename(aside, folder).unwrap();
+    }
+    let shares = rig.hub.rescan(None, None).await.unwrap();
+    assert!(shares.iter().all(|s| s.state == "watching"), "{shares:?}");
+    assert_eq!(rig.queue().await, queue);
+}
+
+#[tokio::test]
+async fn what_gates_leave_out_does_not_begin_a_configured_share_anew() {
+    let (rig, _) = configured().await;
+    let sql = r#"UPDATE shares SET left_out = '["/b"]' WHERE NOT is_file"#;
+    rig.state.call(move |db| db.execute(sql, [])).await.unwrap();
+    let rig = rig.restart().await;
+    rig.until_held(&["a", "lone"]).await;
+    rig.until_done().await;
+    let withdrawn = rig.queue().await.iter().filter(|e| *e == "-").count();
+    assert_eq!(withdrawn, 1, "b alone is withdrawn");
 }
 
 #[tokio::test]
