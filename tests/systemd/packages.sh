@@ -18,7 +18,6 @@ export SYSTEMD_BOX_NET=veth
 home=p2p-home nas=p2p-nas
 each_box() { local name; for name in $home $nas; do SYSTEMD_BOX_NAME=$name "$box" "$@"; done; }
 cleanup() { each_box destroy >/dev/null 2>&1 || true; rm -rf -- "$work"; }
-trap cleanup EXIT
 show_logs() {
     in_box $home journalctl -n 40 --no-pager -o short-precise -u p2p-tracker -u user@1000
     in_box $nas journalctl -n 40 --no-pager -o short-precise -u p2pd
@@ -177,4 +176,4 @@ if home getent passwd p2pd; then failed "the user p2pd is left where nothing bel
 home test -e /home/ann/.local/state/p2p
 ok "a purge leaves nothing but what people fetched and what is theirs"
 
-echo "$passed passed, 0 failed"
+finish
