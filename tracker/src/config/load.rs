@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::checks::wrong_value;
 use super::{Config, SECTIONS};
 
 /// Why a configuration cannot be used: the program ends with exit code 78.
@@ -125,6 +124,121 @@ fn unknown_key(table: &DeTable<'_>) -> Option<(usize, String, Option<String>)> {
         .into_iter()
         .next()
         .map(|(at, (what, todo))| (at, what, todo))
+}
+
+/// A value that has the right type and makes no sense: section, key and what is wrong with it.
+fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static str)> {
+    let url_ok = config.tracker.public_url.as_deref().is_none_or(|url| {
+        url.strip_prefix("https://")
+            .or(url.strip_prefix("http://"))
+            .is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', ' ']))
+    });
+    let level_ok = config
+        .tracker
+        .log_level
+        .parse::<tracing_subscriber::EnvFilter>()
+        .is_ok();
+    let secs = config.announce.interval.secs();
+    let checks = [
+        (
+            url_ok,
+            "tracker",
+            "public_url",
+            "must begin with http:// or https:// and have no query",
+        ),
+        (
+            level_ok,
+            "tracker",
+            "log_level",
+            "is no log level; use error, warn, info, debug or trace",
+        ),
+        (
+            !config.http.listen.is_empty(),
+            "http",
+            "listen",
+            "must name at least one address",
+        ),
+        (
+            config.tls.cert_file.is_some() == config.tls.key_file.is_some(),
+            "tls",
+            if config.tls.cert_file.is_some() {
+                "cert_file"
+            } else {
+                "key_file"
+            },
+            "needs the other of `cert_file` and `key_file` too",
+        ),
+        (
+            (60..=86_400).contains(&secs),
+            "announce",
+            "interval",
+            "must be from 1m to 1d",
+        ),
+        (
+            config.announce.min_interval.secs() <= secs,
+            "announce",
+            "min_interval",
+            "must not exceed `interval`",
+        ),
+        (
+            config.announce.max_numwant <= 1_000,
+            "announce",
+            "max_numwant",
+            "must be at most 1000",
+        ),
+        (
+            config.accounts.max_nodes > 0,
+            "accounts",
+            "max_nodes",
+            "must be at least 1",
+        ),
+        (
+            config.catalogue.max_torrent.0 <= 10 << 20,
+            "catalogue",
+            "max_torrent",
+            "must be at most 10MiB",
+        ),
+        (
+            config.store.url.starts_with("sqlite:"),
+            "store",
+            "url",
+            "must be `sqlite:` or `sqlite:PATH`",
+        ),
+        (
+            config.limits.connections > 0,
+            "limits",
+            "connections",
+            "must be at least 1",
+        ),
+        (
+            config.limits.request_time.secs() > 0,
+            "limits",
+            "request_time",
+            "must be at least 1s",
+        ),
+        (
+            config.limits.logins_per_minute > 0,
+            "limits",
+            "logins_per_minute",
+            "must be at least 1",
+        ),
+        (
+            config.limits.registrations_per_minute > 0,
+            "limits",
+            "registrations_per_minute",
+            "must be at least 1",
+        ),
+        (
+            config.limits.failures_per_minute > 0,
+            "limits",
+            "failures_per_minute",
+            "must be at least 1",
+        ),
+    ];
+    checks
+        .into_iter()
+        .find(|check| !check.0)
+        .map(|(_, section, key, what)| (section, key, what))
 }
 
 fn offset_of(table: &DeTable<'_>, section: &str, key: &str) -> Option<usize> {

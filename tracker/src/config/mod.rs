@@ -3,7 +3,6 @@
 //! The documentation of a field is the text that `config defaults` prints, so the sample file cannot drift from the program.
 //! Invariant: a [`Config`] in hand has been checked; nothing later refuses a value in it.
 
-mod checks;
 mod load;
 mod manual;
 mod sample;
