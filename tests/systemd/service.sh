@@ -60,6 +60,24 @@ root systemctl restart p2p-tracker
 [[ $(root p2p-tracker fingerprint) == "$shown" ]] || failed "the tracker's own certificate is not served"
 ok "certificate and key come as credentials where root keeps them, else the tracker's own is served"
 
+cat >"$work/no-eve" <<'EOF'
+#!/bin/sh
+[ "$P2P_ACCOUNT" != eve ] && exit 0
+# The unit lets the tracker write there.
+touch /var/lib/p2p-tracker/of-the-hook 2>/dev/null || echo 'no eve here'
+exit 1
+EOF
+cat >"$work/told" <<'EOF'
+#!/bin/sh
+echo "told of $P2P_ACCOUNT as $(id -un)"
+EOF
+chmod 755 "$work/no-eve" "$work/told"
+root mkdir -p /etc/p2p/tracker-hooks.d/pre-register.d /etc/p2p/tracker-hooks.d/account.created.d
+"$box" copy "$work/no-eve" /etc/p2p/tracker-hooks.d/pre-register.d/10-no-eve
+"$box" copy "$work/told" /etc/p2p/tracker-hooks.d/account.created.d/10-told
+[[ $(root p2p-tracker hooks | grep -c ^ready) == 2 ]] || { root p2p-tracker hooks >&2; failed "the tracker's hooks are not ready"; }
+root systemctl restart p2p-tracker  # so that it knows of them at once
+
 root useradd -m ann
 root loginctl enable-linger ann
 until_ok "ann's service manager" ann systemctl --user is-system-running --wait
@@ -74,6 +92,12 @@ invite() { root sh -c "umask 077; p2p-tracker invite | tail -n 1 >$1; chown $2 $
 ann p2pctl tracker add home http://127.0.0.1:6969
 invite /tmp/invite ann
 ann p2pctl register --username ann --invite-file /tmp/invite --password-file $password
+invite /tmp/invite.eve ann
+if ann p2pctl register --username eve --invite-file /tmp/invite.eve --password-file $password 2>"$work/refused"; then failed "the gate let eve in"; fi
+has 'no eve here' cat "$work/refused" || { cat "$work/refused" >&2; failed "no word on why eve is refused"; }
+until_ok "the tracker's hook" has 'account.created 10-told: told of ann as p2p-tracker' root journalctl -u p2p-tracker
+root rm -r /etc/p2p/tracker-hooks.d
+ok "hooks of the tracker run from its unit in their sandbox: one refuses, one is told"
 ann sh -c 'mkdir ~/Public && p2pctl share ~/Public'
 ann sh -c 'head -c 30000000 /dev/urandom >/tmp/one.bin && cp /tmp/one.bin ~/Public/'
 until_ok "one.bin in the catalogue" has one.bin ann p2pctl search one.bin

@@ -176,13 +176,14 @@ fn metrics_follow_what_happens() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let lab = Lab::start(dir.path(), Programs::beside_this()?, METRICS)?;
     let ann = sharing(&lab)?;
+    let me = std::process::Command::new("id").arg("-un").output()?;
+    let me = String::from_utf8(me.stdout)?.trim().to_owned();
     wait_for("the metrics of the share", LIMIT, || {
         let text = metrics(&ann.output())?;
         for line in [
             "p2pd_items{state=\"seeding\"} 1",
             "p2pd_items_bytes 20",
             "p2pd_items_missing_bytes 0",
-            "p2pd_share_items{share=\"Public\",state=\"published\"} 1",
             "p2pd_tracker_up{tracker=\"home\"} 1",
         ] {
             ensure!(
@@ -190,6 +191,13 @@ fn metrics_follow_what_happens() -> Result<()> {
                 "no {line} in\n{text}"
             );
         }
+        // Whose it is belongs to a share's name.
+        let line =
+            format!("p2pd_share_items{{owner=\"{me}\",share=\"Public\",state=\"published\"}} 1");
+        ensure!(
+            text.lines().any(|there| there == line),
+            "no {line} in\n{text}"
+        );
         Ok(Some(()))
     })?;
     wait_for("the metrics of the tracker", LIMIT, || {
