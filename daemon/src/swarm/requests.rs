@@ -254,8 +254,11 @@ impl Swarm {
     /// Whether some peer that answers could start a piece, or take a block that nobody is asked for.
     fn anybody_has_work(&self) -> bool {
         let helps = |peer: &Peer, piece| peer.answers() && peer.parole == 0 && peer.has.get(piece);
-        let mut peers = self.peers.values().filter(|peer| peer.answers());
-        peers.any(|peer| peer.may_start && common(&peer.has, self.picker.open()).next().is_some())
+        let starts = |peer: &Peer| {
+            let open = self.picker.open();
+            peer.answers() && peer.may_start && common(&peer.has, open).next().is_some()
+        };
+        self.peers.values().any(starts)
             || (self.progress.with_free())
                 .filter(|(_, partial)| !partial.single)
                 .any(|(piece, _)| self.peers.values().any(|peer| helps(peer, piece)))
