@@ -10,9 +10,6 @@ use super::{Action, DropReason, NewPeer, PeerKey, Swarm};
 
 /// Two connections between the same peers within this time were made at once, one by each.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// When all places are taken, a peer that has been of no use to either side for so long gives up its own.
-const USELESS_AFTER: Duration = Duration::from_secs(60);
-
 impl Swarm {
     pub(super) fn connect(&mut self, key: PeerKey, peer: NewPeer) {
         if self.peers.contains_key(&key) {
@@ -61,7 +58,7 @@ impl Swarm {
                 self.candidates.link(addr, key);
             }
         }
-        if self.peers.len() >= self.options.max_peers && !self.make_room() {
+        if !self.has_room(peer.outgoing) {
             self.candidates.link(peer.addr, key);
             self.candidates.unlink(key, Ending::Useless, false, now);
             return Err(DropReason::NoRoom);
@@ -77,20 +74,6 @@ impl Swarm {
         let at_once = self.now.saturating_duration_since(old.connected) < AT_ONCE;
         let ours_counts = self.options.our_id < new.peer_id;
         at_once && old.info.outgoing != new.outgoing && new.outgoing == ours_counts
-    }
-
-    fn make_room(&mut self) -> bool {
-        let now = self.now;
-        let useless = self.peers.iter().find(|(_, peer)| {
-            !peer.interested
-                && !peer.interesting
-                && now.saturating_duration_since(peer.connected) >= USELESS_AFTER
-        });
-        let Some(key) = useless.map(|(key, _)| *key) else {
-            return false;
-        };
-        self.drop_peer(key, DropReason::NoRoom);
-        true
     }
 
     /// Drops the peer that is missed least: one of no use to either side, else the youngest. False when there is none.

@@ -117,6 +117,9 @@ impl Swarm {
             }
             peer.working.pop();
         }
+        if self.is_on_trial(key) {
+            return None;
+        }
         let piece = self
             .shared_piece(key)
             .or_else(|| self.start_piece(key))
@@ -210,7 +213,7 @@ impl Swarm {
         let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
             return Vec::new();
         };
-        if self.progress.any_free() || self.picker.any_available() {
+        if self.progress.any_free() || self.picker.any_available() || self.is_on_trial(key) {
             return Vec::new();
         }
         let rate = peer.down.rate(self.now);
