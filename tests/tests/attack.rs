@@ -26,7 +26,8 @@ fn torrent(peer: &Peer, dir: &Path, len: u64) -> Result<(PathBuf, PathBuf)> {
     let (path, torrent) = (dir.join("big.bin"), dir.join("big.torrent"));
     generate(&path, len, 5)?;
     let text = |path: &Path| path.display().to_string();
-    peer.ctl(&["create", &text(&path), "-o", &text(&torrent)])?;
+    let (at, to) = (text(&path), text(&torrent));
+    peer.ctl(&["create", &at, "-o", &to, "--piece-size", "256KiB"])?;
     Ok((path, torrent))
 }
 
@@ -50,7 +51,10 @@ fn port(peer: &Peer) -> Result<SocketAddr> {
 
 /// Connections from 200 addresses to one; with an info-hash each of them shakes hands and then says nothing more.
 fn attack(to: SocketAddr, count: usize, hash: Option<InfoHash>) -> Result<Vec<TcpStream>> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use std::io::Write as _;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let mut open = Vec::with_capacity(count);
     for number in 0..count {
         let ip = Ipv4Addr::new(127, 0, 9, 1 + (number % 200) as u8);

@@ -221,3 +221,22 @@ pub struct Links {
     /// Who is asked at gates; nobody without.
     pub hooks: Option<Hooks>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_same_number_and_length_on_another_disk_is_another_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stamp = FileStamp::of(file.as_file()).unwrap();
+        let again = FileStamp::of(&File::open(file.path()).unwrap()).unwrap();
+        assert_eq!(stamp, again);
+        let elsewhere = FileStamp::of(&File::open("/proc/version").unwrap()).unwrap();
+        let alike = FileStamp {
+            file_system: elsewhere.file_system,
+            ..stamp
+        };
+        assert!(stamp.is_same_file(&again) && !stamp.is_same_file(&alike));
+    }
+}

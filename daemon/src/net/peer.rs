@@ -406,6 +406,28 @@ mod tests {
         assert!(held <= DENSE * 40 * 16_384, "{held} bytes are held");
     }
 
+    /// The clock moves on when nothing else does: when the socket takes no more.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_of_what_waits_for_it_goes() {
+        let (_far, link, mut reported, _slots) = pair().await;
+        let block = Block {
+            piece: 1,
+            begin: 0,
+            len: 65_536,
+        };
+        for _ in 0..300 {
+            link.block(block, vec![0; 65_536].into());
+        }
+        let begin = tokio::time::Instant::now();
+        let why = loop {
+            if let Some((_, FromPeer::Closed(why))) = reported.recv().await {
+                break why;
+            }
+        };
+        assert_eq!(why, "takes nothing");
+        assert!(begin.elapsed() >= STALLED && begin.elapsed() < 2 * STALLED);
+    }
+
     #[tokio::test]
     async fn a_closed_connection_sends_no_block_reads_nothing_and_is_gone_soon() {
         let (mut far, link, mut reported, slots) = pair().await;
