@@ -430,7 +430,6 @@ async fn a_restart_fetches_nothing_twice() {
     let before = b.becomes(item, "partly there", part).await;
     assert!(before.pieces_done < before.pieces, "too fast for this test");
     b.engine().stop().await;
-    let first = b.run().engine.totals().await.downloaded;
     b.restart().await;
     let again = b.becomes(item, "back", |i| i.pieces_done > 0).await;
     assert!(again.pieces_done >= before.pieces_done, "{again:?}");
@@ -440,11 +439,12 @@ async fn a_restart_fetches_nothing_twice() {
         noise(5, 12_000_000)
     );
     let shown = b.item(item).await;
-    let window = 16 << 20;
+    // What came of pieces that were not whole yet.
+    let under_way = 4 * 65_536;
+    let downloaded = shown.downloaded;
     assert!(
-        shown.downloaded <= 12_000_000 + window && first == 0,
-        "{}",
-        shown.downloaded
+        (12_000_000..12_000_000 + under_way).contains(&downloaded),
+        "{downloaded}"
     );
     b.engine().stop().await;
     b.restart().await;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use p2p_wire::Block;
@@ -27,6 +28,14 @@ pub struct Link {
     wake: Notify,
     closed: watch::Sender<bool>,
     pieces: AtomicU32,
+    held: Mutex<Held>,
+}
+
+/// How long a limit kept the connection from being read.
+#[derive(Debug, Default)]
+struct Held {
+    before: Duration,
+    since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +108,25 @@ impl Link {
         self.pieces.store(pieces, Ordering::Relaxed);
     }
 
+    /// How long a limit kept the connection from being read, since this was asked last.
+    pub fn take_held(&self) -> Duration {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let current = held.since.map(|since| now.duration_since(since));
+        held.since = held.since.map(|_| now);
+        mem::take(&mut held.before) + current.unwrap_or_default()
+    }
+
+    /// The connection is not read from now on, or is again.
+    pub(super) fn hold(&self, holds: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(since) = held.since.take() {
+            held.before += now.duration_since(since);
+        }
+        held.since = holds.then_some(now);
+    }
+
     pub(super) fn pieces(&self) -> Option<u32> {
         Some(self.pieces.load(Ordering::Relaxed)).filter(|pieces| *pieces > 0)
     }
@@ -140,6 +168,22 @@ mod tests {
         let (out, closed) = link.take();
         assert_eq!(out.len(), 1);
         assert!(!closed && !link.cancel(block(4)));
+    }
+
+    #[test]
+    fn time_under_a_limit_is_counted_once_and_while_it_lasts() {
+        let link = Link::default();
+        assert_eq!(link.take_held(), Duration::ZERO);
+        link.hold(true);
+        let begin = Instant::now();
+        let mut held = Duration::ZERO;
+        while held.is_zero() {
+            held = link.take_held();
+        }
+        link.hold(false);
+        held += link.take_held();
+        assert!(held <= begin.elapsed() + Duration::from_millis(1));
+        assert_eq!(link.take_held(), Duration::ZERO);
     }
 
     #[test]

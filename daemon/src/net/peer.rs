@@ -127,7 +127,9 @@ async fn read(
     let mut size = MIN_READ;
     loop {
         stream.readable().await?;
+        link.hold(true);
         let allowed = throttle.take(size).await;
+        link.hold(false);
         let need = decoder.need(&buffer).min(size);
         if buffer.capacity() - buffer.len() < need.max(MIN_READ) {
             buffer.reserve(size);

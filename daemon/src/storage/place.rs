@@ -186,21 +186,33 @@ impl Tree {
         Ok(good)
     }
 
-    /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. All is synced
-    /// when this returns; what its files hold must be before. Files that p2pd did not make are never overwritten.
-    pub fn complete(&self, stage: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
-        let top = top_of(&self.info);
-        let from = stage.join(top);
-        sync_folders(&from)?;
-        let path = rename_free(&from, dir, top)?;
-        sync_folder(dir)?;
-        // The stage stays only where it holds the unwanted parts of wanted pieces.
-        let _ = fs::remove_dir(stage);
-        if let Some(parent) = stage.parent() {
-            let _ = fs::remove_dir(parent);
-        }
-        Ok(path)
+    /// Returns when all names below the staged file or folder are on the disk.
+    pub fn sync_staged(&self, stage: &Path) -> Result<(), StorageError> {
+        sync_folders(&staged_top(stage, &self.info))
     }
+
+    /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. After an error it is
+    /// where it was. Files that p2pd did not make are never overwritten.
+    pub fn complete(&self, stage: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
+        let from = staged_top(stage, &self.info);
+        rename_free(&from, dir, top_of(&self.info))
+    }
+}
+
+/// The file or folder that holds all of an item while it is staged. It is there from the first preparation until the item is put at its
+/// place; the stage itself may be there for longer.
+pub fn staged_top(stage: &Path, info: &Info) -> PathBuf {
+    stage.join(top_of(info))
+}
+
+/// Returns when the new name in `dir` is on the disk. The stage goes, except where it holds the unwanted parts of wanted pieces.
+pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
+    sync_folder(dir)?;
+    let _ = fs::remove_dir(stage);
+    if let Some(parent) = stage.parent() {
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
 }
 
 /// Gives a file its length and, where the file system can, its room on the disk.

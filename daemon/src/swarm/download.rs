@@ -52,7 +52,7 @@ impl Swarm {
         let source = Source {
             key,
             addr: info.addr,
-            id: info.peer_id,
+            who: info.who(),
         };
         let foreign = |partial: &Partial| partial.single && partial.owner != Some(key);
         let receipt = if self.progress.get(block.piece).is_some_and(foreign) {

@@ -1,5 +1,6 @@
 //! What is known of one connected peer.
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use p2p_wire::peer::ExtensionHandshake;
@@ -15,6 +16,15 @@ const UNREQUESTED: u64 = 1 << 20;
 
 /// Refusals that are remembered; who refuses more than this gets no second chance for a block.
 const MAX_REFUSED: usize = 1024;
+
+/// Who is at the other end: its id and where it is. The id alone proves nothing, as whoever has met a peer can claim to be it.
+pub(super) type Who = (PeerId, IpAddr);
+
+impl NewPeer {
+    pub(super) fn who(&self) -> Who {
+        (self.peer_id, self.addr.ip())
+    }
+}
 
 /// A request that has no answer yet.
 #[derive(Clone, Copy, Debug)]

@@ -206,14 +206,6 @@ impl Picker {
             .find(|piece| has.get(*piece))
     }
 
-    /// Whether any open piece is held by a connected peer.
-    pub(super) fn any_available(&self) -> bool {
-        if self.seeds > 0 || self.stale || self.ends.len() <= UNSEEN {
-            return self.open.iter().any(|piece| self.availability(piece) > 0);
-        }
-        self.ends[BOOSTED] > 0 || (self.ends[UNSEEN] as usize) < self.order.len()
-    }
-
     /// Whole copies among the peers and `ours`: of the rarest piece, plus the share of pieces that are more common.
     pub(super) fn copies(&self, ours: &Bitfield) -> f64 {
         let total = |piece: u32| self.availability(piece) + u32::from(ours.get(piece));

@@ -303,3 +303,23 @@ fn peers_that_dial_each_other_keep_one_connection() {
     assert_eq!((net.nodes[a].links.len(), net.nodes[b].links.len()), (1, 1));
     assert!(net.run(60_000, Net::all_complete));
 }
+
+#[test]
+fn one_seed_is_enough_whatever_a_liar_spoils() {
+    for seed in 0..60 {
+        let mut net = Net::new(layout(2 + seed % 4, 8), seed);
+        // Slow: they share their pieces.
+        let slow = NodeOptions {
+            uplink: 9_000,
+            ..NodeOptions::default()
+        };
+        let kinds = [(true, false), (false, true), (false, false)];
+        for (seed, liar) in kinds {
+            net.add(NodeOptions { seed, liar, ..slow });
+        }
+        net.introduce(2, &[1, 0]);
+        let done = net.run(1_000_000, |net| net.nodes[2].swarm.is_complete());
+        let stats = net.nodes[2].swarm.stats(net.now());
+        assert!(done, "seed {seed}: {stats:?}");
+    }
+}

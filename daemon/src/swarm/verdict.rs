@@ -38,6 +38,7 @@ impl Swarm {
 
     fn piece_good(&mut self, piece: u32, partial: &Partial) {
         self.failed.remove(&piece);
+        self.passed.remove(&piece);
         if let [only] = partial.sources[..]
             && let Some(peer) = self.peers.get_mut(&only.key)
         {
@@ -57,7 +58,7 @@ impl Swarm {
     /// and the next bad one shows who it is. (As the core sees no payload it cannot compare the blocks themselves.)
     fn blame(&mut self, partial: &Partial) {
         if let [only] = partial.sources[..] {
-            self.banned_ids.insert(only.id);
+            self.banned_ids.insert(only.who);
             self.ban(only.addr);
             self.ban_listen_addr(only.key);
             self.drop_peer(only.key, DropReason::BadData);
@@ -65,7 +66,7 @@ impl Swarm {
             let tainted: Vec<u32> = self
                 .progress
                 .iter()
-                .filter(|(_, p)| !p.verifying && p.sources.iter().any(|s| s.id == only.id))
+                .filter(|(_, p)| !p.verifying && p.sources.iter().any(|s| s.who == only.who))
                 .map(|(piece, _)| piece)
                 .collect();
             for piece in tainted {
@@ -73,7 +74,7 @@ impl Swarm {
             }
             return;
         }
-        let known = |source: &Source| self.banned_ids.contains(&source.id);
+        let known = |source: &Source| self.banned_ids.contains(&source.who);
         if partial.sources.iter().any(known) {
             return;
         }

@@ -65,6 +65,11 @@ impl Window {
         self.epoch_rate = 0;
     }
 
+    /// Nothing was read for `time`: what came in it says nothing of the rate.
+    pub(super) fn held_back(&mut self, time: Duration, now: Instant) {
+        self.epoch = (self.epoch + time).min(now);
+    }
+
     /// A block came `latency` after its request, the peer's rate being `rate` bytes/s.
     pub(super) fn received(&mut self, latency: Duration, rate: u64, now: Instant) {
         self.recent = self.recent.min(latency);

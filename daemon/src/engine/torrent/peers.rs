@@ -146,6 +146,10 @@ impl Peers {
         self.map.get(&key).map(|peer| &peer.link)
     }
 
+    pub(super) fn links(&self) -> impl Iterator<Item = (PeerKey, &Arc<Link>)> {
+        self.map.iter().map(|(key, peer)| (*key, &peer.link))
+    }
+
     pub(super) fn contains(&self, key: PeerKey) -> bool {
         self.map.contains_key(&key)
     }

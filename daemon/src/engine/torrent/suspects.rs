@@ -221,6 +221,7 @@ impl Torrent {
         active.keeping.undo(piece);
         self.record.have = active.keeping.durable();
         if active.wanted.get(piece.get()) {
+            active.keeping.finishing = false;
             active.missing += u64::from(active.info.layout().len_of(piece));
         }
         self.counters.left.store(active.missing, Ordering::Relaxed);
