@@ -1,5 +1,6 @@
 //! A tracker and peers as real processes with real sockets, each with its own state, all below one folder.
 
+mod control;
 mod peer;
 mod process;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+pub use self::control::Control;
 pub use self::peer::Peer;
 use self::process::stdout_of;
 pub use self::process::{Process, wait_for};

@@ -22,7 +22,7 @@ fn fake() -> Fake {
             "item.show",
             json!({"item": big, "peers": [], "pieces": null}),
         ),
-        ("item.pause", json!([])),
+        ("item.pause", json!({"items": []})),
         ("log.tail", json!([])),
     ])
 }

@@ -5,6 +5,7 @@
 //! | `socket`, `caller` | the socket file; who connected and what that allows |
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
+//! | `torrent` | a .torrent that a client sends |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
 //! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
@@ -30,6 +31,7 @@ mod progress;
 mod settings;
 mod shares;
 mod socket;
+mod torrent;
 mod trackers;
 mod verify;
 mod watch;
@@ -169,6 +171,7 @@ impl Server {
     pub async fn serve(self, service: Service) {
         let service = Arc::new(service);
         let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let room = Arc::new(Semaphore::new(torrent::ROOM));
         let mut clients = JoinSet::new();
         loop {
             let stream = match self.listener.accept().await {
@@ -188,8 +191,9 @@ impl Server {
             match caller::caller(&stream, self.mode) {
                 Ok(Some(caller)) => {
                     let service = Arc::clone(&service);
+                    let room = Arc::clone(&room);
                     clients.spawn(async move {
-                        connection::serve(stream, caller, service).await;
+                        connection::serve(stream, caller, service, room).await;
                         drop(place);
                     });
                 }

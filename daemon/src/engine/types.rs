@@ -129,21 +129,6 @@ impl FileStamp {
     }
 }
 
-/// The engine at a glance.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Connected peers.
-    pub peers: u32,
-    /// Bytes/s of blocks received.
-    pub down_rate: u64,
-    /// Bytes/s of blocks sent.
-    pub up_rate: u64,
-    /// Block bytes received since the start.
-    pub downloaded: u64,
-    /// Block bytes sent since the start.
-    pub uploaded: u64,
-}
-
 /// What an announce says of an item; written by the item's owner, read by the announcer.
 #[derive(Debug, Default)]
 pub struct Counters {

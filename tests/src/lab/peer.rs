@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::process::{self, stdout_of};
-use super::{Process, Programs, wait_for};
+use super::{Control, Process, Programs, wait_for};
 
 /// A daemon with its own state, and `p2pctl` to talk to it.
 #[derive(Debug)]
@@ -152,6 +152,11 @@ impl Peer {
         all.extend(args);
         let text = self.ctl(&all)?;
         serde_json::from_str(&text).with_context(|| format!("read the JSON of {args:?}: {text}"))
+    }
+
+    /// A connection to its control socket.
+    pub fn control(&self) -> Result<Control> {
+        Control::connect(&self.socket())
     }
 
     /// The items it holds.
