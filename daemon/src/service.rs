@@ -68,6 +68,7 @@ pub async fn run(
     let stop = Arc::new(Notify::new());
     let mut signals = Signals::listen()?;
     raise_descriptor_limit();
+    crate::memory::keep();
     // Before there is a second thread: taking it changes the environment.
     let inherited = ListenFd::from_env().take_unix_listener(0)?;
     let opened = State::open(&places.state);

@@ -28,14 +28,8 @@ pub(super) fn advance(hasher: &Hasher, hashes: &mut [Stream], blocks: &[&[Bytes]
     }
 }
 
-/// Writes blocks of `piece`, in order from `begin` on, to the files they belong to; padding is left out.
-pub(super) fn write(
-    tree: &Tree,
-    piece: PieceIndex,
-    begin: u32,
-    blocks: &[Bytes],
-) -> Result<(), StorageError> {
-    let offset = tree.info.layout().offset(piece) + u64::from(begin);
+/// Writes blocks, in order from `offset` of the content on, to the files they belong to; padding is left out.
+pub(super) fn write(tree: &Tree, offset: u64, blocks: &[Bytes]) -> Result<(), StorageError> {
     let len = blocks.iter().map(|block| block.len() as u64).sum();
     let mut rest = Cut::new(blocks);
     for span in tree.info.spans(offset, len) {

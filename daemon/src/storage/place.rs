@@ -102,12 +102,22 @@ impl Tree {
                 )));
             }
         }
+        let mut taken = Vec::new();
         for (index, len) in todo {
             let path = self.path(index);
-            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-            seam::allow(Call::Allocate, || path.clone())
-                .and_then(|_| allocate(&file, len))
-                .map_err(at(&path))?;
+            let made = self.file(index).and_then(|file| {
+                let before = file.metadata()?.len();
+                taken.push((file.clone(), before));
+                seam::allow(Call::Allocate, || path.clone())?;
+                allocate(&file, len)
+            });
+            if let Err(error) = made {
+                // A call that fails keeps what it took so far.
+                for (file, before) in taken {
+                    let _ = file.set_len(before);
+                }
+                return Err(StorageError::at(&path, &error));
+            }
         }
         Ok(())
     }

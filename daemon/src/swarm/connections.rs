@@ -42,6 +42,7 @@ impl Swarm {
         self.ids.insert(peer.who(), key);
         self.peers
             .insert(key, Peer::new(peer, self.layout.pieces(), self.now));
+        self.divide();
         self.greet(key);
         self.next_tick = self.next_tick.min(self.now + Duration::from_secs(60));
     }
@@ -139,6 +140,7 @@ impl Swarm {
         } else if peer.has.count() > 0 {
             self.picker.remove_many(peer.has.iter());
         }
+        self.divide();
         let lonely = self.peers.is_empty();
         self.candidates.unlink(key, ending, lonely, self.now);
         self.fill_slots();

@@ -149,7 +149,7 @@ fn bitfields_that_say_nothing_new_cost_little_and_those_without_end_are_a_violat
     say(&mut swarm, FAST, std::slice::from_ref(&again)).unwrap();
     swarm
         .picker
-        .pick(&bits, 1, super::picker::Mode::Rarest, &mut swarm.rng);
+        .pick(&bits, super::picker::Mode::Rarest, &mut swarm.rng);
     say(&mut swarm, FAST, &vec![again.clone(); 500]).unwrap();
     assert!(!swarm.picker.is_stale(), "the order is sorted again");
     assert!(say(&mut swarm, FAST, &vec![again; 1_000]).is_err());

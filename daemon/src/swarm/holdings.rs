@@ -1,5 +1,5 @@
 //! What peers have, and whether they give it.
-use p2p_wire::Bitfield;
+use p2p_wire::{Bitfield, PeerId};
 
 use super::picker::{common, count_common};
 use super::{PeerKey, Swarm, Violation};
@@ -26,11 +26,15 @@ impl Swarm {
             return Ok(());
         }
         peer.needed += u32::from(self.needed.get(piece));
-        peer.open += u32::from(self.picker.open().get(piece));
+        peer.may_start |= self.picker.open().get(piece);
         if peer.starved {
             self.hungry.insert(key);
         }
+        let is_full = peer.has.is_full();
         self.picker.add_one(piece, &mut self.rng);
+        if is_full {
+            self.divide();
+        }
         self.update_interest(key);
         self.drop_if_unneeded(key);
         Ok(())
@@ -74,12 +78,20 @@ impl Swarm {
             self.picker.add_many(new.iter());
         }
         peer.needed = count_common(&peer.has, &self.needed);
-        peer.open = count_common(&peer.has, self.picker.open());
+        peer.may_start = true;
         if peer.starved {
             self.hungry.insert(key);
         }
+        self.divide();
         self.update_interest(key);
         self.drop_if_unneeded(key);
+    }
+
+    /// Divides what only complete peers have among all who lack pieces: so a seed sends a piece once, and the others pass it on.
+    pub(super) fn divide(&mut self) {
+        let others = self.peers.values().filter(|peer| !peer.has.is_full());
+        let others = others.map(|peer| number(&peer.info.peer_id)).collect();
+        self.picker.set_rivals(number(&self.options.our_id), others);
     }
 
     /// The peer does not give `piece`, whatever it said.
@@ -95,7 +107,6 @@ impl Swarm {
             return;
         }
         peer.needed -= u32::from(self.needed.get(piece));
-        peer.open -= u32::from(self.picker.open().get(piece));
         self.picker.remove_one(piece, &mut self.rng);
         self.update_interest(key);
     }
@@ -127,4 +138,11 @@ impl Swarm {
         }
         self.hungry.insert(key);
     }
+}
+
+/// The end of a peer id, which is random.
+fn number(id: &PeerId) -> u64 {
+    id.0.iter()
+        .skip(12)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

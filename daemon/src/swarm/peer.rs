@@ -35,7 +35,7 @@ pub(super) struct Request {
 
 /// One connected peer.
 ///
-/// Invariant: `needed` and `open` count its pieces that we need and that the picker may start. The requests of a peer that is
+/// Invariant: `needed` counts its pieces that we need; unless `may_start`, the picker may start none of its pieces. The requests of a peer that is
 /// `stalled` are not counted by the pieces in progress: others may be asked for the same, but a late answer is still taken.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -50,7 +50,9 @@ pub(super) struct Peer {
     /// The picker counts it as complete, not piece by piece.
     pub(super) as_seed: bool,
     pub(super) needed: u32,
-    pub(super) open: u32,
+    /// Some of its pieces may be open to be started. Only a look finds out that none is: to count them would cost every peer a visit
+    /// for each piece that is started.
+    pub(super) may_start: bool,
 
     pub(super) choking: bool,
     pub(super) interested: bool,
@@ -101,7 +103,7 @@ impl Peer {
             bitfields: 0,
             as_seed: false,
             needed: 0,
-            open: 0,
+            may_start: false,
             choking: true,
             interested: false,
             choked: true,

@@ -315,11 +315,59 @@ fn one_seed_is_enough_whatever_a_liar_spoils() {
         };
         let kinds = [(true, false), (false, true), (false, false)];
         for (seed, liar) in kinds {
-            net.add(NodeOptions { seed, liar, ..slow });
+            let lies = u32::from(liar);
+            net.add(NodeOptions { seed, lies, ..slow });
         }
         net.introduce(2, &[1, 0]);
         let done = net.run(1_000_000, |net| net.nodes[2].swarm.is_complete());
         let stats = net.nodes[2].swarm.stats(net.now());
         assert!(done, "seed {seed}: {stats:?}");
+    }
+}
+
+#[test]
+fn a_window_does_not_grow_because_it_is_large() {
+    let slow = NodeOptions {
+        uplink: 1_000_000,
+        ..NodeOptions::default()
+    };
+    let mut net = pair(layout(400, 16), slow, NodeOptions::default());
+    net.run(30_000, |_| false);
+    // Half a second's worth and twice the path of 5 to 60 ms, each way.
+    let peers = net.nodes[1].swarm.peers(net.now());
+    assert!((20..=60).contains(&peers[0].window), "{peers:?}");
+}
+
+/// A seed and `leeches` that all know each other; gives how many copies the seed sent.
+fn copies_sent(seed: u64, leeches: usize, uplink: u64) -> f64 {
+    let mut net = Net::new(layout(800, 16), seed);
+    net.checks = false;
+    let nodes: Vec<usize> = (0..=leeches)
+        .map(|number| {
+            net.add(NodeOptions {
+                seed: number == 0,
+                uplink: if number == 0 { uplink } else { 100_000_000 },
+                in_flight: 64 << 20,
+                ..NodeOptions::default()
+            })
+        })
+        .collect();
+    for node in &nodes[1..] {
+        net.introduce(*node, &nodes);
+    }
+    assert!(net.run(60_000, Net::all_complete), "seed {seed}");
+    let sent = net.nodes[0].swarm.stats(net.now()).uploaded;
+    sent as f64 / net.layout.total_len() as f64
+}
+
+#[test]
+fn a_seed_sends_a_piece_once_where_leeches_can_pass_it_on() {
+    for (leeches, uplink, most) in [
+        (2, 20_000_000, 1.1),
+        (2, 100_000_000, 1.3),
+        (4, 20_000_000, 1.2),
+    ] {
+        let copies = copies_sent(7, leeches, uplink);
+        assert!(copies <= most, "{leeches} leeches: {copies:.2} copies");
     }
 }

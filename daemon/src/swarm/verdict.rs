@@ -106,7 +106,7 @@ impl Swarm {
         }
         for (key, peer) in &mut self.peers {
             if peer.has.get(piece) {
-                peer.open += 1;
+                peer.may_start = true;
                 if peer.starved {
                     self.hungry.insert(*key);
                 }
@@ -116,11 +116,7 @@ impl Swarm {
 
     /// `piece` may not be started any more.
     pub(super) fn close_piece(&mut self, piece: u32) {
-        if self.picker.remove(piece) {
-            for peer in self.peers.values_mut() {
-                peer.open -= u32::from(peer.has.get(piece));
-            }
-        }
+        self.picker.remove(piece);
     }
 
     /// `piece` is missing and wanted.
