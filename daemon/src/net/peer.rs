@@ -95,11 +95,12 @@ pub fn spawn(
         // Nothing is read from a connection that was closed: whoever is at the other end could go on for long.
         let reads = async {
             tokio::select! {
-                end = read(key, reader, &link, (&throttles.down, &slot), &reports) => end,
+                biased;
                 () = link.closed() => {
                     sleep(LINGER).await;
                     Ok(())
                 }
+                end = read(key, reader, &link, (&throttles.down, &slot), &reports) => end,
             }
         };
         let why = tokio::select! {
