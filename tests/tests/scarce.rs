@@ -55,9 +55,12 @@ fn hashes(peer: &Peer) -> Result<Vec<String>> {
 
 /// Fetches everything at once and compares it.
 fn fetch_all(peer: &Peer, hashes: &[String], sources: &[PathBuf]) -> Result<()> {
-    let mut args = vec!["fetch"];
-    args.extend(hashes.iter().map(String::as_str));
-    peer.ctl(&args)?;
+    // As many as one client may ask for at a time.
+    for some in hashes.chunks(30) {
+        let mut args = vec!["fetch"];
+        args.extend(some.iter().map(String::as_str));
+        peer.ctl(&args)?;
+    }
     for source in sources {
         let name = source.file_name().context("a name")?;
         ensure!(
@@ -221,29 +224,5 @@ fn a_state_folder_that_cannot_be_written_at_the_start_is_named_to_everybody_who_
         .and_then(|name| name.to_str())
         .context("a name")?;
     ann.wait_seeding(name, LIMIT)?;
-    Ok(())
-}
-
-#[test]
-fn while_the_state_folder_cannot_be_written_what_is_there_is_served_and_nothing_new_is_promised()
--> Result<()> {
-    if as_root()?.is_none() {
-        return Ok(());
-    }
-    let dir = tempfile::tempdir()?;
-    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
-    let state = Mounted::new(dir.path().join("ann/state"))?;
-    let ann = lab.member("ann", QUICK)?;
-    let bob = lab.member("bob", QUICK)?;
-    let sources = share(&ann, dir.path(), 2, 100_000)?;
-    let theirs = share(&bob, dir.path(), 1, 100_000)?;
-    let (held, wanted) = (hashes(&ann)?, hashes(&bob)?);
-    state.remount("ro")?;
-    fetch_all(&bob, &held, &sources)?;
-    let (code, said) = ann.refused(&["fetch", "--detach", &wanted[0]])?;
-    ensure!(code != 0 && said.contains("state"), "{code}: {said}");
-    ensure!(ann.items()?.len() == 2, "it promises what it cannot keep");
-    state.remount("rw")?;
-    fetch_all(&ann, &wanted, &theirs)?;
     Ok(())
 }
