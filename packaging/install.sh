@@ -4,6 +4,7 @@
 #   packaging/install.sh            for the whole machine: programs, units, users, manual pages; asks for root by sudo
 #   packaging/install.sh --user     for this user alone: programs in ~/.local/bin, the user unit; needs no root
 #   packaging/install.sh --remove   takes away what the first form installed; configuration, state and data stay
+#   packaging/install.sh --remove --user   the same for the second form
 #
 # Environment: DESTDIR (stage below this folder; nothing is started or created outside of it), CARGO (the cargo to build with),
 # BINARIES (a folder with the three programs: install these instead of building).
@@ -86,7 +87,12 @@ install_system() {
         as_root systemd-sysusers p2pd.conf p2p-tracker.conf
         as_root systemd-tmpfiles --create p2pd.conf
     fi
-    if [ -d /run/systemd/system ]; then as_root systemctl daemon-reload; fi
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl daemon-reload
+        # An upgrade: what runs of the old programs is started anew.
+        as_root systemctl try-restart p2p-tracker.service p2pd.service
+        say "p2pd that run for single users go on with the old program until each of them runs: systemctl --user restart p2pd"
+    fi
     say "installed. Next:"
     say "  sudo systemctl enable --now p2p-tracker    (on the machine that keeps the accounts)"
     say "  systemctl --user enable --now p2pd         (on every machine, as the user who shares and fetches)"
@@ -99,7 +105,8 @@ install_user() {
     for program in p2pd p2pctl; do install -D -m 0755 "$out/$program" "$bin/$program"; done
     unit=$dest${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/p2pd.service
     install -d "${unit%/*}"
-    sed "s|/usr/bin/p2pd|$HOME/.local/bin/p2pd|" "$here/systemd/user/p2pd.service" >"$unit"
+    # %h: the home of the unit's user, whatever is in its name.
+    sed "s|/usr/bin/p2pd|%h/.local/bin/p2pd|" "$here/systemd/user/p2pd.service" >"$unit"
     rm -f "$stage"/man/p2p-tracker*
     data=$dest${XDG_DATA_HOME:-$HOME/.local/share}
     shared "$data" ''
@@ -107,6 +114,7 @@ install_user() {
     say "installed in $bin"
     case ":$PATH:" in *":$HOME/.local/bin:"*) ;; *) say "add it to your PATH: export PATH=\"\$HOME/.local/bin:\$PATH\"" ;; esac
     if [ -z "$dest" ] && systemctl --user daemon-reload 2>/dev/null; then
+        systemctl --user try-restart p2pd.service
         say "next: systemctl --user enable --now p2pd"
     else
         say "next: p2pctl daemon start"
@@ -130,9 +138,22 @@ remove() {
     say "removed; /etc/p2p, /var/lib/p2pd, /var/lib/p2p-tracker and /srv/p2p stay"
 }
 
-case ${1:-} in
+remove_user() {
+    [ -n "$dest" ] || systemctl --user disable --now p2pd.service 2>/dev/null || true
+    data=$dest${XDG_DATA_HOME:-$HOME/.local/share}
+    rm -f -- "$dest$HOME/.local/bin/p2pd" "$dest$HOME/.local/bin/p2pctl" "$dest${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/p2pd.service" \
+        "$data/bash-completion/completions/p2pctl" "$data/zsh/site-functions/_p2pctl" "$data/fish/vendor_completions.d/p2pctl.fish"
+    for page in p2pd p2pctl; do
+        rm -f -- "$data/man/man1/$page.1" "$data/man/man1/$page"-*.1 "$data/man/man5/$page.toml.5"
+    done
+    rm -rf -- "$data/doc/p2pd"
+    say "removed; ~/.config/p2p, ~/.local/state/p2p and what was fetched stay"
+}
+
+case "$*" in
     '') install_system ;;
+    '--remove --user' | '--user --remove') remove_user ;;
     --user) install_user ;;
     --remove) remove ;;
-    *) die "unknown argument '$1'; see the head of this file" ;;
+    *) die "unknown arguments '$*'; see the head of this file" ;;
 esac
