@@ -162,6 +162,11 @@ for service in p2p-tracker p2pd; do
     root systemctl is-active --quiet $service || failed "$service is not active after restart and reload"
 done
 ann systemctl --user restart p2pd
+# Stopped stays stopped: the socket would start it for the next client.
+root p2pctl --system daemon stop
+code=0; root p2pctl --system ls || code=$?
+[[ $code == 3 ]] || failed "p2pctl ls ended with $code after daemon stop, not with 3"
+root p2pctl --system daemon start
 ok "stop, start, restart, reload"
 
 root systemctl enable p2p-tracker p2pd
