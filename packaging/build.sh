@@ -30,7 +30,8 @@ programs_into() {
     local to=$1 from=$2 program
     shift 2
     if [[ -z $from ]]; then
-        (cd "$here" && cargo build --release --locked --bins -p p2pd -p p2pctl -p p2p-tracker "$@")
+        # The whole workspace, so that features of shared crates are those of any other build, which can then be used again.
+        (cd "$here" && cargo build --release --locked --workspace --bins "$@")
         from=$target/release
         # With --target they lie one folder deeper.
         [[ $# == 0 ]] || from=$target/$2/release

@@ -45,7 +45,8 @@ pub(crate) fn username(given: Option<String>) -> Result<String, Error> {
     if !io::stdin().is_terminal() {
         return Err(Error::usage(
             "which account?",
-            "There is no terminal to ask on; give --username NAME.",
+            "There is no terminal to ask on.",
+            "Give it:  --username NAME",
         ));
     }
     prompt("User name: ")
@@ -67,6 +68,7 @@ pub(crate) fn password(file: Option<&Path>, new: bool) -> Result<String, Error> 
         return Err(Error::usage(
             "the password is empty",
             "An account needs one.",
+            "Type one, or put it on the first line of the file of --password-file.",
         ));
     }
     Ok(password)
@@ -87,7 +89,8 @@ pub(crate) fn secret_file(path: &Path) -> Result<String, Error> {
     String::from_utf8(line.to_vec()).map_err(|_| {
         Error::usage(
             format!("what is in {shown} is not UTF-8"),
-            "It must be text, alone on the first line.",
+            "A password or code is text.",
+            "Put it alone on the first line, in UTF-8.",
         )
     })
 }
@@ -97,7 +100,8 @@ fn typed(new: bool) -> Result<String, Error> {
         rpassword::prompt_password(prompt).map_err(|_| {
             Error::usage(
                 "which password?",
-                "There is no terminal to ask on; give --password-file FILE, or - for standard input.",
+                "There is no terminal to ask on.",
+                "Give --password-file FILE, or - for standard input.",
             )
         })
     };
@@ -105,7 +109,8 @@ fn typed(new: bool) -> Result<String, Error> {
     if new && read("Again: ")? != first {
         return Err(Error::usage(
             "the two passwords differ",
-            "Nothing was sent; try again.",
+            "Nothing was sent.",
+            "Try again.",
         ));
     }
     Ok(first)

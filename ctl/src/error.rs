@@ -56,13 +56,12 @@ impl Error {
     }
 
     /// A fault in what the user typed.
-    pub(crate) fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::new(
-            ErrorKind::Usage,
-            what,
-            why,
-            "See:  p2pctl COMMAND --help  for what a command takes",
-        )
+    pub(crate) fn usage(
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self::new(ErrorKind::Usage, what, why, fix)
     }
 
     /// A fault of a file or folder: `what` says which and what was tried.
@@ -76,7 +75,10 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 (ErrorKind::Disk, "Free some space:  df -h")
             }
-            _ => (ErrorKind::Disk, ""),
+            _ => (
+                ErrorKind::Disk,
+                "Look what the system says of that disk:  sudo dmesg | tail",
+            ),
         };
         Self::new(kind, what, plain_io(error), fix)
     }

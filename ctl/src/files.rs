@@ -67,6 +67,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Er
         return Err(Error::usage(
             format!("{shown} is no name of a file"),
             "A file is to be written there.",
+            "Name the file, not its folder.",
         ));
     };
     let mut part = OsString::from(".");

@@ -246,6 +246,7 @@ impl Output {
             Some(field) => Err(Error::usage(
                 format!("no field {field:?} here"),
                 format!("The fields are: {}.", known.join(", ")),
+                "Name some of these, or leave --json without fields for all.",
             )),
         }
     }

@@ -24,6 +24,7 @@ fn what_is(target: &str) -> Result<Target, Error> {
             Err(error) => Err(Error::usage(
                 format!("{target:?} is no magnet link that can be used"),
                 error.to_string(),
+                "Copy it once more, whole and in quotes, or take the info-hash alone.",
             )),
         };
     }
@@ -62,6 +63,7 @@ pub(crate) fn expand(targets: &[String]) -> Result<Vec<Given>, Error> {
         true => Err(Error::usage(
             "nothing to fetch",
             "Standard input names no target.",
+            "Send it a .torrent, or targets, one a line.",
         )),
         false => Ok(all),
     }

@@ -57,6 +57,7 @@ impl Register {
             return Err(Error::usage(
                 "standard input cannot be two files",
                 "Both --password-file and --invite-file are -.",
+                "Give one of them a file of its own.",
             ));
         }
         // Without a daemon there is nothing to type a password for.
@@ -77,7 +78,11 @@ impl Register {
         let registered: Tracker = client.call("account.register", &credentials)?;
         credentials.tracker = Some(registered.name);
         credentials.invite = None;
-        let tracker: Tracker = client.call("account.login", &credentials)?;
+        let login = client.call("account.login", &credentials);
+        let tracker: Tracker = login.inspect_err(|_| {
+            let made = "The account is registered; only its login failed: p2pctl login";
+            context.out.talk(made);
+        })?;
         context.out.report(&[tracker], &rows::trackers(), |t| {
             format!("Registered at {} and logged in as {}", t.name, account(t))
         })

@@ -87,6 +87,13 @@ fn changed(context: &Context, value: ConfigValue) -> Result<(), Error> {
 
 /// Runs `p2pd config WHAT`; its output and exit code are ours.
 fn p2pd(context: &Context, what: &str, file: Option<PathBuf>) -> Result<(), Error> {
+    if context.out.format == Format::Json {
+        return Err(Error::usage(
+            format!("config {what} has no JSON form"),
+            "It prints the text of p2pd itself.",
+            "Leave out --json, or take the settings in force:  p2pctl --json config get",
+        ));
+    }
     let mut command = system::p2pd()?;
     if let Some(file) = file {
         command.arg("--config").arg(file);
@@ -96,11 +103,6 @@ fn p2pd(context: &Context, what: &str, file: Option<PathBuf>) -> Result<(), Erro
         command.arg("--system");
     } else {
         command.arg("--user");
-    }
-    if context.out.format == Format::Json {
-        context
-            .out
-            .talk("p2pctl: config check, path and defaults print text, not JSON");
     }
     command.args(["config", what]);
     system::run_through(command)

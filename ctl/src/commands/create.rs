@@ -163,6 +163,7 @@ fn single(name: String, real: PathBuf, metadata: &Metadata, path: &Path) -> Resu
         return Err(Error::usage(
             format!("{shown} is neither a file nor a folder"),
             "Only those have content that stays.",
+            "Copy what it gives into a file, and take that.",
         ));
     }
     if size == 0 {
@@ -249,7 +250,11 @@ fn hash(context: &Context, found: &Found, piece_len: u32) -> Result<Vec<Digest>,
             "Its hashes would be worth nothing.",
             "Try again when nothing writes to it any more.",
         ),
-        HashError::TooLong => Error::usage(error.to_string(), "Choose a larger --piece-size."),
+        HashError::TooLong => Error::usage(
+            error.to_string(),
+            "A torrent has room for so many pieces alone.",
+            "Choose a larger --piece-size.",
+        ),
         HashError::Cancelled => Error::new(ErrorKind::Failed, error.to_string(), "", ""),
     })
 }
@@ -279,5 +284,6 @@ fn empty(path: &Path) -> Error {
     Error::usage(
         format!("{shown} is empty"),
         "A torrent has at least one byte of content.",
+        "Choose a file or folder with something in it.",
     )
 }

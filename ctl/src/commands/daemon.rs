@@ -47,7 +47,9 @@ impl Daemon {
             (Self::Reload, _) => reload(context),
             (Self::Start, Some(unit)) => unit.run(context, &["start"], "Started"),
             (Self::Start, None) => start(context, &socket),
-            (Self::Stop, Some(unit)) if unit.is_active() => unit.run(context, &["stop"], "Stopped"),
+            (Self::Stop, Some(unit)) if unit.is_active() => {
+                unit.with_socket().run(context, &["stop"], "Stopped")
+            }
             (Self::Stop, _) => stop(context, &socket),
             (Self::Restart, Some(unit)) => {
                 // One that was started by hand holds the socket.
@@ -57,11 +59,16 @@ impl Daemon {
                 unit.run(context, &["restart"], "Restarted")
             }
             (Self::Restart, None) => {
-                stop(context, &socket)?;
+                if context.connect_to(socket.clone()).is_ok() {
+                    stop(context, &socket)?;
+                }
                 start(context, &socket)
             }
             (Self::Enable { linger }, Some(unit)) => enable(context, unit, linger),
-            (Self::Disable, Some(unit)) => unit.run(context, &["disable", "--now"], "Disabled"),
+            (Self::Disable, Some(unit)) => {
+                unit.with_socket()
+                    .run(context, &["disable", "--now"], "Disabled")
+            }
             (Self::Enable { .. } | Self::Disable, None) => Err(no_unit(&socket)),
         }
     }
@@ -71,6 +78,8 @@ impl Daemon {
 #[derive(Clone, Copy, Debug)]
 struct Unit {
     whose: Whose,
+    /// The socket unit is meant, too: left listening, it would start the service again for the next client.
+    socket: bool,
 }
 
 impl Unit {
@@ -78,9 +87,21 @@ impl Unit {
     fn find(socket: &Socket) -> Option<Self> {
         let unit = Self {
             whose: socket.whose,
+            socket: false,
         };
         let known = socket.whose != Whose::Given && unit.says_yes(&["cat"]);
         known.then_some(unit)
+    }
+
+    /// The service with the socket that starts it, where there is one.
+    fn with_socket(self) -> Self {
+        let mut look = Command::new("systemctl");
+        look.args(["cat", "p2pd.socket"]);
+        let found = system::run_kept(look).is_ok_and(|output| output.status.success());
+        Self {
+            socket: self.whose == Whose::System && found,
+            ..self
+        }
     }
 
     fn is_active(self) -> bool {
@@ -93,6 +114,9 @@ impl Unit {
             command.arg("--user");
         }
         command.args(args).arg("p2pd.service");
+        if self.socket {
+            command.arg("p2pd.socket");
+        }
         command
     }
 
@@ -108,12 +132,24 @@ impl Unit {
                 Whose::User => ("--user ", ""),
                 Whose::System | Whose::Given => ("", "sudo "),
             };
-            return Err(Error::new(
-                ErrorKind::Failed,
-                format!("systemctl {user}{} p2pd failed", args.join(" ")),
-                system::reason(&output),
-                format!("Look:  {sudo}journalctl {user}-u p2pd -n 20"),
-            ));
+            let what = format!("systemctl {user}{} p2pd failed", args.join(" "));
+            let why = system::reason(&output);
+            return Err(
+                match self.whose == Whose::System && !nix::unistd::geteuid().is_root() {
+                    true => Error::new(
+                        ErrorKind::Permission,
+                        what,
+                        why,
+                        format!("Try:  sudo systemctl {} p2pd", args.join(" ")),
+                    ),
+                    false => Error::new(
+                        ErrorKind::Failed,
+                        what,
+                        why,
+                        format!("Look:  {sudo}journalctl {user}-u p2pd -n 20"),
+                    ),
+                },
+            );
         }
         context.out.talk(&format!("{done} p2pd"));
         Ok(())

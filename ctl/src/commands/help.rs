@@ -39,6 +39,7 @@ impl Help {
                         "It is neither a command nor a topic; topics: {}.",
                         topics::names()
                     ),
+                    "All commands:  p2pctl --help",
                 )
             })?;
         }

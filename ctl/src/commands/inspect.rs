@@ -59,6 +59,7 @@ impl Inspect {
                 Error::usage(
                     "this is no magnet link that can be used",
                     format!("{error}."),
+                    "Copy it once more, whole and in quotes.",
                 )
             })?;
             Inspected::of_magnet(magnet)

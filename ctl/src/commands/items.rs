@@ -92,19 +92,24 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Set {
-    /// Sets one after the other; the first that is refused ends it.
+    /// Sets one after the other; the first that is refused ends it, and what was set before is told.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let mut client = context.connect()?;
         let mut last = None;
         let mut done = Vec::new();
         for (key, value) in self.settings {
-            done.push(format!("{key}={value}"));
+            let said = format!("{key}={value}");
             let params = ItemSet {
                 item: self.item.clone(),
                 key,
                 value,
             };
-            last = Some(client.call::<Item>("item.set", params)?);
+            last = Some(client.call::<Item>("item.set", params).inspect_err(|_| {
+                if !done.is_empty() {
+                    context.out.talk(&format!("Set {}", done.join(", ")));
+                }
+            })?);
+            done.push(said);
         }
         let prefixes = HashMap::new();
         let items: Vec<Item> = last.into_iter().collect();

@@ -77,6 +77,7 @@ impl Share {
             return Err(Error::usage(
                 "one name for several shares",
                 "Every share of an account has a name of its own.",
+                "Share them one after the other, each with its --name.",
             ));
         }
         let requests = self
@@ -205,6 +206,7 @@ fn sentence(share: &control::Share, no_publish: bool) -> String {
     let published = match &share.tracker {
         _ if no_publish => "not published".to_owned(),
         None => "not published: no tracker (p2pctl tracker add NAME URL)".to_owned(),
+        Some(_) if share.items == 0 => "nothing to publish yet".to_owned(),
         Some(tracker) if share.published >= share.items => format!("published to {tracker}"),
         Some(tracker) => format!(
             "{} of {} published to {tracker}",

@@ -42,7 +42,8 @@ impl Top {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(Error::usage(
                 "top needs a terminal",
-                "For scripts there are  p2pctl --json status  and  p2pctl --json watch",
+                "It draws on the whole screen and reads keys.",
+                "For scripts:  p2pctl --json status  and  p2pctl --json watch",
             ));
         }
         // Keys are not read while the daemon is asked, so it must not take long.
