@@ -77,7 +77,7 @@ impl ExtensionHandshake {
         set_id(b"ut_pex", &mut self.ut_pex);
         self.metadata_size = dict.get_uint(b"metadata_size").or(self.metadata_size);
         self.reqq = dict.get_uint(b"reqq").or(self.reqq);
-        let port = dict.get_uint(b"p").filter(|port| *port != 0);
+        let port = dict.get_uint::<u16>(b"p").filter(|port| *port != 0);
         self.port = port.or(self.port);
         let client = dict.get(b"v").and_then(Value::as_bytes);
         let client = client.map(|client| text::printable(client, MAX_CLIENT_LEN));
