@@ -52,7 +52,9 @@ pub enum StartError {
     #[error("{0}\n  {hint}", hint = listen_hint(.0.kind()))]
     Listen(io::Error),
     /// Something in the state folder.
-    #[error("cannot write to the state folder: {0}")]
+    #[error(
+        "cannot write to the state folder: {0}\n  Check that its disk has room and that the tracker's user owns it."
+    )]
     Write(io::Error),
 }
 

@@ -80,7 +80,8 @@ impl Catalogue {
             return Err(Refusal::new(
                 ProblemType::Forbidden,
                 "only administrators publish on this tracker",
-            ));
+            )
+            .hint("Ask one of them to publish it, or to change catalogue.publish."));
         }
         let (login, max_torrent) = (login.clone(), config.catalogue.max_torrent.0);
         let max_stored = config.limits.stored_per_account.0;
@@ -167,7 +168,8 @@ impl Catalogue {
         entry: String,
         account: AccountId,
     ) -> Result<FileRow, Refusal> {
-        let missing = Refusal::not_found(format!("there is no {owner}/{share}/{entry}"));
+        let missing = Refusal::not_found(format!("there is no {owner}/{share}/{entry}"))
+            .hint("Look for it:  p2pctl search");
         // A name may itself end in what looks like a version.
         let whole = self
             .store

@@ -22,8 +22,7 @@ enum Route<'a> {
 
 /// Answers an announce or a scrape; `None` when the path is neither.
 pub(super) fn answer(tracker: &Tracker, request: &Request) -> Option<Response> {
-    let route = route(request.uri().path())
-        .filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))?;
+    let route = route(request.uri().path()).filter(|_| *request.method() == Method::GET)?;
     let query = request.uri().query().unwrap_or_default();
     let client = Client::new(request.headers(), request.extensions(), &tracker.config());
     let body = match route {

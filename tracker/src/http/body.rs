@@ -47,11 +47,13 @@ pub(crate) async fn json<T: DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(|error| {
         if error.is_data() {
             Refusal::invalid(format!("the body does not fit: {error}"))
+                .hint("See the documentation of this route for its fields.")
         } else {
             Refusal::new(
                 ProblemType::BadRequest,
                 format!("the body is not JSON: {error}"),
             )
+            .hint("Correct it at that place and send it again.")
         }
     })
 }
@@ -79,6 +81,7 @@ pub(crate) async fn read(
             ProblemType::TooLarge,
             format!("the body is larger than {limit} bytes"),
         )
+        .hint("Send less at once; of a .torrent, one with larger pieces.")
     };
     // What says beforehand that it is too large is not read at all.
     if announced_len(headers).is_some_and(|len| len > limit as u64) {
@@ -87,9 +90,9 @@ pub(crate) async fn read(
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Refusal::new(
-            ProblemType::BadRequest,
-            "the body ended early",
-        )),
+        Err(_) => Err(
+            Refusal::new(ProblemType::BadRequest, "the body ended early")
+                .hint("Send all that its length announces."),
+        ),
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -16,6 +17,8 @@ use crate::store::{Mirror, StoreError};
 const QUEUE: usize = 1_024;
 /// Writes that share one commit.
 const BATCH: usize = 256;
+/// How long a backup waits where somebody else holds a lock.
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 /// Pages that a backup copies between two batches.
 const BACKUP_PAGES: i32 = 512;
 
@@ -228,7 +231,12 @@ fn backup(
         let mut target = Connection::open(to)?;
         {
             let steps = Backup::new(db, &mut target)?;
-            while steps.step(BACKUP_PAGES)? != StepResult::Done {
+            loop {
+                match steps.step(BACKUP_PAGES)? {
+                    StepResult::Done => break,
+                    StepResult::Busy | StepResult::Locked => std::thread::sleep(LOCKED_PAUSE),
+                    _ => {}
+                }
                 if answer.is_closed() {
                     return Err(StoreError::Stopped);
                 }
