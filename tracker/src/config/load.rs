@@ -130,7 +130,7 @@ fn unknown_key(table: &DeTable<'_>) -> Option<(usize, String, Option<String>)> {
 const LISTEN: &str = "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"";
 
 /// Whether that can be listened on, as far as can be told without trying: an address or a host name, and a port.
-fn is_listen_address(text: &String) -> bool {
+fn is_listen_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -181,19 +181,32 @@ fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static 
             "must name at least one address",
         ),
         (
-            config.http.listen.iter().all(is_listen_address),
+            config
+                .http
+                .listen
+                .iter()
+                .all(|text| is_listen_address(text)),
             "http",
             "listen",
             LISTEN,
         ),
         (
-            config.udp.listen.iter().flatten().all(is_listen_address),
+            config
+                .udp
+                .listen
+                .iter()
+                .flatten()
+                .all(|text| is_listen_address(text)),
             "udp",
             "listen",
             LISTEN,
         ),
         (
-            config.metrics.listen.iter().all(is_listen_address),
+            config
+                .metrics
+                .listen
+                .iter()
+                .all(|text| is_listen_address(text)),
             "metrics",
             "listen",
             LISTEN,

@@ -203,7 +203,7 @@ fn a_pick_of_the_smaller_family_is_as_large_as_there_are() {
     let mut swarm = swarm(&"sl".repeat(500));
     for port in 1..=10 {
         let addr = format!("[2001:db8::1]:{port}");
-        swarm.announce(&peer(port, &addr, port % 2 == 0));
+        swarm.announce(&peer(port, &addr, port.is_multiple_of(2)));
     }
     swarm.check_invariants();
     for random in 0..50u64 {
@@ -281,7 +281,7 @@ proptest! {
     fn keeps_its_invariants(ops in prop::collection::vec((0u8..7, 0u8..4, 0u16..4, 1u32..3, any::<bool>(), 0u32..60), 0..120)) {
         let mut swarm = Swarm::default();
         for (what, id, port, account, seed, at) in ops {
-            let ip = if at % 2 == 0 { "10.0.0.1" } else { "[2001:db8::1]" };
+            let ip = if at.is_multiple_of(2) { "10.0.0.1" } else { "[2001:db8::1]" };
             let addr: SocketAddr = format!("{ip}:{port}").parse().unwrap();
             let base = Announce { account: AccountId(account), expires: at, addr, ..peer(id, "10.0.0.1:1", seed) };
             match what {
