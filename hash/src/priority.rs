@@ -12,10 +12,16 @@ pub fn stand_back() {
         const NICE: libc::c_int = 10;
         const WHO_PROCESS: libc::c_int = 1;
         const BEST_EFFORT_LOWEST: libc::c_int = (2 << 13) | 7;
+        const IDLE: libc::c_long = 3;
         // SAFETY: numbers in, a number out. On Linux both mean the calling thread alone, and a new thread inherits them.
         unsafe {
-            libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
-            libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, BEST_EFFORT_LOWEST);
+            // Never forward: who started the program may have put it further back.
+            if libc::getpriority(libc::PRIO_PROCESS, 0) < NICE {
+                libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+            }
+            if libc::syscall(libc::SYS_ioprio_get, WHO_PROCESS, 0) >> 13 != IDLE {
+                libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, BEST_EFFORT_LOWEST);
+            }
         }
     }
 }
@@ -34,6 +40,22 @@ mod tests {
                 libc::syscall(libc::SYS_ioprio_get, 1, 0),
             )
         }
+    }
+
+    #[test]
+    fn who_stands_further_back_stays_there() {
+        let behind = thread::spawn(|| {
+            // SAFETY: as above.
+            unsafe {
+                libc::setpriority(libc::PRIO_PROCESS, 0, 15);
+                libc::syscall(libc::SYS_ioprio_set, 1, 0, 3 << 13);
+            }
+            let before = priorities();
+            super::stand_back();
+            (before, priorities())
+        });
+        let (before, after) = behind.join().unwrap();
+        assert_eq!(before, after);
     }
 
     #[test]

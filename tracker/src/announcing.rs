@@ -9,7 +9,8 @@ use p2p_wire::api::Mode;
 use crate::accounts::BadPasskey;
 use crate::config::Config;
 use crate::ids::AccountId;
-use crate::swarms::{Announce, Change, Full, Ident};
+use crate::metrics::Transport;
+use crate::swarms::{Announce, Change, Family, Full, Ident};
 use crate::tracker::Tracker;
 
 /// Peers for a client that does not say how many it wants.
@@ -34,12 +35,13 @@ impl Failure {
 }
 
 impl Tracker {
-    /// Takes an announce from `from`.
+    /// Takes an announce from `from`. One that came over UDP is answered with peers of the family it came by.
     pub fn announce(
         &self,
         passkey: Option<&str>,
         request: &Request,
         from: IpAddr,
+        by: Transport,
     ) -> Result<Peers, Failure> {
         let config = self.config();
         let account = self.admit(passkey, &request.info_hash, &config)?;
@@ -49,6 +51,7 @@ impl Tracker {
             .unwrap_or(from)
             .to_canonical();
         let interval = config.announce.interval.secs32();
+        let min_interval = config.announce.min_interval.secs32();
         let announce = Announce {
             account,
             ident: Some(Ident::new(request.key.as_deref(), request.peer_id)),
@@ -57,6 +60,7 @@ impl Tracker {
             seed: request.left == 0,
             completed: request.event == Event::Completed,
             stopped: request.event == Event::Stopped,
+            only: (by == Transport::Udp).then(|| Family::of(from.to_canonical())),
             // One announce may be lost or late.
             expires: self
                 .clock
@@ -94,8 +98,9 @@ impl Tracker {
             }),
         }
         Ok(Peers {
-            interval: interval - rand::random_range(0..=interval / 10),
-            min_interval: Some(config.announce.min_interval.secs32()),
+            // Not all at once, and never sooner than allowed.
+            interval: (interval - rand::random_range(0..=interval / 10)).max(min_interval),
+            min_interval: Some(min_interval),
             complete: Some(done.counts.seeds),
             incomplete: Some(done.counts.leeches),
             downloaded: Some(done.counts.completed),
@@ -178,7 +183,9 @@ impl Tracker {
 
 fn full(full: Full) -> Failure {
     let reason = match full {
-        Full::Account => "your account takes part in too many torrents at once; stop some of them",
+        Full::Account => {
+            "your account or address takes part in too many torrents at once; stop some of them"
+        }
         Full::Tracker => {
             "this tracker has as many peers as it can hold; its administrator can raise limits.peers"
         }

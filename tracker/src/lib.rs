@@ -43,6 +43,7 @@ pub mod service;
 pub mod state;
 pub mod store;
 pub mod swarms;
+mod throttle;
 pub mod time;
 pub mod tls;
 pub mod tracker;

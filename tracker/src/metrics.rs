@@ -14,7 +14,7 @@ use crate::tracker::Tracker;
 const BOUNDS: [f64; 6] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5];
 
 /// How an announce or a scrape came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// HTTP or https.
     Http,

@@ -47,6 +47,12 @@ impl Refusal {
         Self::new(ProblemType::Invalid, title)
     }
 
+    /// The tracker itself failed.
+    pub fn internal(title: impl Into<String>) -> Self {
+        Self::new(ProblemType::Internal, title)
+            .hint("Its administrator finds the reason in the tracker's log.")
+    }
+
     /// Nothing of that name, or nothing that the caller may see.
     pub fn not_found(title: impl Into<String>) -> Self {
         Self::new(ProblemType::NotFound, title)
@@ -65,15 +71,15 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(why) => {
-                Self::new(ProblemType::Unavailable, format!("the tracker cannot write to its disk: {why}"))
+                Self::new(ProblemType::Unavailable, format!("the tracker cannot use its disk: {why}"))
                     .hint("Nothing was changed. Its administrator must free space or mend the disk; try again then.")
                     .retry_after(30)
             }
             StoreError::Busy => Self::new(ProblemType::Unavailable, "the tracker has too much to write")
                 .hint("Nothing was changed; try again shortly.")
                 .retry_after(2),
-            StoreError::Stopped => Self::new(ProblemType::Unavailable, "the tracker is stopping")
-                .hint("Try again when it is back.")
+            StoreError::Stopped => Self::new(ProblemType::Unavailable, "the tracker is stopping, or its database has failed")
+                .hint("Try again when it is back; its administrator finds the reason in the tracker's log.")
                 .retry_after(5),
             StoreError::Refused(refusal) => *refusal,
             StoreError::Damaged(_) | StoreError::Database(_) => {

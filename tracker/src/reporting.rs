@@ -1,6 +1,8 @@
 //! What a report of piece points leads to: the points, the machine's place in each swarm, the log.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2p_wire::InfoHash;
 use p2p_wire::points::{ItemRef, Op, Reply, ReplyItem, Report, ReportItem, Status};
@@ -19,6 +21,38 @@ const FETCHING: u32 = 10;
 const HEARTBEAT: u32 = 60;
 /// Ranges that a line of the log names.
 const MAX_RANGES: usize = 8;
+
+/// The machines for which something is being done that each may have done once at a time, such as taking its report.
+#[derive(Clone, Default)]
+pub(crate) struct Turns(Arc<Mutex<HashSet<NodeId>>>);
+
+/// A machine's turn, until this is dropped.
+pub(crate) struct Turn {
+    turns: Turns,
+    node: NodeId,
+}
+
+impl Turns {
+    /// `None` while the machine has its turn already.
+    pub(crate) fn take(&self, node: NodeId) -> Option<Turn> {
+        let free = self.lock().insert(node);
+        // Not made in vain: the end of a turn frees the machine.
+        free.then(|| Turn {
+            turns: self.clone(),
+            node,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<NodeId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.lock().remove(&self.node);
+    }
+}
 
 /// Who reports, from where.
 struct Source {
@@ -87,7 +121,10 @@ impl Tracker {
         };
         let (handle, applied, seed) = {
             let mut points = self.points();
-            let Some(handle) = points.register(hash, listing.pieces) else {
+            // Unpublished a moment ago, it would stay for as long as the machine does.
+            let published = self.catalogue.listings().get(&hash).is_some();
+            let handle = published.then(|| points.register(hash, listing.pieces));
+            let Some(handle) = handle.flatten() else {
                 return unknown;
             };
             let applied = points.apply(source.reporter, handle, update, source.now);
@@ -133,6 +170,7 @@ impl Tracker {
             seed,
             completed: false,
             stopped: false,
+            only: None,
             expires: source.now.saturating_add(SILENCE),
         };
         let Ok((change, silent)) = self
@@ -162,7 +200,7 @@ impl Tracker {
     fn keep_places(&self, source: &Source) {
         let expires = source.now.saturating_add(SILENCE);
         let contents = self.points().contents_of(source.reporter.node);
-        for (hash, _) in contents {
+        for hash in contents {
             self.swarms.touch(hash, source.reporter.node, expires);
         }
     }
@@ -262,6 +300,15 @@ fn describe(pieces: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_has_one_turn_at_a_time() {
+        let turns = Turns::default();
+        let turn = turns.take(NodeId(1)).unwrap();
+        assert!(turns.take(NodeId(1)).is_none() && turns.take(NodeId(2)).is_some());
+        drop(turn);
+        assert!(turns.take(NodeId(1)).is_some());
+    }
 
     #[test]
     fn pieces_are_told_in_ranges() {

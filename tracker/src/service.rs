@@ -49,13 +49,28 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A socket or a file in the state folder.
-    #[error(
-        "{0}\n  Another program may use that address; choose one with [http], [udp] or [metrics] listen."
-    )]
+    #[error("{0}\n  {hint}", hint = listen_hint(.0.kind()))]
     Listen(io::Error),
     /// Something in the state folder.
-    #[error("cannot write to the state folder: {0}")]
+    #[error(
+        "cannot write to the state folder: {0}\n  Check that its disk has room and that the tracker's user owns it."
+    )]
     Write(io::Error),
+}
+
+fn listen_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "Another program uses that address; stop it, or choose another with [http], [udp] or [metrics] listen."
+        }
+        io::ErrorKind::PermissionDenied => {
+            "Ports below 1024 are for root and programs with CAP_NET_BIND_SERVICE; choose a higher one in the configuration."
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "This machine has no such address (see `ip address`); correct it in the configuration."
+        }
+        _ => "Check [http], [udp] and [metrics] listen in the configuration.",
+    }
 }
 
 /// Reads the configuration again, on SIGHUP.
@@ -227,8 +242,13 @@ async fn feed_watchdog(tracker: Arc<Tracker>) {
         tokio::time::sleep(patience / 3).await;
         // The locks that announces and reports take, then the database's threads: a full disk is an answer, too.
         let _nothing = tracker.summary(&nothing);
-        let _answered = tracker.store.ready().await;
-        notify(&[NotifyState::Watchdog]);
+        match tracker.store.ready().await {
+            // Nothing can be written any more, until it is started anew.
+            Err(StoreError::Stopped) => {
+                tracing::error!("the thread that writes the database has ended");
+            }
+            _ => notify(&[NotifyState::Watchdog]),
+        }
     }
 }
 
@@ -236,6 +256,11 @@ async fn feed_watchdog(tracker: Arc<Tracker>) {
 async fn housekeep(tracker: Arc<Tracker>, mut stop: watch::Receiver<bool>) {
     let mut passed = 0u64;
     loop {
+        if passed.is_multiple_of(FLUSH_EVERY)
+            && let Err(error) = tracker.prune_log().await
+        {
+            tracing::warn!("the log was not shortened: {error}");
+        }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(EXPIRE_EVERY)) => {}
             _ = stop.wait_for(|stop| *stop) => return,
@@ -246,11 +271,6 @@ async fn housekeep(tracker: Arc<Tracker>, mut stop: watch::Receiver<bool>) {
             && let Err(error) = tracker.flush().await
         {
             tracing::warn!("what is kept lazily was not written: {error}");
-        }
-        if passed.is_multiple_of(3_600)
-            && let Err(error) = tracker.prune_log().await
-        {
-            tracing::warn!("the log was not shortened: {error}");
         }
     }
 }

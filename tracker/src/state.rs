@@ -67,6 +67,7 @@ impl StateDir {
                     .and_then(|()| lock.rewind())
                     .and_then(|()| lock.write_all(text.as_bytes()))
                     .map_err(folder)?;
+                sweep(path);
                 Ok(Self {
                     path: path.to_owned(),
                     _lock: lock,
@@ -91,6 +92,29 @@ impl StateDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// How names of temporary copies of the database begin and end.
+const SCRATCH: [&str; 2] = ["backup-", ".tmp"];
+
+/// A name for a temporary copy of the database; what a tracker that was killed leaves of it goes when the next one starts.
+pub fn scratch_copy(state_dir: &Path) -> PathBuf {
+    let [begin, end] = SCRATCH;
+    state_dir.join(format!("{begin}{:016x}{end}", rand::random::<u64>()))
+}
+
+/// Removes temporary copies that are nobody's; the caller has the lock.
+fn sweep(state_dir: &Path) {
+    let [begin, end] = SCRATCH;
+    for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // SQLite puts a journal beside what it writes.
+        let copy = name.strip_suffix("-journal").unwrap_or(&name);
+        if copy.starts_with(begin) && copy.ends_with(end) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -136,6 +160,10 @@ mod tests {
             "{error}"
         );
         drop(first);
-        assert!(StateDir::lock(&path, "serve").is_ok());
+        let left = scratch_copy(&path);
+        std::fs::write(&left, "half").unwrap();
+        let again = StateDir::lock(&path, "serve").unwrap();
+        assert!(!left.exists(), "what a killed one left is swept");
+        drop(again);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use p2p_wire::InfoHash;
 use p2p_wire::api::{FileEntry, TrackerInfo};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::accounts::{Accounts, Directory, PasskeyKey};
 use crate::catalogue::{Catalogue, Listings};
@@ -16,13 +17,19 @@ use crate::journal::Journal;
 use crate::metrics::Counters;
 use crate::points::{Points, Silent, Summary};
 use crate::refusal::Refusal;
+use crate::reporting::Turns;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Change, FileRow, HeldRange, Mirror, NewLine, Store, StoreError};
 use crate::swarms::{Caps, Swarms};
+use crate::throttle::Throttle;
 use crate::time::{Clock, rfc3339, unix_now};
 
 /// Seconds between two looks for what expired.
 pub const EXPIRE_EVERY: u64 = 10;
+/// Lines of the log a minute about what the clients of one account do: a machine with some thousand items that starts, and no flood.
+const LINES_PER_MINUTE: u32 = 3_000;
+/// KiB of large request bodies that are read and worked on at once.
+pub(crate) const BODIES_KIB: u32 = 256 * 1_024;
 /// Seconds between two writes of what is kept lazily: when machines were seen, who held what.
 pub const FLUSH_EVERY: u64 = 60;
 
@@ -36,12 +43,20 @@ pub struct Tracker {
     /// What.
     pub catalogue: Catalogue,
     /// Who has what, by announces.
-    pub swarms: Swarms,
+    pub swarms: Arc<Swarms>,
     points: Arc<Mutex<Points>>,
     /// What happens.
     pub journal: Journal,
     /// Who is told and asked.
     pub hooks: Hooks,
+    /// Room for large bodies, in KiB.
+    pub(crate) bodies: Semaphore,
+    /// Whose report is being taken.
+    pub(crate) turns: Turns,
+    /// Whose port is being tested.
+    pub(crate) tests: Turns,
+    /// Lines of the log by account, so that nobody writes it full.
+    lines: Throttle<AccountId>,
     /// What is counted.
     pub counters: Counters,
     /// For what expires.
@@ -55,6 +70,7 @@ struct Known {
     points: Arc<Mutex<Points>>,
     /// Told when accounts or listings changed.
     changed: Arc<Notify>,
+    swarms: Arc<Swarms>,
     clock: Clock,
 }
 
@@ -66,16 +82,34 @@ impl Mirror for Known {
         }
         match change {
             Change::Listing(hash, listing) => {
-                if listing.is_none() {
+                // The listing first: whoever registers points looks at it again under their lock.
+                let gone = listing.is_none();
+                self.listings.set(hash, listing);
+                if gone {
                     lock(&self.points).forget(&hash);
                 }
-                self.listings.set(hash, listing);
             }
-            Change::NodeGone(node) => {
-                lock(&self.points).leave(node, self.clock.now());
-            }
+            Change::NodeGone(node) => self.leave(node),
+            Change::AccountGone(account) => self.bar(account),
+            Change::Account(row) if row.disabled => self.bar(row.id),
             _ => {}
         }
+    }
+}
+
+impl Known {
+    fn leave(&self, node: NodeId) {
+        while lock(&self.points)
+            .leave_one(node, self.clock.now())
+            .is_some()
+        {}
+    }
+
+    /// What the account's machines hold, and where its peers are, is told to nobody any more.
+    fn bar(&self, account: AccountId) {
+        let machines = lock(&self.points).machines_of(account);
+        machines.into_iter().for_each(|node| self.leave(node));
+        self.swarms.bar(account);
     }
 }
 
@@ -92,11 +126,13 @@ impl Tracker {
             listings: Arc::default(),
             points: Arc::clone(&points),
             changed: Arc::default(),
+            swarms: Arc::default(),
             clock,
         };
         let state = database.parent().unwrap_or(Path::new("."));
         let hooks = Hooks::new(state, Arc::clone(&known.changed));
         let (directory, listings) = (Arc::clone(&known.directory), Arc::clone(&known.listings));
+        let swarms = Arc::clone(&known.swarms);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, Arc::new(known))?);
         let passkeys = PasskeyKey::new(store.passkey_secret().await?);
         Ok(Arc::new(Self {
@@ -105,9 +141,13 @@ impl Tracker {
             journal: Journal::start(Arc::clone(&store)),
             config: RwLock::new(Arc::new(config)),
             hooks,
-            swarms: Swarms::default(),
+            swarms,
             store,
             points,
+            bodies: Semaphore::new(BODIES_KIB as usize),
+            turns: Turns::default(),
+            tests: Turns::default(),
+            lines: Throttle::default(),
             counters: Counters::default(),
             clock,
         }))
@@ -133,7 +173,7 @@ impl Tracker {
         }
     }
 
-    /// The piece points; the lock is held for one item's work at most.
+    /// The piece points. The lock is held for one item's work at most, or a pass over the numbers of one machine's items.
     pub fn points(&self) -> MutexGuard<'_, Points> {
         lock(&self.points)
     }
@@ -217,6 +257,11 @@ impl Tracker {
         let Some(listing) = self.catalogue.listings().get(&hash) else {
             return;
         };
+        let may = self.lines.take(account, LINES_PER_MINUTE, Instant::now());
+        if may.is_err() {
+            self.journal.miss();
+            return;
+        }
         let who = self.who(account, node);
         let node_name = node.and_then(|node| self.accounts.directory().node_name(node));
         self.journal.record(NewLine {
@@ -231,6 +276,7 @@ impl Tracker {
             info_hash: Some(hash),
             name: Some(listing.name.clone()),
             text: text(&who, listing.entry_name()),
+            reader: listing.reader,
         });
     }
 
@@ -244,12 +290,19 @@ impl Tracker {
                 });
             }
         }
-        let silent = self.points().expire(now);
-        for (machine, hashes) in silent {
-            for hash in hashes {
-                if self.swarms.leave(hash, machine.node) {
+        let silent = self.points().silent(now);
+        for node in silent {
+            let left = || {
+                let mut points = self.points();
+                // It may have been heard of again meanwhile.
+                points
+                    .is_silent(node, now)
+                    .then(|| points.leave_one(node, now))?
+            };
+            while let Some((account, hash)) = left() {
+                if self.swarms.leave(hash, node) {
                     let text = |who: &str, file: &str| format!("{who} left {file} without a word");
-                    self.record("left", machine.account, Some(machine.node), hash, text);
+                    self.record("left", account, Some(node), hash, text);
                 }
             }
         }
@@ -279,13 +332,10 @@ impl Tracker {
         let keep = i64::try_from(log.keep.secs())
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000);
-        Ok(self
-            .store
-            .prune_log(
-                crate::time::unix_millis().saturating_sub(keep),
-                log.max_lines,
-            )
-            .await?)
+        let before = crate::time::unix_millis().saturating_sub(keep);
+        // In slices, so that other writes come in between.
+        while self.store.prune_log(before, log.max_lines).await? {}
+        Ok(())
     }
 
     /// Writes all that is not on the disk yet and closes the database.
@@ -301,7 +351,6 @@ impl Tracker {
 
     fn take_held(&self) -> Vec<(InfoHash, Vec<HeldRange>)> {
         let (now, unix) = (self.clock.now(), unix_now());
-        let held = self.points().take_held(now);
         let name = |(first, last, node, at): (u32, u32, NodeId, u32)| {
             let holder = self.accounts.directory().node_name(node)?;
             Some(HeldRange {
@@ -311,7 +360,10 @@ impl Tracker {
                 at: unix - i64::from(now.saturating_sub(at)),
             })
         };
-        held.into_iter()
+        let changed = self.points().changed();
+        changed
+            .into_iter()
+            .filter_map(|handle| self.points().take_held(handle, now))
             .map(|(hash, ranges)| (hash, ranges.into_iter().filter_map(name).collect()))
             .collect()
     }

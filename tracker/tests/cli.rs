@@ -25,5 +25,7 @@ mod points;
 mod reachable;
 #[path = "cli/secure.rs"]
 mod secure;
+#[path = "cli/settings.rs"]
+mod settings;
 #[path = "cli/wrong.rs"]
 mod wrong;

@@ -12,7 +12,7 @@
 //! | `GET /v1/files?q=&owner=&share=&sort=&after=&limit=` | | [`Page`] of [`FileEntry`] |
 //! | `GET /v1/files/{infohash}` | | [`FileEntry`] |
 //! | `PATCH /v1/files/{infohash}` | [`PatchFile`] | [`FileEntry`] |
-//! | `DELETE /v1/files/{infohash}` | | 204 |
+//! | `DELETE /v1/files/{infohash}[?part=mine]` | | 204; `part=mine`: only what this machine publishes, 404 if that is nothing |
 //! | `GET /v1/files/{infohash}/torrent` | | the .torrent with the caller's announce URL |
 //! | `GET /v1/files/{infohash}/fetch` | | [`Fetch`] |
 //! | `GET /v1/files/{infohash}/availability[?missing=1]` | | [`Availability`] |

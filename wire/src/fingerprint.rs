@@ -27,10 +27,11 @@ impl fmt::Display for Fingerprint {
 impl FromStr for Fingerprint {
     type Err = BadFingerprint;
 
-    /// Takes what other programs print too: upper case, colons or blanks between the bytes, `sha256:` before them.
+    /// Takes what other programs print too: upper case, colons or blanks between the bytes, `sha256:` or, as openssl, a name and `=` before them.
     fn from_str(text: &str) -> Result<Self, BadFingerprint> {
         let text = text.trim().to_ascii_lowercase();
         let digits = text.strip_prefix("sha256:").unwrap_or(&text);
+        let digits = digits.rsplit('=').next().unwrap_or_default();
         let digits: String = digits.chars().filter(|c| !matches!(c, ':' | ' ')).collect();
         let bytes = HEXLOWER_PERMISSIVE
             .decode(digits.as_bytes())
@@ -65,7 +66,10 @@ mod tests {
             .iter()
             .map(|byte| format!("{byte:02X}"))
             .collect();
-        assert_eq!(openssl.join(":").parse(), Ok(fingerprint));
+        let openssl = openssl.join(":");
+        assert_eq!(openssl.parse(), Ok(fingerprint));
+        let line = format!("sha256 Fingerprint={openssl}\n");
+        assert_eq!(line.parse(), Ok(fingerprint));
         assert_eq!(format!("sha256:{fingerprint}\n").parse(), Ok(fingerprint));
     }
 

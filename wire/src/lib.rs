@@ -38,3 +38,4 @@ pub use bitfield::Bitfield;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use id::{InfoHash, ParseHexError, PeerId};
 pub use layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+pub use text::is_harmless;

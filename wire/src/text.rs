@@ -15,6 +15,13 @@ const MAX_URL_LEN: usize = 2_048;
 /// Most announce URLs that are kept of one torrent or link: nobody needs more, and each costs requests.
 pub(crate) const MAX_TRACKERS: usize = 100;
 
+/// Whether a character of somebody else's may stand in names and on terminals: none that controls, breaks lines or turns the direction of
+/// what follows, which shows `report\u{202e}gpj.exe` as a picture.
+#[must_use]
+pub fn is_harmless(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// `bytes` as text without control characters, at most `max_len` bytes of it; what is not UTF-8 becomes U+FFFD.
 pub(crate) fn printable(bytes: &[u8], max_len: usize) -> String {
     let mut out = String::new();
@@ -23,7 +30,7 @@ pub(crate) fn printable(bytes: &[u8], max_len: usize) -> String {
         for c in part
             .valid()
             .chars()
-            .filter(|c| !c.is_control())
+            .filter(|c| is_harmless(*c))
             .chain(invalid)
         {
             if out.len() + c.len_utf8() > max_len {

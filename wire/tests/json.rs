@@ -217,6 +217,7 @@ fn states_and_kinds_of_errors_have_stable_names_and_exit_codes() {
         (State::Fetching, "fetching"),
         (State::Seeding, "seeding"),
         (State::Paused, "paused"),
+        (State::Held, "held"),
         (State::Error, "error"),
     ] {
         frozen(&state, json!(name));

@@ -111,8 +111,10 @@ impl Which {
     pub(crate) fn logout(self, context: &Context) -> Result<(), Error> {
         let tracker: Tracker = context.connect()?.call("account.logout", self.params())?;
         context.out.report(&[tracker], &rows::trackers(), |t| {
+            let reason = t.reason.as_deref();
+            let reason = reason.map_or(String::new(), |reason| format!("\n{reason}"));
             format!(
-                "Logged out of {}; what is here is seeded on to those who know it",
+                "Logged out of {}; what is here is seeded on to those who know it{reason}",
                 t.name
             )
         })

@@ -72,10 +72,9 @@ impl Create {
         }
         let auto = auto_piece_len(found.size);
         let piece_len = self.piece_size.bytes().unwrap_or(auto);
-        let pieces = hash(context, &found, piece_len)?;
         let builder = Builder {
-            name: found.name,
-            content: found.content,
+            name: found.name.clone(),
+            content: found.content.clone(),
             piece_len,
             private: self.private,
             announce: self.announce.into_iter().map(|url| vec![url]).collect(),
@@ -91,6 +90,8 @@ impl Create {
                 "Rename or leave out what is in the way, or choose another --piece-size.",
             )
         };
+        builder.check().map_err(|error| refused(&error))?;
+        let pieces = hash(context, &found, piece_len)?;
         let bytes = builder
             .build(&pieces)
             .map_err(|error| refused(&error))?

@@ -298,13 +298,10 @@ impl<H: Holder> Hub<H> {
         let published: HashSet<_> = batch
             .iter()
             .filter(|outcome| outcome.kind == OutcomeKind::Published)
-            .map(|outcome| outcome.item)
+            .map(|outcome| (outcome.owner, outcome.item))
             .collect();
         if !published.is_empty() {
-            let marked = self
-                .store
-                .mark_published(published.into_iter().collect())
-                .await;
+            let marked = self.store.mark_published(published).await;
             self.warn(marked.map_err(|error| self.state_fault(&error)));
         }
         let handles = self.folders().clone();

@@ -1,5 +1,6 @@
 //! The tables `shares` and `share_entries`.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -251,15 +252,20 @@ impl Store {
         self.put(share, to, known).await
     }
 
-    /// The tracker took these items.
-    pub(crate) async fn mark_published(&self, items: Vec<InfoHash>) -> Result<(), StateError> {
+    /// The tracker took these items with the logins of these users.
+    pub(crate) async fn mark_published(
+        &self,
+        items: HashSet<(u32, InfoHash)>,
+    ) -> Result<(), StateError> {
         self.0
             .call(move |db| {
-                let mut query =
-                    db.prepare("UPDATE share_entries SET published = 1 WHERE info_hash = ?1")?;
+                let mut query = db.prepare(
+                    "UPDATE share_entries SET published = 1
+                     WHERE info_hash = ?1 AND share IN (SELECT id FROM shares WHERE owner = ?2)",
+                )?;
                 items
                     .iter()
-                    .try_for_each(|item| query.execute([item.0]).map(drop))
+                    .try_for_each(|(owner, item)| query.execute(params![item.0, owner]).map(drop))
             })
             .await
     }
@@ -296,4 +302,44 @@ fn read_entries(db: &Connection, share: i64) -> rusqlite::Result<Vec<(PathBuf, K
 
 fn path_from(bytes: Vec<u8>) -> PathBuf {
     OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_one_user_published_is_not_taken_for_published_by_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state);
+        let item = InfoHash([1; 20]);
+        let known = Known {
+            info_hash: item,
+            stamp: [2; 20],
+            content: [3; 20],
+            size: 1,
+            published: false,
+        };
+        let (ann, ben) = (1_000, 1_001);
+        let mut shares = Vec::new();
+        for owner in [ann, ben] {
+            let path = PathBuf::from(format!("/{owner}"));
+            let new = NewShare {
+                add: plain(&path),
+                owner,
+                configured: false,
+            };
+            let row = store.add_share(&path, "Public", &new).await.unwrap();
+            store.put(row.id, Path::new("a"), known).await.unwrap();
+            shares.push(row.id);
+        }
+        let taken = HashSet::from([(ann, item)]);
+        store.mark_published(taken).await.unwrap();
+        let mut published = Vec::new();
+        for share in shares {
+            published.push(store.entries(share).await.unwrap()[0].1.published);
+        }
+        assert_eq!(published, [true, false]);
+    }
 }

@@ -49,12 +49,15 @@ impl Swarm {
     }
 
     fn extension_handshaken(&mut self, key: PeerKey, payload: &[u8]) {
-        let Ok(handshake) = ExtensionHandshake::from_bytes(payload) else {
-            return;
-        };
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
+        // A later one names what changed alone.
+        let mut handshake = peer.extension.take().unwrap_or_default();
+        if handshake.update(payload).is_err() {
+            peer.extension = Some(handshake);
+            return;
+        }
         if let Some(reqq) = handshake.reqq {
             peer.window.set_reqq(reqq);
         }

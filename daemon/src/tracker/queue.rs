@@ -253,13 +253,18 @@ fn entry_key(request: &Publish) -> String {
     format!("{share}/{}", request.name.as_deref().unwrap_or_default())
 }
 
-/// Works the queue off for as long as the daemon runs.
+/// Works the queue off for as long as the daemon runs. Each tracker and user has a round of its own: one that hangs holds up no other.
 pub(super) async fn work(inner: Arc<Inner>) {
+    let mut rounds = JoinSet::new();
+    let mut running = HashMap::new();
+    // Those that nothing waits for, until something changes.
+    let mut idle = HashSet::new();
     loop {
-        let mut rounds = JoinSet::new();
         let mut wake_at: Option<Instant> = None;
         for tracker in inner.registry.sessions() {
-            if tracker.health == Health::LoginEnded {
+            let key = key(&tracker);
+            let busy = running.values().any(|(other, _)| *other == key);
+            if busy || idle.contains(&key) || tracker.health == Health::LoginEnded {
                 continue;
             }
             if let Some(until) = inner.queue.ready_at(&tracker)
@@ -268,14 +273,8 @@ pub(super) async fn work(inner: Arc<Inner>) {
                 wake_at = Some(wake_at.map_or(until, |at| at.min(until)));
                 continue;
             }
-            rounds.spawn(round(inner.clone(), tracker));
-        }
-        let mut progress = false;
-        while let Some(did) = rounds.join_next().await {
-            progress |= did.unwrap_or(false);
-        }
-        if progress {
-            continue;
+            let began = rounds.spawn(round(inner.clone(), tracker));
+            running.insert(began.id(), (key, true));
         }
         let pause = async {
             match wake_at {
@@ -284,7 +283,17 @@ pub(super) async fn work(inner: Arc<Inner>) {
             }
         };
         tokio::select! {
-            () = inner.queue.changed.notified() => {}
+            Some(ended) = rounds.join_next_with_id() => {
+                let (id, did) = ended.unwrap_or_else(|error| (error.id(), false));
+                // What came since it looked may be for it.
+                if let Some((key, current)) = running.remove(&id) && !did && current {
+                    idle.insert(key);
+                }
+            }
+            () = inner.queue.changed.notified() => {
+                idle.clear();
+                running.values_mut().for_each(|(_, current)| *current = false);
+            }
             () = pause => {}
         }
     }
@@ -349,7 +358,7 @@ async fn send(api: &Api, item: InfoHash, job: Job) -> Done {
             Err(error) if error.is_permanent() => Done::Refused(error, Some(request)),
             Err(error) => Done::Failed(error),
         },
-        Job::Withdraw => match api.unpublish(item).await {
+        Job::Withdraw => match api.withdraw(item).await {
             Ok(()) => Done::Unpublished,
             Err(error) if error.problem() == Some(p2p_wire::api::ProblemType::NotFound) => {
                 Done::Nothing

@@ -222,6 +222,64 @@ async fn a_withdrawal_makes_a_waiting_publish_pointless_and_keeps_order_with_a_l
         sent,
         [format!("DELETE /v1/files/{item}"), "POST /v1/files".into()]
     );
+    let withdrawal = server
+        .seen()
+        .into_iter()
+        .find(|seen| seen.method == "DELETE");
+    let target = withdrawal.unwrap().target;
+    assert!(
+        target.ends_with("?part=mine"),
+        "never more than this machine's part: {target}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_tracker_that_hangs_holds_up_no_other() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let asked = Arc::new(AtomicBool::new(false));
+    let ask = asked.clone();
+    let slow = testing::serve(move |seen: &Seen| {
+        if seen.route() == "POST /v1/files" {
+            ask.store(true, Ordering::Relaxed);
+            // Until the sender is dropped.
+            let _ = wait.lock().unwrap().recv();
+        }
+        tracker(seen)
+    })
+    .await;
+    let quick = testing::serve(tracker).await;
+    let dir = tempfile::tempdir().unwrap();
+    let rig = open(dir.path()).await;
+    for (name, server) in [("slow", &slow), ("quick", &quick)] {
+        let added = rig.trackers.add(name.into(), server.url.clone(), None);
+        added.await.unwrap();
+        let login = Credentials {
+            tracker: Some(name.into()),
+            ..credentials("good password")
+        };
+        rig.trackers.login(login).await.unwrap();
+    }
+    let _work = rig.work();
+    let later = |to: &'static str, name: &str| {
+        rig.trackers
+            .publish_later(Some(to), InfoHash([1; 20]), publish(name))
+    };
+    later("slow", "a").await.unwrap();
+    eventually("the slow one asked", async || {
+        asked.load(Ordering::Relaxed).then_some(())
+    })
+    .await;
+    // Twice, so that the second comes while a round of the slow one goes on in any case.
+    for name in ["b", "c"] {
+        later("quick", name).await.unwrap();
+        eventually("published", async || {
+            let topic = ("published".to_owned(), Some(name.to_owned()));
+            rig.topics().contains(&topic).then_some(())
+        })
+        .await;
+    }
+    drop(release);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@
 //! are not kept at all. What is asked often (sessions, passkeys, names) is answered from [`Directory`], a mirror of the database.
 
 mod directory;
+mod guesses;
 mod passkey;
 mod password;
 mod rules;
-mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,13 +21,14 @@ use crate::hooks::{Gate, Hooks};
 use crate::ids::{AccountId, SecretHash};
 use crate::refusal::Refusal;
 use crate::store::{AccountRow, NewAccount, NewSession, NodeRow, Store};
+use crate::throttle::{Throttle, household};
 use crate::time::unix_now;
 
 pub use directory::{Directory, Login, Machine};
+use guesses::{Guesser, Guesses};
 pub use passkey::PasskeyKey;
 use password::PasswordPool;
 use rules::{MAX_PASSWORD, check_node_name, check_password, check_username};
-use throttle::{Throttle, household};
 
 /// Everything about accounts.
 pub struct Accounts {
@@ -37,7 +38,7 @@ pub struct Accounts {
     passwords: PasswordPool,
     logins: Throttle<IpAddr>,
     registrations: Throttle<IpAddr>,
-    failures: Throttle<String>,
+    guesses: Guesses,
 }
 
 /// A session just made; the token is not kept anywhere else.
@@ -71,7 +72,7 @@ impl Accounts {
             passwords: PasswordPool::default(),
             logins: Throttle::default(),
             registrations: Throttle::default(),
-            failures: Throttle::default(),
+            guesses: Guesses::default(),
         }
     }
 
@@ -164,6 +165,7 @@ impl Accounts {
             .authenticate(
                 request.username,
                 request.password,
+                Guesser::at(from),
                 limits.failures_per_minute,
             )
             .await?;
@@ -198,11 +200,12 @@ impl Accounts {
         })
     }
 
-    /// The account of a name and password; wrong passwords are counted by name.
+    /// The account of a name and password; wrong passwords are counted.
     async fn authenticate(
         &self,
         username: String,
         password: String,
+        who: Guesser,
         per_minute: u32,
     ) -> Result<Arc<AccountRow>, Refusal> {
         let bad = || {
@@ -212,17 +215,31 @@ impl Accounts {
         if username.len() > 32 || password.len() > MAX_PASSWORD {
             return Err(bad());
         }
-        let tries = self
-            .failures
-            .check(username.clone(), per_minute, Instant::now());
-        slow_down(tries, "too many wrong passwords for this account")?;
-        let known = self.store.password(username.clone()).await?;
-        let (id, hash) = known.map_or((None, None), |(id, hash)| (Some(id), Some(hash)));
-        if !self.passwords.verify(password, hash).await? {
-            let _ = self.failures.take(username, per_minute, Instant::now());
-            return Err(bad());
+        slow_down(
+            self.guesses
+                .take(&username, who, per_minute, Instant::now()),
+            "too many wrong passwords for this account",
+        )?;
+        // A caller that goes away meanwhile has had its try.
+        let known = self.known_password(username.clone(), password).await;
+        if !matches!(known, Ok(None)) {
+            self.guesses.give_back(&username, who);
         }
-        id.and_then(|id| self.directory.account(id)).ok_or_else(bad)
+        known?
+            .and_then(|id| self.directory.account(id))
+            .ok_or_else(bad)
+    }
+
+    /// The account whose name and password these are, if there is one.
+    async fn known_password(
+        &self,
+        username: String,
+        password: String,
+    ) -> Result<Option<AccountId>, Refusal> {
+        let known = self.store.password(username).await?;
+        let (id, hash) = known.map_or((None, None), |(id, hash)| (Some(id), Some(hash)));
+        let right = self.passwords.verify(password, hash).await?;
+        Ok(id.filter(|_| right))
     }
 
     /// The session of a bearer token.
@@ -259,7 +276,12 @@ impl Accounts {
         check_password(&new)?;
         let per_minute = config.limits.failures_per_minute;
         let account = self
-            .authenticate(login.account.username.clone(), old, per_minute)
+            .authenticate(
+                login.account.username.clone(),
+                old,
+                Guesser::Machine(login.node.row.id),
+                per_minute,
+            )
             .await?;
         let hash = self.passwords.hash(new).await?;
         Ok(self

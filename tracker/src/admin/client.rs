@@ -29,7 +29,9 @@ pub enum AdminError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The connection broke.
-    #[error("the connection to the tracker broke: {0}")]
+    #[error(
+        "the connection to the tracker broke: {0}\n  Look into its log for why (journalctl -u p2p-tracker), and try again."
+    )]
     Broken(io::Error),
     /// It needs a running tracker.
     #[error(
@@ -37,7 +39,7 @@ pub enum AdminError {
     )]
     NotRunning(PathBuf),
     /// The backup's file cannot be written.
-    #[error("cannot write {path}: {error}")]
+    #[error("cannot write {path}: {error}\n  Name a new file, in a folder that you may write to.")]
     Target {
         /// Which.
         path: PathBuf,
@@ -54,6 +56,13 @@ pub async fn call(
     target: Option<&Path>,
     take: impl FnMut(Answer) + Send,
 ) -> Result<(), AdminError> {
+    // Not after minutes of copying.
+    if let Some(target) = target.filter(|target| target.symlink_metadata().is_ok()) {
+        return Err(AdminError::Target {
+            path: target.to_owned(),
+            error: io::ErrorKind::AlreadyExists.into(),
+        });
+    }
     let path = admin_socket(state_dir);
     match UnixStream::connect(&path).await {
         Ok(stream) => remote(stream, &request, target, take).await,

@@ -8,6 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{Answer, Request, User};
 use crate::http::log_event;
 use crate::refusal::Refusal;
+use crate::state::scratch_copy;
 use crate::store::{LogQuery, NewLine};
 use crate::time::rfc3339;
 use crate::tracker::Tracker;
@@ -170,13 +171,13 @@ async fn backup(
     scratch: &Path,
     output: &mut impl Output,
 ) -> Result<(), Refusal> {
-    let copy: PathBuf = scratch.join(format!("backup-{:016x}.tmp", rand::random::<u64>()));
-    let copied = tracker.store.backup(copy.clone()).await;
+    let copy = Scratch(scratch_copy(scratch));
+    let copied = tracker.store.backup(copy.0.clone()).await;
     let sent = match &copied {
-        Ok(()) => output.send_file(&copy).await,
+        Ok(()) => output.send_file(&copy.0).await,
         Err(_) => Ok(()),
     };
-    let _ = tokio::fs::remove_file(&copy).await;
+    drop(copy);
     copied?;
     sent.map_err(|error| {
         Refusal::new(
@@ -184,4 +185,13 @@ async fn backup(
             format!("the copy could not be passed on: {error}"),
         )
     })
+}
+
+/// A file that goes with this, also when the command is given up halfway.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

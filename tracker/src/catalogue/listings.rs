@@ -107,6 +107,7 @@ mod tests {
             Some(ListingRow {
                 pieces: 1,
                 name: "a/b/c/d".into(),
+                reader: None,
                 entries: vec![(AccountId(owner), visibility)],
             })
         };

@@ -8,10 +8,11 @@ mod listings;
 use std::sync::Arc;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use p2p_wire::InfoHash;
 use p2p_wire::api::{DEFAULT_SHARE, PatchFile, ProblemType, Publish, Visibility};
 use p2p_wire::bencode::Encode;
 use p2p_wire::metainfo::Metainfo;
+use p2p_wire::{InfoHash, is_harmless};
+use tokio::sync::Semaphore;
 
 use crate::accounts::Login;
 use crate::config::{Config, Publishers};
@@ -23,6 +24,8 @@ use crate::time::unix_now;
 
 pub use listings::{Listings, Prefix};
 
+/// .torrents that are read at once.
+const PARSING: usize = 2;
 const MAX_TAGS: usize = 16;
 const MAX_TAG: usize = 64;
 const MAX_SHARE: usize = 255;
@@ -37,6 +40,7 @@ const DEFAULT_LIMIT: u32 = 50;
 pub struct Catalogue {
     store: Arc<dyn Store>,
     listings: Arc<Listings>,
+    parsing: Semaphore,
 }
 
 /// What a list was asked for, as it came.
@@ -54,7 +58,11 @@ pub struct ListParams {
 impl Catalogue {
     /// Over this store, with its mirror.
     pub fn new(store: Arc<dyn Store>, listings: Arc<Listings>) -> Self {
-        Self { store, listings }
+        Self {
+            store,
+            listings,
+            parsing: Semaphore::new(PARSING),
+        }
     }
 
     /// What is published, in memory.
@@ -74,10 +82,20 @@ impl Catalogue {
             return Err(Refusal::new(
                 ProblemType::Forbidden,
                 "only administrators publish on this tracker",
-            ));
+            )
+            .hint("Ask one of them to publish it, or to change catalogue.publish."));
         }
-        let max = config.catalogue.max_torrent;
-        let new = new_file(login, request, max.0)?;
+        let by = login.clone();
+        let max_torrent = config.catalogue.max_torrent.0;
+        let max_stored = config.limits.stored_per_account.0;
+        let parse = move || new_file(&by, request, max_torrent, max_stored);
+        let new = {
+            // Base64, bencode and SHA-1 of megabytes, and what is made of them in memory: a few at a time, beside announces.
+            let _turn = self.parsing.acquire().await;
+            tokio::task::spawn_blocking(parse)
+                .await
+                .map_err(|_| Refusal::internal("the .torrent could not be read"))??
+        };
         let gate = Gate::PrePublish;
         // A machine publishes all it has at each start: what stands there already was asked about.
         if hooks.guards(gate, config).await && !self.stands(&new).await? {
@@ -87,13 +105,16 @@ impl Catalogue {
         Ok(self.store.publish(new).await?)
     }
 
-    /// Takes this machine's part of the caller's entries of a content away. Answers what is gone.
+    /// Removes the caller's entries of a content. Answers what is gone.
     pub async fn unpublish(&self, login: &Login, hash: InfoHash) -> Result<Vec<FileRow>, Refusal> {
         self.require_own(login, hash)?;
-        Ok(self
-            .store
-            .unpublish(login.account.id, login.node.row.id, hash)
-            .await?)
+        Ok(self.store.unpublish(login.account.id, hash).await?)
+    }
+
+    /// Takes this machine's part of the caller's entries of a content away. Answers what is gone with it.
+    pub async fn withdraw(&self, login: &Login, hash: InfoHash) -> Result<Vec<FileRow>, Refusal> {
+        let (account, node) = (login.account.id, login.node.row.id);
+        Ok(self.store.withdraw(account, node, hash).await?)
     }
 
     /// Changes tags or visibility of the caller's entries of a content.
@@ -158,7 +179,8 @@ impl Catalogue {
         entry: String,
         account: AccountId,
     ) -> Result<FileRow, Refusal> {
-        let missing = Refusal::not_found(format!("there is no {owner}/{share}/{entry}"));
+        let missing = Refusal::not_found(format!("there is no {owner}/{share}/{entry}"))
+            .hint("Look for it:  p2pctl search");
         // A name may itself end in what looks like a version.
         let whole = self
             .store
@@ -184,12 +206,12 @@ impl Catalogue {
         account: AccountId,
     ) -> Result<(Vec<FileRow>, Option<String>), Refusal> {
         let limit = page_limit(params.limit)?;
-        let words: Vec<String> = params
-            .q
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
+        let text = params.q.unwrap_or_default();
+        if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
+            return Err(Refusal::invalid("`q` has control characters")
+                .hint("Search for words as they stand in names."));
+        }
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         if words.len() > MAX_WORDS {
             return Err(Refusal::invalid(format!(
                 "`q` has more than {MAX_WORDS} words"
@@ -260,7 +282,12 @@ fn is_visible(file: &FileRow, account: AccountId) -> bool {
     file.visibility != Visibility::Own || file.account == account
 }
 
-fn new_file(login: &Login, request: Publish, max_torrent: u64) -> Result<NewFile, Refusal> {
+fn new_file(
+    login: &Login,
+    request: Publish,
+    max_torrent: u64,
+    max_stored: u64,
+) -> Result<NewFile, Refusal> {
     let bad = |why: String| Refusal::new(ProblemType::BadMetainfo, why);
     check_tags(&request.tags)?;
     let bytes = BASE64
@@ -307,6 +334,7 @@ fn new_file(login: &Login, request: Publish, max_torrent: u64) -> Result<NewFile
         piece_len: info.layout().piece_len(),
         files: u32::try_from(real.count()).unwrap_or(u32::MAX),
         paths,
+        max_stored,
         now: unix_now(),
     })
 }
@@ -314,21 +342,17 @@ fn new_file(login: &Login, request: Publish, max_torrent: u64) -> Result<NewFile
 /// Names travel in URLs and end up as paths: no empty or dotted parts, nothing a terminal would act on.
 fn check_path(path: &str, field: &str) -> Result<(), Refusal> {
     let part_ok = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if path.len() <= MAX_ENTRY
-        && path.split('/').all(part_ok)
-        && !path.contains(|c: char| c.is_control())
-    {
+    if path.len() <= MAX_ENTRY && path.split('/').all(part_ok) && path.chars().all(is_harmless) {
         return Ok(());
     }
     Err(Refusal::invalid(format!("`{field}` cannot be a name")).hint(format!(
-        "Take up to {MAX_ENTRY} bytes without control characters; parts between `/` must not be empty, `.` or `..`."
+        "Take up to {MAX_ENTRY} bytes without control characters or such as turn the direction of text; parts between `/` must not be empty, `.` or `..`."
     )))
 }
 
 fn check_tags(tags: &[String]) -> Result<(), Refusal> {
-    let tag_ok = |tag: &String| {
-        !tag.is_empty() && tag.len() <= MAX_TAG && !tag.contains(|c: char| c.is_control())
-    };
+    let tag_ok =
+        |tag: &String| !tag.is_empty() && tag.len() <= MAX_TAG && tag.chars().all(is_harmless);
     if tags.len() <= MAX_TAGS && tags.iter().all(tag_ok) {
         return Ok(());
     }

@@ -153,7 +153,7 @@ fn fingerprint(state_dir: &Path) -> ExitCode {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => fail(
             NOT_RUNNING,
             &format!(
-                "no tracker runs on {}\n  Start it:  systemctl start p2p-tracker",
+                "no tracker runs on {}\n  Start it (systemctl start p2p-tracker), or name its folder with --state-dir.",
                 state_dir.display()
             ),
         ),

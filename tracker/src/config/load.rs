@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -126,6 +127,27 @@ fn unknown_key(table: &DeTable<'_>) -> Option<(usize, String, Option<String>)> {
         .map(|(at, (what, todo))| (at, what, todo))
 }
 
+const LISTEN: &str = "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"";
+
+/// Whether that can be listened on, as far as can be told without trying: an address or a host name, and a port.
+fn is_listen_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let host_ok = match host.strip_prefix('[') {
+        Some(v6) => v6
+            .strip_suffix(']')
+            .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
+        None if host.bytes().all(|c| c.is_ascii_digit() || c == b'.') => {
+            host.parse::<Ipv4Addr>().is_ok()
+        }
+        None => host
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || c == b'.' || c == b'-'),
+    };
+    host_ok && port.parse::<u16>().is_ok()
+}
+
 /// A value that has the right type and makes no sense: section, key and what is wrong with it.
 fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static str)> {
     let url_ok = config.tracker.public_url.as_deref().is_none_or(|url| {
@@ -157,6 +179,37 @@ fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static 
             "http",
             "listen",
             "must name at least one address",
+        ),
+        (
+            config
+                .http
+                .listen
+                .iter()
+                .all(|text| is_listen_address(text)),
+            "http",
+            "listen",
+            LISTEN,
+        ),
+        (
+            config
+                .udp
+                .listen
+                .iter()
+                .flatten()
+                .all(|text| is_listen_address(text)),
+            "udp",
+            "listen",
+            LISTEN,
+        ),
+        (
+            config
+                .metrics
+                .listen
+                .iter()
+                .all(|text| is_listen_address(text)),
+            "metrics",
+            "listen",
+            LISTEN,
         ),
         (
             config.tls.cert_file.is_some() == config.tls.key_file.is_some(),
@@ -317,6 +370,23 @@ mod tests {
             error("\n[announce]\ninterval = \"1s\""),
             "t.toml:3:1: `interval` must be from 1m to 1d"
         );
+        for (section, bad) in [
+            ("http", "nas"),
+            ("udp", "10.0.0.1"),
+            ("metrics", "::1:9696"),
+            ("http", "[::1]"),
+            ("http", ":6969"),
+            ("udp", "10.0.0.256:1"),
+            ("metrics", "nas:99999"),
+        ] {
+            let said = error(&format!("[{section}]\nlisten = [\"{bad}\"]"));
+            let expected = "t.toml:2:1: `listen` must be addresses with a port";
+            assert!(said.starts_with(expected), "{bad}: {said}");
+        }
+        for good in ["[::]:6969", "127.0.0.1:0", "nas.local:6969", "[fe80::1]:1"] {
+            let text = format!("[http]\nlisten = [\"{good}\"]");
+            assert!(parse(&text, Path::new("t.toml")).is_ok(), "{good}");
+        }
         assert!(error("[tracker]\nmode = \"shut\"").starts_with("t.toml:2:8: unknown variant"));
         assert!(error("[tracker\n").starts_with("t.toml:1:9: "));
         assert_eq!(

@@ -8,6 +8,7 @@ mod manual;
 mod sample;
 mod values;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use p2p_wire::api::Mode;
@@ -211,7 +212,7 @@ section! {
 section! {
     /// Bounds that keep one user, or many, from taking it all.
     LimitsSection {
-        /// Open connections; further ones wait to be accepted.
+        /// Open connections; further ones wait. One address may have a quarter of them, a trusted proxy or loopback all.
         connections: u32 = 4_096,
         /// A request must have arrived, and be answered, within this time.
         request_time: Span = Span::from_secs(60),
@@ -219,9 +220,11 @@ section! {
         logins_per_minute: u32 = 30,
         /// Registrations a minute from one address.
         registrations_per_minute: u32 = 10,
-        /// Wrong passwords a minute for one account.
+        /// Wrong passwords a minute for one account from one address; ten times as many from all together.
         failures_per_minute: u32 = 10,
-        /// Places in swarms that the clients of one account may hold.
+        /// What all that an account has published may take up in the database; a version counts with its .torrent and 4 KiB.
+        stored_per_account: Size = Size(4 << 30),
+        /// Places in swarms that the clients of one account may hold; in mode `open`, those of one address.
         peers_per_account: u32 = 100_000,
         /// Places in swarms in all.
         peers: u32 = 2_000_000,
@@ -288,6 +291,12 @@ impl Config {
             .and_then(|list| list.split(':').next().map(PathBuf::from))
             .filter(|dir| !dir.as_os_str().is_empty())
             .unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR))
+    }
+
+    /// Whether that is the address of a trusted proxy.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        let mut proxies = self.http.trusted_proxies.iter();
+        proxies.any(|proxy| proxy.contains(ip))
     }
 
     /// The database file.

@@ -137,21 +137,20 @@ pub(super) async fn nodes(State(tracker): State<App>, _caller: Caller) -> Json<P
     let items = machines
         .into_iter()
         .map(|(account, machine)| {
-            let (online, contents) = {
+            let (online, (seeding, fetching)) = {
                 let points = tracker.points();
                 (
                     points.is_online(machine.row.id),
-                    points.contents_of(machine.row.id),
+                    points.count_of(machine.row.id),
                 )
             };
-            let seeding = contents.iter().filter(|(_, seed)| *seed).count() as u32;
             Node {
                 account,
                 node: machine.row.name.clone(),
                 online: online || now - machine.last_seen() <= ONLINE,
                 last_seen: rfc3339(machine.last_seen()),
                 seeding,
-                fetching: contents.len() as u32 - seeding,
+                fetching,
             }
         })
         .collect();

@@ -22,8 +22,7 @@ enum Route<'a> {
 
 /// Answers an announce or a scrape; `None` when the path is neither.
 pub(super) fn answer(tracker: &Tracker, request: &Request) -> Option<Response> {
-    let route = route(request.uri().path())
-        .filter(|_| matches!(*request.method(), Method::GET | Method::HEAD))?;
+    let route = route(request.uri().path()).filter(|_| *request.method() == Method::GET)?;
     let query = request.uri().query().unwrap_or_default();
     let client = Client::new(request.headers(), request.extensions(), &tracker.config());
     let body = match route {
@@ -44,7 +43,7 @@ fn announced(tracker: &Tracker, passkey: Option<&str>, query: &str, client: &Cli
             });
         }
     };
-    let answer = tracker.announce(passkey, &request, client.ip);
+    let answer = tracker.announce(passkey, &request, client.ip, Transport::Http);
     tracker.counters.announce(Transport::Http, answer.is_ok());
     match answer {
         Ok(peers) => Reply::Peers(peers).to_bytes(request.compact, request.no_peer_id),
@@ -107,12 +106,18 @@ pub(super) fn masked(path: &str) -> String {
             path.replace(passkey, "***")
         }
         // Whatever somebody made of an announce URL: a passkey is long, the names of our routes are not, and hashes are no secrets.
-        _ if !path.starts_with("/v1/") => {
-            let parts = path.split('/');
-            let parts = parts.map(|part| if part.len() >= LONG { "***" } else { part });
+        _ => {
+            let is_hash = |part: &str| {
+                part.len() <= 40
+                    && part.bytes().all(|c| c.is_ascii_hexdigit())
+                    && path.starts_with("/v1/files/")
+            };
+            let parts = path.split('/').map(|part| {
+                let open = part.len() < LONG || part == "availability" || is_hash(part);
+                if open { part } else { "***" }
+            });
             parts.collect::<Vec<_>>().join("/")
         }
-        _ => path.to_owned(),
     }
 }
 
@@ -148,6 +153,11 @@ mod tests {
         assert_eq!(masked("/v1/files"), "/v1/files");
         let key = "k".repeat(32);
         assert_eq!(masked(&format!("/x/{key}/y")), "/x/***/y");
+        let url = format!("/v1/announce/{key}/announce");
+        assert_eq!(masked(&url), "/v1/announce/***/announce");
+        let hash = "ab".repeat(20);
+        let route = format!("/v1/files/{hash}/availability");
+        assert_eq!(masked(&route), route);
         assert_eq!(masked(&format!("/announce/{key}/a/b")), "/announce/***/a/b");
     }
 }

@@ -50,13 +50,7 @@ impl Client {
             local: nowhere,
             tls: None,
         });
-        let trusted = |ip: IpAddr| {
-            config
-                .http
-                .trusted_proxies
-                .iter()
-                .any(|network| network.contains(ip))
-        };
+        let trusted = |ip: IpAddr| config.is_proxy(ip);
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (mut ip, mut https) = (ends.remote.ip().to_canonical(), ends.tls.is_some());
         if trusted(ip) {

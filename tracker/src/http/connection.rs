@@ -17,7 +17,6 @@ use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use p2p_wire::api::ProblemType;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::announce::masked;
 use super::caller::Ends;
@@ -32,13 +31,8 @@ const HEAD_TIME: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const WRITE_TIME: Duration = Duration::from_secs(60);
 
-/// Serves one connection until its end; `_place` is its place among those that are open at once.
-pub(super) async fn connection(
-    stream: TcpStream,
-    remote: SocketAddr,
-    server: Server,
-    _place: OwnedSemaphorePermit,
-) {
+/// Serves one connection until its end.
+pub(super) async fn connection(stream: TcpStream, remote: SocketAddr, server: Server) {
     let _ = stream.set_nodelay(true);
     // Who asks and does not read the answers is cut off by the kernel, also while its window is closed.
     #[cfg(target_os = "linux")]
@@ -144,7 +138,11 @@ async fn requests(
 
 fn too_slow(limit: Duration) -> Response<Body> {
     let title = format!("the request was not finished within {} s", limit.as_secs());
-    let mut response = Refusal::new(ProblemType::BadRequest, title).into_response();
+    // Nobody's fault that can be told from here: a client may try again.
+    let mut response = Refusal::new(ProblemType::Unavailable, title)
+        .hint("Try again; where that does not help, the tracker's administrator can raise limits.request_time.")
+        .retry_after(10)
+        .into_response();
     // What is left of its body is not waited for.
     response.headers_mut().insert(
         hyper::header::CONNECTION,

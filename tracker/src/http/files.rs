@@ -1,5 +1,7 @@
 //! Routes about what is published, and piece points.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -9,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use p2p_wire::api::{
     Availability, Fetch, FetchPeer, FileEntry, LogEvent, Page, PatchFile, ProblemType, Publish,
-    Published,
+    Published, Visibility,
 };
 use p2p_wire::points::{CONTENT_TYPE, Report};
 use serde::Deserialize;
@@ -19,7 +21,7 @@ use super::body::{self, SMALL};
 use super::caller::Caller;
 use crate::catalogue::{ListParams, page_limit};
 use crate::refusal::Refusal;
-use crate::store::{LogLine, LogQuery};
+use crate::store::{FileRow, LogLine, LogQuery, NewLine};
 use crate::time::rfc3339_millis;
 
 /// Peers in an answer to `fetch`.
@@ -40,28 +42,20 @@ pub(super) async fn publish(
     // Base64 makes four of three; the rest is names and tags.
     let limit =
         usize::try_from(config.catalogue.max_torrent.0).unwrap_or(usize::MAX / 2) / 3 * 4 + SMALL;
+    let _room = body::room(&tracker, &headers, limit).await;
     let request: Publish = body::json(&headers, body, limit).await?;
     let (file, created) = tracker
         .catalogue
         .publish(&caller.login, request, &config, &tracker.hooks)
         .await?;
     if created {
-        let (account, node) = (caller.login.account.id, caller.login.node.row.id);
-        let version = file.version;
-        tracker.record(
-            "published",
-            account,
-            Some(node),
-            file.info_hash,
-            |who, _| {
-                let again = if version > 1 {
-                    format!(", version {version}")
-                } else {
-                    String::new()
-                };
-                format!("{who} published {}/{}{again}", file.share, file.entry)
-            },
-        );
+        let again = if file.version > 1 {
+            format!(", version {}", file.version)
+        } else {
+            String::new()
+        };
+        let what = format!("published {}/{}{again}", file.share, file.entry);
+        record_entry(&tracker, &caller, "published", &file, &what);
     }
     let status = if created {
         StatusCode::CREATED
@@ -123,25 +117,36 @@ pub(super) async fn patch(
     )))
 }
 
+#[derive(Default, Deserialize)]
+pub(super) struct UnpublishParams {
+    part: Option<Part>,
+}
+
+/// What of the caller's entries goes; without it all of them.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Part {
+    /// That this machine publishes them.
+    Mine,
+}
+
 pub(super) async fn unpublish(
     State(tracker): State<App>,
     caller: Caller,
     path: HashPath,
+    params: Params<UnpublishParams>,
 ) -> Result<StatusCode, Refusal> {
+    let part = query(params)?.part;
     let hash = tracker
         .catalogue
         .resolve(&segment(path)?, caller.login.account.id)?;
-    let who = tracker.who(caller.login.account.id, Some(caller.login.node.row.id));
-    for file in tracker.catalogue.unpublish(&caller.login, hash).await? {
-        tracker.journal.record(crate::store::NewLine {
-            event: "unpublished",
-            account: Some(caller.login.account.username.clone()),
-            node: Some(caller.login.node.row.name.clone()),
-            info_hash: Some(hash),
-            name: Some(file.name()),
-            text: format!("{who} withdrew {}/{}", file.share, file.entry),
-            ..Default::default()
-        });
+    let gone = match part {
+        None => tracker.catalogue.unpublish(&caller.login, hash).await?,
+        Some(Part::Mine) => tracker.catalogue.withdraw(&caller.login, hash).await?,
+    };
+    for file in gone {
+        let what = format!("withdrew {}/{}", file.share, file.entry);
+        record_entry(&tracker, &caller, "unpublished", &file, &what);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -234,6 +239,7 @@ pub(super) async fn log(
         .catalogue
         .resolve(&segment(path)?, caller.login.account.id)?;
     let query = LogQuery {
+        reader: Some(caller.login.account.id),
         info_hash: Some(hash),
         before: params.after,
         limit: limit + 1,
@@ -273,12 +279,53 @@ pub(super) async fn points(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let _room = body::room(&tracker, &headers, MAX_REPORT).await;
     let bytes = body::read(&headers, body, CONTENT_TYPE, MAX_REPORT).await?;
-    let report = Report::from_bytes(&bytes)
-        .map_err(|error| bad_request(format!("this is no report: {error}")))?;
+    let node = caller.login.node.row.id;
+    let turn = tracker.turns.take(node).ok_or_else(|| {
+        Refusal::new(
+            ProblemType::SlowDown,
+            "an earlier report of this machine is being taken",
+        )
+        .hint("Send one report after the other.")
+        .retry_after(3)
+    })?;
     tracker.counters.report();
-    let reply = tracker.report(&caller.login, &report, caller.client.ip);
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], reply.to_bytes()).into_response())
+    // A large one is some seconds of work, which must not stand in the way of announces.
+    let taking = App::clone(&tracker);
+    let work = move || {
+        let _turn = turn;
+        let report = Report::from_bytes(&bytes).map_err(|error| bad_report(&error.to_string()))?;
+        let mut seen = HashSet::new();
+        if !report.items.iter().all(|item| seen.insert(&item.item)) {
+            return Err(bad_report("it names an item twice"));
+        }
+        let reply = taking.report(&caller.login, &report, caller.client.ip);
+        Ok(reply.to_bytes())
+    };
+    let reply = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Refusal::internal("the report could not be taken"))??;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], reply).into_response())
+}
+
+fn bad_report(why: &str) -> Refusal {
+    bad_request(format!("this is no report: {why}"))
+}
+
+/// Writes to the log what the caller did with an entry of its own.
+fn record_entry(tracker: &App, caller: &Caller, event: &'static str, file: &FileRow, what: &str) {
+    let (account, node) = (&caller.login.account, &caller.login.node.row);
+    tracker.journal.record(NewLine {
+        event,
+        account: Some(account.username.clone()),
+        node: Some(node.name.clone()),
+        info_hash: Some(file.info_hash),
+        name: Some(file.name()),
+        text: format!("{}/{} {what}", account.username, node.name),
+        reader: (file.visibility == Visibility::Own).then_some(file.account),
+        ..NewLine::default()
+    });
 }
 
 /// A line of the log as the API shows it.

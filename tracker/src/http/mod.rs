@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod connection;
 mod files;
+mod guests;
 mod problem;
 mod reachable;
 mod server;

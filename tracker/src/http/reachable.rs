@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use p2p_wire::api::{PortTest, ProblemType, Reachable};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::App;
 use super::body::{self, SMALL};
 use super::caller::Caller;
 use crate::refusal::Refusal;
@@ -23,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 static TESTS: Semaphore = Semaphore::const_new(16);
 
 pub(super) async fn reachable(
+    State(tracker): State<App>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
@@ -31,9 +34,24 @@ pub(super) async fn reachable(
     if test.port == 0 {
         return Err(Refusal::invalid("nobody can listen on port 0"));
     }
+    let node = caller.login.node.row.id;
+    // What came over loopback came from here, or through a proxy that is not said to be one: that address is the tracker's own machine.
+    let through_proxy =
+        headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
+    if caller.client.ip.is_loopback() && through_proxy {
+        let unknown = Refusal::new(ProblemType::Invalid, "your address is not known here");
+        return Err(unknown
+            .hint("The tracker's administrator must name the proxy in http.trusted_proxies."));
+    }
+    let slow_down = |title| {
+        let busy = Refusal::new(ProblemType::SlowDown, title);
+        Err(busy.hint("Try again shortly.").retry_after(5))
+    };
+    let Some(_turn) = tracker.tests.take(node) else {
+        return slow_down("a port of this machine is being tested");
+    };
     let Ok(_place) = TESTS.try_acquire() else {
-        let busy = Refusal::new(ProblemType::SlowDown, "too many ports are being tested");
-        return Err(busy.hint("Try again shortly.").retry_after(5));
+        return slow_down("too many ports are being tested");
     };
     let address = SocketAddr::new(caller.client.ip, test.port);
     let why = match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {

@@ -11,12 +11,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::connection::connection;
+use super::guests::Guests;
 use super::{metrics_router, router};
 use crate::tls::Tls;
 use crate::tracker::Tracker;
 
 /// Connections to the listener of metrics.
 const METRICS_CONNECTIONS: usize = 16;
+/// One address may have this part of all connections.
+const PART: u32 = 4;
 /// How long requests under way may go on when the tracker stops.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
@@ -71,9 +74,11 @@ pub async fn serve(
         tls,
         stop,
     };
+    let guests = Guests::new((config.limits.connections / PART).max(1));
     let mut accepting = JoinSet::new();
     for socket in listeners.sockets {
-        accepting.spawn(accept(socket, server.clone(), Arc::clone(&places)));
+        let (places, guests) = (Arc::clone(&places), guests.clone());
+        accepting.spawn(accept(socket, server.clone(), places, guests));
     }
     let few = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
     for socket in metrics.sockets {
@@ -81,7 +86,8 @@ pub async fn serve(
             router: metrics_router(Arc::clone(&server.tracker)),
             ..server.clone()
         };
-        accepting.spawn(accept(socket, server, Arc::clone(&few)));
+        let guests = Guests::new(METRICS_CONNECTIONS as u32);
+        accepting.spawn(accept(socket, server, Arc::clone(&few), guests));
     }
     while accepting.join_next().await.is_some() {}
     // All places free means that every connection has ended.
@@ -98,29 +104,41 @@ pub(super) struct Server {
     pub(super) stop: watch::Receiver<bool>,
 }
 
-async fn accept(socket: TcpListener, server: Server, places: Arc<Semaphore>) {
+async fn accept(socket: TcpListener, server: Server, places: Arc<Semaphore>, guests: Guests) {
     let mut stop = server.stop.clone();
     loop {
-        // The place first: what cannot be served waits in the listen queue.
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: give others time to end.
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let ip = remote.ip().to_canonical();
+        // A proxy, or what runs beside the tracker, brings the connections of many.
+        let for_many = ip.is_loopback() || server.tracker.config().is_proxy(ip);
+        let guest = guests.enter(ip);
+        if guest.is_none() && !for_many {
+            tracing::debug!("{ip} has too many connections");
+            continue;
+        }
+        // What cannot be served yet waits, and those behind it in the listen queue.
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
             () = stopped(&mut stop) => return,
         };
         let Ok(place) = place else { return };
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            () = stopped(&mut stop) => return,
-        };
-        match accepted {
-            Ok((stream, remote)) => {
-                tokio::spawn(connection(stream, remote, server.clone(), place));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: give others time to end.
-                tracing::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let server = server.clone();
+        tokio::spawn(async move {
+            connection(stream, remote, server).await;
+            drop((place, guest));
+        });
     }
 }
 

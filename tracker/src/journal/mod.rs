@@ -1,7 +1,8 @@
 //! The log of what happens to files and accounts.
 //!
 //! Writing to it never waits: lines go into a bounded queue, a task stores them in batches and hands them to those who follow. When the
-//! queue is full lines are dropped and counted, and the count is written when there is room again: announces go before the log.
+//! queue is full, the database does not take them, or one account writes too many, lines are dropped and counted, and the count is written
+//! when there is room again: announces go before the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,8 +67,13 @@ impl Journal {
             ..line
         };
         if self.queue.try_send(Entry::Line(line)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.miss();
         }
+    }
+
+    /// Counts a line that is left out.
+    pub fn miss(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until all that was recorded before is stored.
@@ -100,6 +106,7 @@ async fn journal_task(
                 Entry::Flush(done) => flushes.push(done),
             }
         }
+        let news = lines.len() as u64;
         let missed = dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
             let text =
@@ -115,7 +122,10 @@ async fn journal_task(
             match store.append_log(lines).await {
                 // Nobody may be following.
                 Ok(lines) => lines.into_iter().for_each(|line| drop(live.send(line))),
-                Err(error) => tracing::warn!("the log was not written: {error}"),
+                Err(error) => {
+                    tracing::warn!("the log was not written: {error}");
+                    dropped.fetch_add(missed + news, Ordering::Relaxed);
+                }
             }
         }
         if flushes.is_empty() {
@@ -124,5 +134,71 @@ async fn journal_task(
         for done in flushes {
             let _ = done.send(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SecretHash;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Change, LogQuery, Mirror, NewAccount, StoreError};
+
+    /// Keeps the store's writer busy until told to go on.
+    struct Stuck(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+    impl Mirror for Stuck {
+        fn apply(&self, _change: Change) {
+            let _ = self.0.lock().unwrap().recv();
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_that_the_store_does_not_take_are_counted_and_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (go, wait) = std::sync::mpsc::channel();
+        let stuck = Arc::new(Stuck(std::sync::Mutex::new(wait)));
+        let store = SqliteStore::open(&dir.path().join("t.db"), stuck).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let waiting = store.create_account(NewAccount {
+            username: "ann".into(),
+            password_hash: String::new(),
+            admin: false,
+            invite: None,
+            now: 1,
+        });
+        let mut others = Vec::new();
+        loop {
+            let mut write = store.logout(SecretHash([0; 32]));
+            let now = std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx)));
+            if let std::task::Poll::Ready(result) = now.await {
+                assert!(matches!(result, Err(StoreError::Busy)), "{result:?}");
+                break;
+            }
+            others.push(write);
+        }
+        let journal = Journal::start(Arc::clone(&store));
+        let line = |event| NewLine {
+            event,
+            ..NewLine::default()
+        };
+        journal.record(line("lost"));
+        journal.record(line("lost"));
+        journal.flush().await;
+        drop(go);
+        waiting.await.unwrap();
+        journal.record(line("kept"));
+        journal.flush().await;
+        let query = LogQuery {
+            limit: 9,
+            ..LogQuery::default()
+        };
+        let lines = store.log(query).await.unwrap();
+        let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
+        assert_eq!(events, ["dropped", "kept"]);
+        assert!(
+            lines[0].text.starts_with("2 lines are missing"),
+            "{lines:?}"
+        );
     }
 }

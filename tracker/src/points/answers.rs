@@ -1,14 +1,12 @@
 //! What the points of an item say to those who ask.
 
 use p2p_wire::Bitfield;
-use p2p_wire::points::Swarm;
+use p2p_wire::points::{MAX_RAREST, Swarm};
 
 use super::item::{Holder, Holding, Item};
 use super::{LastHeld, Ranges, runs};
 use crate::ids::NodeId;
 
-/// Most pieces that a reply names as the rarest.
-const MAX_RAREST: usize = 32;
 /// How far the search for them goes: its cost stays flat however many pieces there are and however many of them the reporter has.
 const RAREST_SCAN: usize = 16_384;
 

@@ -103,6 +103,10 @@ impl Item {
             .is_some_and(|holder| matches!(holder.holding, Holding::Seed))
     }
 
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     pub(super) fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
     }
@@ -284,7 +288,12 @@ impl Item {
         match holding {
             Holding::Seed => {
                 self.seeds -= 1;
-                self.note_lost(node, 0..self.pieces, at);
+                if self.seeds == 0 && self.partial.most() == 0 {
+                    // Nobody else had any of it: no need to look at each piece.
+                    self.lost.set(0, self.pieces.saturating_sub(1), (node, at));
+                } else {
+                    self.note_lost(node, 0..self.pieces, at);
+                }
             }
             Holding::Partial(set, _) => {
                 set.iter().for_each(|piece| self.partial.down(piece));

@@ -88,7 +88,7 @@ impl Points {
         self.epoch
     }
 
-    /// Notes that a machine is there, and how many machines of an account count from now on.
+    /// Notes that a machine is there.
     pub fn hear(&mut self, reporter: Reporter, now: u32) {
         let machine = self
             .machines
@@ -172,8 +172,25 @@ impl Points {
             .map(|(_, item)| item)
     }
 
-    /// What a machine holds: the contents, and for each whether it has all.
-    pub fn contents_of(&self, node: NodeId) -> Vec<(InfoHash, bool)> {
+    /// How many contents a machine has whole, and how many in part.
+    pub fn count_of(&self, node: NodeId) -> (u32, u32) {
+        let items = self
+            .machines
+            .get(&node)
+            .into_iter()
+            .flat_map(|machine| &machine.items)
+            .filter_map(|handle| self.items.get(handle));
+        items.fold((0, 0), |(whole, part), (_, item)| {
+            if item.is_seed(node) {
+                (whole + 1, part)
+            } else {
+                (whole, part + 1)
+            }
+        })
+    }
+
+    /// The contents that a machine holds, whole or in part.
+    pub fn contents_of(&self, node: NodeId) -> Vec<InfoHash> {
         let items = self
             .machines
             .get(&node)
@@ -181,47 +198,51 @@ impl Points {
             .flat_map(|machine| &machine.items);
         items
             .filter_map(|handle| self.items.get(handle))
-            .map(|(hash, item)| (*hash, item.is_seed(node)))
+            .map(|(hash, _)| *hash)
             .collect()
     }
 
-    /// Whether a machine reported within [`SILENCE`] seconds, as far as [`Points::expire`] was called.
+    /// Whether a machine reported within [`SILENCE`] seconds, or has not left all its items yet.
     pub fn is_online(&self, node: NodeId) -> bool {
         self.machines.contains_key(&node)
     }
 
-    /// Takes away the machines that fell silent; says which and what they held.
-    pub fn expire(&mut self, now: u32) -> Vec<(Reporter, Vec<InfoHash>)> {
-        let silent: Vec<NodeId> = self
-            .machines
-            .iter()
-            .filter(|(_, machine)| now.saturating_sub(machine.heard) > SILENCE)
+    /// The machines that fell silent.
+    pub fn silent(&self, now: u32) -> Vec<NodeId> {
+        let nodes = self.machines.keys().copied();
+        nodes.filter(|node| self.is_silent(*node, now)).collect()
+    }
+
+    /// Whether a machine fell silent and is still here.
+    pub fn is_silent(&self, node: NodeId, now: u32) -> bool {
+        self.machines
+            .get(&node)
+            .is_some_and(|machine| now.saturating_sub(machine.heard) > SILENCE)
+    }
+
+    /// The machines of an account that are here.
+    pub fn machines_of(&self, account: AccountId) -> Vec<NodeId> {
+        let machines = self.machines.iter();
+        machines
+            .filter(|(_, machine)| machine.account == account)
             .map(|(node, _)| *node)
-            .collect();
-        silent
-            .into_iter()
-            .filter_map(|node| self.leave(node, now))
             .collect()
     }
 
-    /// Takes a machine away; says what it held.
-    pub fn leave(&mut self, node: NodeId, now: u32) -> Option<(Reporter, Vec<InfoHash>)> {
-        let machine = self.machines.remove(&node)?;
-        let mut contents = Vec::new();
-        for handle in &machine.items {
-            if let Some((hash, item)) = self.items.get_mut(handle) {
+    /// Takes a machine out of one of its items, and says whose it is and which item that was. `None` when it was in none any more: it is gone.
+    ///
+    /// One item a call, because a machine may hold thousands and others wait for the lock.
+    pub fn leave_one(&mut self, node: NodeId, now: u32) -> Option<(AccountId, InfoHash)> {
+        let machine = self.machines.get_mut(&node)?;
+        while let Some(handle) = machine.items.pop_first() {
+            if let Some((hash, item)) = self.items.get_mut(&handle) {
                 // It was last known to hold its pieces when it was last heard of.
                 item.leave(node, machine.heard.min(now));
-                contents.push(*hash);
+                return Some((machine.account, *hash));
             }
         }
-        Some((
-            Reporter {
-                account: machine.account,
-                node,
-            },
-            contents,
-        ))
+        self.machines.remove(&node);
+        None
     }
 
     /// Forgets a content that is published no more.
@@ -238,23 +259,24 @@ impl Points {
         }
     }
 
-    /// Who is known to hold what, of the items that changed since the last call; items that nobody holds any more are dropped.
-    pub fn take_held(&mut self, now: u32) -> Vec<(InfoHash, Vec<LastHeld>)> {
-        let mut out = Vec::new();
-        for (hash, item) in self.items.values_mut() {
-            if item.take_dirty() {
-                out.push((*hash, item.last_held(now)));
-            }
+    /// Handles of the items that changed since their [`Points::take_held`].
+    pub fn changed(&self) -> Vec<u32> {
+        let items = self.items.iter();
+        items
+            .filter(|(_, (_, item))| item.is_dirty())
+            .map(|(handle, _)| *handle)
+            .collect()
+    }
+
+    /// Who is known to hold what of an item that changed; one that nobody holds any more is dropped.
+    pub fn take_held(&mut self, handle: u32, now: u32) -> Option<(InfoHash, Vec<LastHeld>)> {
+        let (hash, item) = self.items.get_mut(&handle)?;
+        let held = item.take_dirty().then(|| (*hash, item.last_held(now)));
+        if item.is_empty() {
+            self.handles.remove(hash);
+            self.items.remove(&handle);
         }
-        let handles = &mut self.handles;
-        self.items.retain(|_, (hash, item)| {
-            let keep = !item.is_empty();
-            if !keep {
-                handles.remove(hash);
-            }
-            keep
-        });
-        out
+        held
     }
 
     /// Panics where an invariant does not hold; for tests.

@@ -62,6 +62,21 @@ fn send(points: &mut Points, handle: u32, node: u32, op: Op, held: &[u32], now: 
     applied
 }
 
+/// Takes a machine out of all its items, one by one.
+fn leave(points: &mut Points, node: NodeId, now: u32) {
+    while points.leave_one(node, now).is_some() {
+        points.check_invariants();
+    }
+}
+
+fn take_held(points: &mut Points, now: u32) -> Vec<(InfoHash, Vec<LastHeld>)> {
+    let changed = points.changed();
+    changed
+        .into_iter()
+        .filter_map(|handle| points.take_held(handle, now))
+        .collect()
+}
+
 fn status(points: &Points, handle: u32, node: u32) -> p2p_wire::points::Swarm {
     match points.reply(handle, NodeId(node), Silent::default()).status {
         Status::Ok(swarm) => swarm,
@@ -215,8 +230,12 @@ fn the_machines_of_one_account_are_capped() {
 fn a_silent_machine_is_gone_from_all_its_items_and_remembered_as_the_last_holder() {
     let (mut points, handle) = swarm(&["**__", "_*__"]);
     points.hear(reporter(2), SILENCE);
-    let gone = points.expire(SILENCE + 1);
-    assert_eq!(gone, [(reporter(1), vec![HASH])]);
+    assert_eq!(points.silent(SILENCE), []);
+    assert_eq!(points.silent(SILENCE + 1), [NodeId(1)]);
+    let left = points.leave_one(NodeId(1), SILENCE + 1);
+    assert_eq!(left, Some((reporter(1).account, HASH)));
+    assert_eq!(points.leave_one(NodeId(1), SILENCE + 1), None);
+    assert!(!points.is_online(NodeId(1)));
     points.check_invariants();
     assert_eq!(status(&points, handle, 2).nobody, 3);
     let lost: Vec<_> = points
@@ -230,17 +249,34 @@ fn a_silent_machine_is_gone_from_all_its_items_and_remembered_as_the_last_holder
 }
 
 #[test]
+fn a_seed_that_leaves_is_the_last_holder_of_what_nobody_else_has() {
+    for (others, expected) in [(&[][..], (0, 3)), (&["**__"], (2, 3)), (&["____"], (0, 3))] {
+        let mut points = Points::new(1, 100);
+        let handle = points.register(HASH, 4).unwrap();
+        for (node, drawing) in (2..).zip(others) {
+            let op = Op::Full(bitmap(&drawn(drawing), 4));
+            send(&mut points, handle, node, op, &drawn(drawing), 0);
+        }
+        send(&mut points, handle, 1, Op::Seed, &[0, 1, 2, 3], 0);
+        send(&mut points, handle, 1, Op::Leave, &[], 5);
+        let lost = points.item(&HASH).unwrap().lost().iter();
+        let lost: Vec<_> = lost.map(|(a, b, (n, _))| (a, b, *n)).collect();
+        assert_eq!(lost, [(expected.0, expected.1, NodeId(1))], "{others:?}");
+    }
+}
+
+#[test]
 fn held_names_a_machine_for_every_piece_that_was_ever_held() {
     let (mut points, handle) = swarm(&["**____", "_**___"]);
     send(&mut points, handle, 1, Op::Leave, &[], 50);
-    let held = points.take_held(60);
+    let held = take_held(&mut points, 60);
     assert_eq!(
         held,
         [(HASH, vec![(0, 0, NodeId(1), 50), (1, 2, NodeId(2), 60)])]
     );
-    assert_eq!(points.take_held(70), []);
-    points.leave(NodeId(2), 80);
-    assert_eq!(points.take_held(90).len(), 1);
+    assert_eq!(take_held(&mut points, 70), []);
+    leave(&mut points, NodeId(2), 80);
+    assert_eq!(take_held(&mut points, 90).len(), 1);
     assert!(
         points.item(&HASH).is_none(),
         "an item that nobody holds is dropped"
@@ -308,13 +344,15 @@ proptest! {
                     points.apply(reporter(node), handle, Update { op: &op, held: 3, checksum: 5 }, now);
                     points.reply(handle, NodeId(node), Silent { seeds: 0, leeches: node % 2 });
                 }
-                Step::Leave(node) => drop(points.leave(NodeId(node), now)),
+                Step::Leave(node) => leave(&mut points, NodeId(node), now),
                 Step::Forget(item) => points.forget(&InfoHash([item as u8; 20])),
                 Step::Expire(by) => {
                     now += by;
-                    points.expire(now);
+                    for node in points.silent(now) {
+                        leave(&mut points, node, now);
+                    }
                 }
-                Step::Flush => drop(points.take_held(now)),
+                Step::Flush => drop(take_held(&mut points, now)),
             }
             points.check_invariants();
         }

@@ -94,8 +94,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Publishes; refused when the share belongs to another machine.
     fn publish(&self, new: NewFile) -> Answer<'_, (FileRow, bool)>;
-    /// Takes this machine's part of the account's entries of that content away; an entry goes with its last machine. Answers what is gone.
-    fn unpublish(
+    /// Removes all the account's entries of that content. Answers what is gone.
+    fn unpublish(&self, account: AccountId, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>>;
+    /// Takes a machine's part of the account's entries of that content away; an entry goes with its last machine. Answers what is gone;
+    /// refused when the machine has no part.
+    fn withdraw(
         &self,
         account: AccountId,
         node: NodeId,
@@ -128,8 +131,8 @@ pub trait Store: Send + Sync + 'static {
     fn append_log(&self, lines: Vec<NewLine>) -> Answer<'_, Vec<LogLine>>;
     /// Reads the log, newest first.
     fn log(&self, query: LogQuery) -> Answer<'_, Vec<LogLine>>;
-    /// Drops lines older than `before` (milliseconds since 1970) and all but the newest `max_lines`.
-    fn prune_log(&self, before: i64, max_lines: u64) -> Answer<'_, ()>;
+    /// Drops some of the lines older than `before` (milliseconds since 1970) or beyond the newest `max_lines`; true when there may be more.
+    fn prune_log(&self, before: i64, max_lines: u64) -> Answer<'_, bool>;
 
     /// Lays what is known of the holders of pieces over what was known before.
     fn merge_held(&self, held: Vec<(InfoHash, Vec<HeldRange>)>) -> Answer<'_, ()>;
@@ -147,7 +150,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes a whole and consistent copy to a new file, while work goes on.
     fn backup(&self, to: PathBuf) -> Answer<'_, ()>;
-    /// Whether it can read and its writer runs.
+    /// Whether it reads and takes writes.
     fn ready(&self) -> Answer<'_, ()>;
     /// Finishes what waits and closes. Later calls fail with [`StoreError::Stopped`].
     fn close(&self) -> Answer<'_, ()>;

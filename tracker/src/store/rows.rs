@@ -72,8 +72,10 @@ pub struct SessionRow {
 pub struct ListingRow {
     /// Number of pieces.
     pub pieces: u32,
-    /// `owner/share/entry` of the newest entry.
+    /// `owner/share/entry` of the newest entry that most may see; the hash where accounts keep it from one another.
     pub name: String,
+    /// Who alone may read that name; `None`: whoever may see the content.
+    pub reader: Option<AccountId>,
     /// Who published it, and who may see that.
     pub entries: Vec<(AccountId, Visibility)>,
 }
@@ -143,6 +145,8 @@ pub struct NewFile {
     pub files: u32,
     /// The paths in it, one a line, for the search.
     pub paths: String,
+    /// Bytes that all of the account's versions may count for.
+    pub max_stored: u64,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -236,6 +240,8 @@ pub struct NewLine {
     pub name: Option<String>,
     /// The sentence.
     pub text: String,
+    /// The account that alone is shown it, the administrator aside; `None`: whoever may see the content.
+    pub reader: Option<AccountId>,
 }
 
 /// A line of the log.
@@ -262,6 +268,9 @@ pub struct LogLine {
 /// Which lines of the log to read; all that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LogQuery {
+    /// What this account may read; `None`: all of it.
+    #[serde(skip)]
+    pub reader: Option<AccountId>,
     /// About this content.
     #[serde(default)]
     pub info_hash: Option<InfoHash>,
@@ -283,7 +292,7 @@ pub struct LogQuery {
 }
 
 impl LogQuery {
-    /// Whether `line` is one of those asked for, `before` and `limit` aside.
+    /// Whether `line` is one of those asked for; `reader`, `before` and `limit` aside.
     pub fn matches(&self, line: &LogLine) -> bool {
         let name = line.name.as_deref().unwrap_or_default();
         self.info_hash

@@ -19,8 +19,9 @@ use p2p_wire::InfoHash;
 
 use crate::ids::{AccountId, NodeId};
 use crate::points::Silent;
+use crate::throttle::household;
 
-pub use peer::{Announce, Change, Counts, Ident, Removed, Row};
+pub use peer::{Announce, Change, Counts, Family, Ident, Removed, Row};
 pub use swarm::Swarm;
 
 const SHARDS: usize = 64;
@@ -28,7 +29,7 @@ const SHARDS: usize = 64;
 /// How many places in swarms there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Caps {
-    /// Of one account.
+    /// Of one account; where nobody needs one, of one address.
     pub account: u32,
     /// In all.
     pub all: u32,
@@ -37,7 +38,7 @@ pub struct Caps {
 /// Why an announce was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// The account has too many places.
+    /// The account, or the address, has too many places.
     Account,
     /// The tracker has.
     Tracker,
@@ -60,7 +61,25 @@ pub struct Announced {
 pub struct Swarms {
     shards: Vec<Mutex<HashMap<InfoHash, Swarm>>>,
     places: AtomicU32,
-    places_of: Mutex<HashMap<AccountId, u32>>,
+    places_of: Mutex<HashMap<Holder, u32>>,
+}
+
+/// Who is answerable for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    Account(AccountId),
+    /// An address, where announces need no account.
+    Household(IpAddr),
+}
+
+impl Holder {
+    fn of(account: AccountId, ip: IpAddr) -> Self {
+        if account == AccountId::NOBODY {
+            Self::Household(household(ip))
+        } else {
+            Self::Account(account)
+        }
+    }
 }
 
 impl Default for Swarms {
@@ -83,7 +102,8 @@ impl Swarms {
         random: u64,
         caps: Caps,
     ) -> Result<Announced, Full> {
-        let full = self.full(announce.account, caps);
+        let holder = Holder::of(announce.account, announce.addr.ip());
+        let full = self.full(holder, caps);
         let mut shard = self.shard(&hash);
         if announce.stopped && !shard.contains_key(&hash) {
             return Ok(Announced {
@@ -93,13 +113,12 @@ impl Swarms {
                 peers: Vec::new(),
             });
         }
-        let swarm = shard.entry(hash).or_default();
-        if let Some(full) = full
-            && !announce.stopped
-            && !swarm.knows(announce)
-        {
+        let known = shard.get(&hash).is_some_and(|swarm| swarm.knows(announce));
+        // What is refused leaves no swarm behind.
+        if let Some(full) = full.filter(|_| !announce.stopped && !known) {
             return Err(full);
         }
+        let swarm = shard.entry(hash).or_default();
         let before = swarm.len();
         let (change, node) = swarm.announce(announce);
         let grown = swarm.len() as i32 - before as i32;
@@ -113,7 +132,7 @@ impl Swarms {
             shard.remove(&hash);
         }
         drop(shard);
-        self.count(announce.account, grown);
+        self.count(holder, grown);
         Ok(Announced {
             change,
             node,
@@ -130,20 +149,22 @@ impl Swarms {
         node: NodeId,
         caps: Caps,
     ) -> Result<(Change, Silent), Full> {
-        let full = self.full(row.account, caps);
+        let holder = Holder::of(row.account, row.addr.ip());
+        let full = self.full(holder, caps);
         let mut shard = self.shard(&hash);
-        let swarm = shard.entry(hash).or_default();
-        if let Some(full) = full
-            && !swarm.knows_address(row)
-        {
+        let known = shard
+            .get(&hash)
+            .is_some_and(|swarm| swarm.knows_address(row));
+        if let Some(full) = full.filter(|_| !known) {
             return Err(full);
         }
+        let swarm = shard.entry(hash).or_default();
         let before = swarm.len();
         let change = swarm.report(row, node);
         let grown = swarm.len() as i32 - before as i32;
         let silent = swarm.silent();
         drop(shard);
-        self.count(row.account, grown);
+        self.count(holder, grown);
         Ok((change, silent))
     }
 
@@ -166,7 +187,7 @@ impl Swarms {
         }
         drop(shard);
         if let Some(removed) = left {
-            self.count(removed.account, -1);
+            self.count(Holder::of(removed.account, removed.ip), -1);
         }
         left.is_some()
     }
@@ -174,9 +195,7 @@ impl Swarms {
     /// How many swarms there are.
     pub fn total(&self) -> usize {
         let shards = self.shards.iter();
-        shards
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
-            .sum()
+        shards.map(|shard| lock(shard).len()).sum()
     }
 
     /// Places in all swarms.
@@ -210,6 +229,15 @@ impl Swarms {
 
     /// Takes away what expired; one swarm at a time is locked.
     pub fn expire(&self, now: u32) -> Vec<(InfoHash, Vec<Removed>)> {
+        self.remove(|swarm| swarm.expire(now))
+    }
+
+    /// Takes away all places of an account; one swarm at a time is locked.
+    pub fn bar(&self, account: AccountId) {
+        self.remove(|swarm| swarm.bar(account));
+    }
+
+    fn remove(&self, from: impl Fn(&mut Swarm) -> Vec<Removed>) -> Vec<(InfoHash, Vec<Removed>)> {
         let mut out = Vec::new();
         for shard in &self.shards {
             let hashes: Vec<InfoHash> = lock(shard).keys().copied().collect();
@@ -218,12 +246,13 @@ impl Swarms {
                 let Some(swarm) = shard.get_mut(&hash) else {
                     continue;
                 };
-                let removed = swarm.expire(now);
+                let removed = from(swarm);
                 if swarm.is_empty() {
                     shard.remove(&hash);
                 }
                 drop(shard);
-                removed.iter().for_each(|row| self.count(row.account, -1));
+                let holders = removed.iter().map(|row| Holder::of(row.account, row.ip));
+                holders.for_each(|holder| self.count(holder, -1));
                 if !removed.is_empty() {
                     out.push((hash, removed));
                 }
@@ -236,24 +265,24 @@ impl Swarms {
         lock(&self.shards[hash.0[0] as usize % SHARDS])
     }
 
-    fn full(&self, account: AccountId, caps: Caps) -> Option<Full> {
+    fn full(&self, holder: Holder, caps: Caps) -> Option<Full> {
         if self.places.load(Ordering::Relaxed) >= caps.all {
             return Some(Full::Tracker);
         }
-        let of_account = lock(&self.places_of).get(&account).copied().unwrap_or(0);
-        (account != AccountId::NOBODY && of_account >= caps.account).then_some(Full::Account)
+        let places = lock(&self.places_of).get(&holder).copied().unwrap_or(0);
+        (places >= caps.account).then_some(Full::Account)
     }
 
-    fn count(&self, account: AccountId, by: i32) {
+    fn count(&self, holder: Holder, by: i32) {
         if by == 0 {
             return;
         }
         self.places.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
         let mut places_of = lock(&self.places_of);
-        let places = places_of.entry(account).or_default();
+        let places = places_of.entry(holder).or_default();
         *places = places.saturating_add_signed(by);
         if *places == 0 {
-            places_of.remove(&account);
+            places_of.remove(&holder);
         }
     }
 }

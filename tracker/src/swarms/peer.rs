@@ -25,6 +25,22 @@ impl Ident {
     }
 }
 
+/// Which addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// That of an address that is in its canonical form.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
 /// What a peer says of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Announce {
@@ -42,6 +58,8 @@ pub struct Announce {
     pub completed: bool,
     /// It leaves.
     pub stopped: bool,
+    /// The only addresses that the answer has room for, if it has not for all.
+    pub only: Option<Family>,
     /// When it is gone, unless it is heard of again; seconds.
     pub expires: u32,
 }
@@ -84,6 +102,8 @@ pub struct Removed {
     pub account: AccountId,
     /// The machine it was, if it reported points.
     pub node: Option<NodeId>,
+    /// Where it was.
+    pub ip: IpAddr,
 }
 
 /// How many there are.
@@ -93,7 +113,7 @@ pub struct Counts {
     pub seeds: u32,
     /// Leeches.
     pub leeches: u32,
-    /// Leeches that became seeds, since the tracker started.
+    /// Leeches that became seeds, since the swarm was last empty.
     pub completed: u32,
 }
 
@@ -137,6 +157,7 @@ impl Row {
         Removed {
             account: self.account,
             node: self.node,
+            ip: self.addr.ip(),
         }
     }
 }

@@ -2,18 +2,25 @@
 
 use super::peer::Row;
 
-/// Up to `want` rows of two lists taken as one, that `fits` agrees to: two windows at random places, so the cost is that of the answer
+/// Up to `want` rows of some lists taken as one, that `fits` agrees to: two windows at random places, so the cost is that of the answer
 /// however large the swarm, and peers that joined together do not meet only each other.
 pub(super) fn sample(
-    first: &[Row],
-    second: &[Row],
+    lists: &[&[Row]],
     want: u32,
     random: u64,
     fits: impl Fn(&Row) -> bool,
 ) -> Vec<Row> {
-    let len = first.len() + second.len();
+    let len = lists.iter().map(|list| list.len()).sum();
     let want = want as usize;
-    let row = |at: usize| first.get(at).or_else(|| second.get(at - first.len()));
+    let row = |mut at: usize| {
+        for list in lists {
+            match list.get(at) {
+                Some(row) => return Some(row),
+                None => at -= list.len(),
+            }
+        }
+        None
+    };
     // One more than wanted, because at most one row is the asker itself.
     if len <= want + 1 {
         return (0..len)

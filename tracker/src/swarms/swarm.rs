@@ -3,29 +3,34 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::peer::{Announce, Change, Counts, Key, Place, Removed, Row};
+use super::peer::{Announce, Change, Counts, Family, Key, Place, Removed, Row};
 use super::sample::sample;
-use crate::ids::NodeId;
+use crate::ids::{AccountId, NodeId};
 use crate::points::Silent;
+
+/// How many lists there are: for each family the leeches and the seeds, so that a pick from one family costs no more than one from all; and
+/// those with port 0, who are counted and never picked.
+const LISTS: usize = 5;
+const LEECHES: [usize; 2] = [0, 1];
+const SEEDS: [usize; 2] = [2, 3];
+const HIDDEN: usize = 4;
 
 /// Which list a row is in, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    Seed(u32),
-    Leech(u32),
-    /// Port 0.
-    Hidden(u32),
+struct At {
+    list: usize,
+    index: u32,
 }
 
 /// The peers of one torrent.
 ///
 /// Invariants: every row is in exactly one list, by what it is; `by_key` has each row with an ident, `by_place` each row with a port,
-/// `by_node` each row of a machine that reports, and no two rows are of one machine; `reporting` counts the rows with a node, seeds and leeches.
+/// `by_node` each row of a machine that reports, and no two rows are of one machine; `reporting` counts the rows with a node, seeds and leeches;
+/// `hidden_seeds` those of the hidden that are seeds.
 #[derive(Default)]
 pub struct Swarm {
-    seeds: Vec<Row>,
-    leeches: Vec<Row>,
-    hidden: Vec<Row>,
+    lists: [Vec<Row>; LISTS],
+    hidden_seeds: u32,
     by_key: HashMap<Key, At>,
     by_place: HashMap<Place, At>,
     by_node: HashMap<NodeId, At>,
@@ -36,12 +41,12 @@ pub struct Swarm {
 impl Swarm {
     /// How many peers.
     pub fn len(&self) -> u32 {
-        (self.seeds.len() + self.leeches.len() + self.hidden.len()) as u32
+        self.lists.iter().map(|list| list.len() as u32).sum()
     }
 
     /// No peer at all.
     pub fn is_empty(&self) -> bool {
-        self.seeds.is_empty() && self.leeches.is_empty() && self.hidden.is_empty()
+        self.lists.iter().all(Vec::is_empty)
     }
 
     /// Whether this peer has a place already.
@@ -133,11 +138,7 @@ impl Swarm {
         let Some(at) = self.by_node.get(&node).copied() else {
             return;
         };
-        let row = match at {
-            At::Seed(index) => self.seeds.get_mut(index as usize),
-            At::Leech(index) => self.leeches.get_mut(index as usize),
-            At::Hidden(index) => self.hidden.get_mut(index as usize),
-        };
+        let row = self.lists[at.list].get_mut(at.index as usize);
         if let Some(row) = row {
             row.expires = row.expires.max(expires);
         }
@@ -151,12 +152,21 @@ impl Swarm {
 
     /// Takes away what expired before `now`.
     pub fn expire(&mut self, now: u32) -> Vec<Removed> {
-        let old: Vec<At> = self
+        self.remove(|row| row.expires < now)
+    }
+
+    /// Takes away all that is an account's.
+    pub fn bar(&mut self, account: AccountId) -> Vec<Removed> {
+        self.remove(|row| row.account == account)
+    }
+
+    fn remove(&mut self, which: impl Fn(&Row) -> bool) -> Vec<Removed> {
+        let gone: Vec<At> = self
             .rows()
-            .filter(|(_, row)| row.expires < now)
+            .filter(|(_, row)| which(row))
             .map(|(at, _)| at)
             .collect();
-        old.into_iter()
+        gone.into_iter()
             .rev()
             .map(|at| self.take(at).removed())
             .collect()
@@ -164,10 +174,12 @@ impl Swarm {
 
     /// How many there are.
     pub fn counts(&self) -> Counts {
-        let hidden_seeds = self.hidden.iter().filter(|row| row.seed).count() as u32;
+        let count = |lists: [usize; 2]| lists.map(|list| self.lists[list].len() as u32);
+        let [seeds, leeches] = [SEEDS, LEECHES].map(|lists| count(lists).iter().sum::<u32>());
+        let hidden = self.lists[HIDDEN].len() as u32;
         Counts {
-            seeds: self.seeds.len() as u32 + hidden_seeds,
-            leeches: self.leeches.len() as u32 + self.hidden.len() as u32 - hidden_seeds,
+            seeds: seeds + self.hidden_seeds,
+            leeches: leeches + hidden - self.hidden_seeds,
             completed: self.completed,
         }
     }
@@ -183,17 +195,32 @@ impl Swarm {
 
     /// Up to `want` peers for the one that announced: leeches alone for a seed, never its own address.
     pub fn sample(&self, announce: &Announce, want: u32, random: u64) -> Vec<Row> {
-        let seeds: &[Row] = if announce.seed { &[] } else { &self.seeds };
-        sample(&self.leeches, seeds, want, random, |row| {
+        let seeds = if announce.seed { &[][..] } else { &SEEDS };
+        let lists = LEECHES.iter().chain(seeds).copied();
+        let only = announce.only.map(|family| family as usize);
+        let lists = lists.filter(|list| {
+            only.is_none_or(|family| LEECHES[family] == *list || SEEDS[family] == *list)
+        });
+        self.pick(lists, want, random, |row| {
             row.addr != announce.addr && is_of_use(row.addr.ip(), announce.addr.ip())
         })
     }
 
     /// Up to `want` peers for one at `asker` who is not among them.
     pub fn peers(&self, asker: IpAddr, want: u32, random: u64) -> Vec<Row> {
-        sample(&self.leeches, &self.seeds, want, random, |row| {
-            is_of_use(row.addr.ip(), asker)
-        })
+        let lists = LEECHES.into_iter().chain(SEEDS);
+        self.pick(lists, want, random, |row| is_of_use(row.addr.ip(), asker))
+    }
+
+    fn pick(
+        &self,
+        lists: impl Iterator<Item = usize>,
+        want: u32,
+        random: u64,
+        fits: impl Fn(&Row) -> bool,
+    ) -> Vec<Row> {
+        let lists: Vec<&[Row]> = lists.map(|list| &self.lists[list][..]).collect();
+        sample(&lists, want, random, fits)
     }
 
     fn find(&self, announce: &Announce) -> Option<At> {
@@ -208,15 +235,11 @@ impl Swarm {
 
     /// All rows in the order of the lists; taken from the back, the places before stay true.
     fn rows(&self) -> impl Iterator<Item = (At, &Row)> {
-        let seeds = (0..).zip(&self.seeds).map(|(at, row)| (At::Seed(at), row));
-        let leeches = (0..)
-            .zip(&self.leeches)
-            .map(|(at, row)| (At::Leech(at), row));
-        seeds.chain(leeches).chain(
+        self.lists.iter().enumerate().flat_map(|(list, rows)| {
             (0..)
-                .zip(&self.hidden)
-                .map(|(at, row)| (At::Hidden(at), row)),
-        )
+                .zip(rows)
+                .map(move |(index, row)| (At { list, index }, row))
+        })
     }
 
     /// Makes way for `row`, which is in no list: another client of the account that was at its address and port, or that has its name, is
@@ -231,24 +254,16 @@ impl Swarm {
     }
 
     fn put(&mut self, row: Row) {
-        self.count_reporting(&row, 1);
-        let (list, at): (_, fn(u32) -> At) = match (row.addr.port(), row.seed) {
-            (0, _) => (&mut self.hidden, At::Hidden),
-            (_, true) => (&mut self.seeds, At::Seed),
-            (_, false) => (&mut self.leeches, At::Leech),
-        };
-        let at = at(list.len() as u32);
-        list.push(row.clone());
-        self.index(&row, at);
+        self.count_row(&row, 1);
+        let list = list_of(&row);
+        let index = self.lists[list].len() as u32;
+        self.lists[list].push(row.clone());
+        self.index(&row, At { list, index });
     }
 
     /// Removes a row; the last of its list takes its place.
     fn take(&mut self, at: At) -> Row {
-        let (list, index) = match at {
-            At::Seed(index) => (&mut self.seeds, index as usize),
-            At::Leech(index) => (&mut self.leeches, index as usize),
-            At::Hidden(index) => (&mut self.hidden, index as usize),
-        };
+        let (list, index) = (&mut self.lists[at.list], at.index as usize);
         let row = list.swap_remove(index);
         let moved = list.get(index).cloned();
         if let Some(key) = row.key() {
@@ -263,7 +278,7 @@ impl Swarm {
         if let Some(moved) = moved {
             self.index(&moved, at);
         }
-        self.count_reporting(&row, -1);
+        self.count_row(&row, -1);
         row
     }
 
@@ -279,7 +294,7 @@ impl Swarm {
         }
     }
 
-    fn count_reporting(&mut self, row: &Row, by: i32) {
+    fn count_row(&mut self, row: &Row, by: i32) {
         if row.node.is_some() {
             let count = if row.seed {
                 &mut self.reporting.seeds
@@ -288,6 +303,9 @@ impl Swarm {
             };
             *count = count.saturating_add_signed(by);
         }
+        if row.addr.port() == 0 && row.seed {
+            self.hidden_seeds = self.hidden_seeds.saturating_add_signed(by);
+        }
     }
 
     #[cfg(test)]
@@ -295,12 +313,7 @@ impl Swarm {
         let rows: Vec<_> = self.rows().collect();
         let mut reporting = Silent::default();
         for (at, row) in &rows {
-            let right = match at {
-                At::Seed(_) => row.seed && row.addr.port() != 0,
-                At::Leech(_) => !row.seed && row.addr.port() != 0,
-                At::Hidden(_) => row.addr.port() == 0,
-            };
-            assert!(right, "{row:?} is in the wrong list");
+            assert_eq!(list_of(row), at.list, "{row:?} is in the wrong list");
             assert!(
                 row.key().is_none_or(|key| self.by_key[&key] == *at),
                 "{row:?} is not found by key"
@@ -327,7 +340,18 @@ impl Swarm {
             self.by_key.len(),
             rows.iter().filter(|(_, row)| row.ident.is_some()).count()
         );
-        assert_eq!(self.by_place.len(), self.seeds.len() + self.leeches.len());
+        let hidden = &self.lists[HIDDEN];
+        assert_eq!(self.by_place.len(), rows.len() - hidden.len());
+        let hidden_seeds = hidden.iter().filter(|row| row.seed).count();
+        assert_eq!(hidden_seeds, self.hidden_seeds as usize);
+    }
+}
+
+fn list_of(row: &Row) -> usize {
+    match (row.addr.port(), row.seed) {
+        (0, _) => HIDDEN,
+        (_, true) => SEEDS[Family::of(row.addr.ip()) as usize],
+        (_, false) => LEECHES[Family::of(row.addr.ip()) as usize],
     }
 }
 

@@ -1,10 +1,11 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use p2p_wire::PeerId;
+use p2p_wire::{InfoHash, PeerId};
 use proptest::prelude::*;
 
 use super::super::peer::Ident;
+use super::super::{Caps, Full, Swarms};
 use super::*;
 use crate::ids::AccountId;
 
@@ -19,6 +20,7 @@ fn peer(id: u8, addr: &str, seed: bool) -> Announce {
         seed,
         completed: false,
         stopped: false,
+        only: None,
         expires: 100,
     }
 }
@@ -196,18 +198,98 @@ fn what_is_not_heard_of_expires() {
     assert_eq!(ports(&swarm.peers(ANYBODY, 9, 0)), [9].into());
 }
 
+#[test]
+fn a_pick_of_the_smaller_family_is_as_large_as_there_are() {
+    let mut swarm = swarm(&"sl".repeat(500));
+    for port in 1..=10 {
+        let addr = format!("[2001:db8::1]:{port}");
+        swarm.announce(&peer(port, &addr, port.is_multiple_of(2)));
+    }
+    swarm.check_invariants();
+    for random in 0..50u64 {
+        let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut me = Announce {
+            only: Some(Family::V6),
+            ..peer(99, "[2001:db8::2]:1", false)
+        };
+        let rows = swarm.sample(&me, 50, random);
+        assert_eq!(rows.len(), 10);
+        assert!(rows.iter().all(|row| row.addr.is_ipv6()));
+        me.seed = true;
+        assert_eq!(swarm.sample(&me, 50, random).len(), 5);
+        me.only = Some(Family::V4);
+        assert_eq!(swarm.sample(&me, 50, random).len(), 50);
+    }
+}
+
+/// A place for each of `peers`, in a swarm of its own; answers how each went.
+fn announce_all(swarms: &Swarms, caps: Caps, peers: &[Announce]) -> Vec<Option<Full>> {
+    let announce = |(at, peer): (usize, &Announce)| {
+        let hash = InfoHash([at as u8; 20]);
+        swarms.announce(hash, peer, 50, 0, caps).err()
+    };
+    peers.iter().enumerate().map(announce).collect()
+}
+
+#[test]
+fn an_account_has_so_many_places_and_what_is_refused_leaves_nothing() {
+    let swarms = Swarms::default();
+    let caps = Caps { account: 2, all: 4 };
+    let ann = peer(1, "10.0.0.1:5", false);
+    let bob = Announce {
+        account: AccountId(2),
+        ..ann
+    };
+    let full = announce_all(&swarms, caps, &[ann, ann, ann, bob, bob, bob]);
+    let (account, none) = (Some(Full::Account), None);
+    assert_eq!(full, [none, none, account, none, none, Some(Full::Tracker)]);
+    assert_eq!((swarms.places(), swarms.total()), (4, 4));
+    let node = NodeId(1);
+    assert!(swarms.report(InfoHash([9; 20]), &ann, node, caps).is_err());
+    assert_eq!(swarms.total(), 4, "nor does a report");
+    // Who has a place keeps it.
+    assert_eq!(announce_all(&swarms, caps, &[ann]), [None]);
+    swarms.bar(ann.account);
+    assert_eq!((swarms.places(), swarms.total()), (2, 2));
+    assert_eq!(announce_all(&swarms, caps, &[ann]), [None]);
+}
+
+#[test]
+fn where_announces_need_no_account_an_address_has_so_many_places() {
+    let swarms = Swarms::default();
+    let caps = Caps { account: 1, all: 9 };
+    let from = |addr: &str| Announce {
+        account: AccountId::NOBODY,
+        ..peer(1, addr, false)
+    };
+    let [here, there] = ["[2001:db8::1]:5", "[2001:db8:1::1]:5"].map(from);
+    let same_household = from("[2001:db8::2]:5");
+    let full = announce_all(&swarms, caps, &[here, same_household, there]);
+    assert_eq!(full, [None, Some(Full::Account), None]);
+    let stop = Announce {
+        stopped: true,
+        ..here
+    };
+    assert_eq!(
+        announce_all(&swarms, caps, &[stop, same_household]),
+        [None, None]
+    );
+}
+
 proptest! {
     #[test]
-    fn keeps_its_invariants(ops in prop::collection::vec((0u8..6, 0u8..4, 0u16..4, 1u32..3, any::<bool>(), 0u32..60), 0..120)) {
+    fn keeps_its_invariants(ops in prop::collection::vec((0u8..7, 0u8..4, 0u16..4, 1u32..3, any::<bool>(), 0u32..60), 0..120)) {
         let mut swarm = Swarm::default();
         for (what, id, port, account, seed, at) in ops {
-            let addr: SocketAddr = format!("10.0.0.1:{port}").parse().unwrap();
+            let ip = if at.is_multiple_of(2) { "10.0.0.1" } else { "[2001:db8::1]" };
+            let addr: SocketAddr = format!("{ip}:{port}").parse().unwrap();
             let base = Announce { account: AccountId(account), expires: at, addr, ..peer(id, "10.0.0.1:1", seed) };
             match what {
                 0 | 1 => drop(swarm.announce(&Announce { completed: seed, ..base })),
                 2 => drop(swarm.announce(&Announce { stopped: true, ..base })),
                 3 => drop(swarm.report(&Announce { ident: None, ..base }, NodeId(u32::from(id)))),
                 4 => drop(swarm.expire(at)),
+                5 if at < 6 => drop(swarm.bar(AccountId(account))),
                 _ => drop(swarm.leave(NodeId(u32::from(id)))),
             }
             swarm.check_invariants();

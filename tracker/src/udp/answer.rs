@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use p2p_wire::announce::ScrapeEntry;
 use p2p_wire::announce::udp::{Body, MAX_PEERS_V4, MAX_PEERS_V6, Reply, Request};
-use p2p_wire::announce::{Peers, ScrapeEntry};
 
 use super::connection::ConnectionKey;
 use crate::announcing::Failure;
@@ -45,15 +45,15 @@ pub(super) fn answer(
             announce.key = None;
             // What a client that says nothing gets is for the tracker to say.
             announce.numwant = announce.numwant.map(|want| want.min(most(ip)));
-            let answer = tracker.announce(passkey, &announce, ip);
+            let answer = tracker.announce(passkey, &announce, ip, Transport::Udp);
             tracker.counters.announce(Transport::Udp, answer.is_ok());
-            answer.map(|peers| Reply::Announce(of_family(peers, ip)))
+            answer.map(Reply::Announce)
         }
         Body::Scrape { connection, hashes } => {
             if !key.verify(connection, ip, now) {
                 return None;
             }
-            // BEP 41 has no options in scrapes, so there is no passkey: who needs one gets zeros, which say nothing.
+            // BEP 41 has no options in scrapes, so there is no passkey: where one is needed the answer is an error.
             let answer = tracker.scrape(None, &hashes);
             tracker.counters.scrape(Transport::Udp, answer.is_ok());
             answer.map(|known| Reply::Scrape(in_order(&hashes, &known)))
@@ -80,15 +80,6 @@ fn most(ip: IpAddr) -> u32 {
         IpAddr::V4(_) => MAX_PEERS_V4,
         IpAddr::V6(_) => MAX_PEERS_V6,
     }
-}
-
-/// A reply carries peers of the family it travels by.
-fn of_family(mut peers: Peers, ip: IpAddr) -> Peers {
-    peers
-        .peers
-        .retain(|peer| peer.addr.is_ipv4() == ip.is_ipv4());
-    peers.peers.truncate(most(ip) as usize);
-    peers
 }
 
 /// The reply to a scrape has no hashes: each has its place.

@@ -209,6 +209,32 @@ async fn a_scrape_is_answered_in_its_order_with_zeros_for_what_is_unknown() {
     assert_eq!(leeches, [0, 1]);
 }
 
+#[tokio::test]
+async fn a_scrape_where_a_passkey_is_needed_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("tracker.db");
+    let tracker = Tracker::open(Config::default(), &database).await.unwrap();
+    let key = ConnectionKey::new([1; 32]);
+    let here = from("192.0.2.1:1");
+    let id = connect(&tracker, &key, here);
+    let body = Body::Scrape {
+        connection: id,
+        hashes: vec![InfoHash([1; 20]); 5],
+    };
+    let request = Request {
+        transaction: 9,
+        body,
+    };
+    let bytes = answer(&tracker, &key, &request.to_bytes(), here).unwrap();
+    let Reply::Error(reason) = reply(&bytes, false) else {
+        panic!("{bytes:?}");
+    };
+    assert!(
+        reason.starts_with("this tracker needs a personal"),
+        "{reason}"
+    );
+}
+
 #[test]
 fn whatever_comes_unproven_is_answered_with_no_more_bytes() {
     let dir = tempfile::tempdir().unwrap();

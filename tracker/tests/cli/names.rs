@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use p2p_wire::metainfo::Metainfo;
 use serde_json::{Value, json};
 
-use crate::harness::{Tracker, torrent};
+use crate::harness::{Tracker, announce_of, torrent};
 
 fn publish(
     tracker: &Tracker,
@@ -20,14 +20,16 @@ fn publish(
 }
 
 fn delete(tracker: &Tracker, token: &str, torrent: &Metainfo) {
+    let path = format!("/v1/files/{}", torrent.info.info_hash());
     tracker
-        .api(
-            "DELETE",
-            &format!("/v1/files/{}", torrent.info.info_hash()),
-            token,
-            &Value::Null,
-        )
+        .api("DELETE", &path, token, &Value::Null)
         .expect(204);
+}
+
+/// What a daemon sends by itself.
+fn withdraw(tracker: &Tracker, token: &str, torrent: &Metainfo) -> crate::harness::Answer {
+    let path = format!("/v1/files/{}?part=mine", torrent.info.info_hash());
+    tracker.api("DELETE", &path, token, &Value::Null)
 }
 
 #[test]
@@ -61,12 +63,13 @@ fn two_machines_share_a_name_only_when_they_join() {
     );
     // What was published alone is no share.
     for token in [&nas, &pc] {
-        publish(
+        let answer = publish(
             &tracker,
             token,
             &new,
             &json!({"share": null, "name": "alone"}),
         );
+        answer.expect(if *token == nas { 201 } else { 200 });
     }
     assert_eq!(
         tracker.get("/v1/names/ann/files/alone", &nas).expect(200)["version"],
@@ -82,20 +85,96 @@ fn an_entry_goes_with_its_last_machine_and_frees_the_share() {
     let content = torrent("big.iso", 4, 1);
     publish(&tracker, &nas, &content, &json!({})).expect(201);
     publish(&tracker, &pc, &content, &json!({"join": true})).expect(200);
-    delete(&tracker, &nas, &content);
-    tracker
-        .get("/v1/names/ann/Public/big.iso", &nas)
-        .expect(200);
-    delete(&tracker, &pc, &content);
-    tracker
-        .get("/v1/names/ann/Public/big.iso", &nas)
-        .expect_problem(404, "not-found");
+    withdraw(&tracker, &nas, &content).expect(204);
+    let name = "/v1/names/ann/Public/big.iso";
+    tracker.get(name, &nas).expect(200);
+    // The answer was lost: the same again takes no other machine's part.
+    withdraw(&tracker, &nas, &content).expect_problem(404, "not-found");
+    tracker.get(name, &nas).expect(200);
+    withdraw(&tracker, &pc, &content).expect(204);
+    tracker.get(name, &nas).expect_problem(404, "not-found");
     publish(&tracker, &nas, &content, &json!({})).expect(201);
-    // From a machine that does not publish it, the owner means the entry itself.
+}
+
+#[test]
+fn a_machine_that_publishes_nothing_takes_nothing_away() {
+    let tracker = Tracker::start("[tracker]\nmode = \"listed\"\n");
+    ["ann", "bob"].iter().for_each(|name| tracker.user(name));
+    let (nas, pc) = (tracker.token("ann", "nas"), tracker.token("ann", "pc"));
+    let content = torrent("big.iso", 4, 1);
+    publish(&tracker, &nas, &content, &json!({})).expect(201);
+    publish(&tracker, &pc, &content, &json!({})).expect_problem(409, "share-taken");
+    // The file goes on the machine that was refused.
+    withdraw(&tracker, &pc, &content).expect_problem(404, "not-found");
+    let stranger = tracker.token("bob", "pc");
+    withdraw(&tracker, &stranger, &content).expect_problem(404, "not-found");
+    let name = "/v1/names/ann/Public/big.iso";
+    tracker.get(name, &pc).expect(200);
+    // The owner, from whichever machine, means the entry itself; it frees the share too.
     delete(&tracker, &pc, &content);
-    tracker
-        .get("/v1/names/ann/Public/big.iso", &nas)
-        .expect_problem(404, "not-found");
+    tracker.get(name, &nas).expect_problem(404, "not-found");
+    publish(&tracker, &pc, &content, &json!({})).expect(201);
+}
+
+#[test]
+fn publishing_again_says_anew_who_sees_it_and_its_tags() {
+    let tracker = Tracker::start("");
+    ["ann", "bob"].iter().for_each(|name| tracker.user(name));
+    let (ann, bob) = (tracker.token("ann", "nas"), tracker.token("bob", "pc"));
+    let content = torrent("big.iso", 4, 1);
+    let path = format!("/v1/files/{}", content.info.info_hash());
+    publish(&tracker, &ann, &content, &json!({"tags": ["a"]})).expect(201);
+    tracker.get(&path, &bob).expect(200);
+    let more = json!({"tags": ["b"], "visibility": "own"});
+    let again = publish(&tracker, &ann, &content, &more).expect(200);
+    assert_eq!(
+        (again["created"].as_bool(), &again["file"]["tags"]),
+        (Some(false), &json!(["b"]))
+    );
+    tracker.get(&path, &bob).expect_problem(404, "not-found");
+}
+
+#[test]
+fn the_log_tells_nobody_what_others_keep_to_themselves() {
+    let tracker = Tracker::start("");
+    let names = ["ann", "bob", "carl"];
+    names.iter().for_each(|name| tracker.user(name));
+    let [ann, bob, carl] = names.map(|name| tracker.token(name, "nas"));
+    let own = |name: &str| json!({"visibility": "own", "share": "secret", "name": name});
+    let log_of = |token: &str, content: &Metainfo| {
+        let path = format!("/v1/files/{}/log", content.info.info_hash());
+        tracker.get(&path, token).expect(200).to_string()
+    };
+    let join = |token: &str, content: &Metainfo| {
+        let me = tracker.get("/v1/me", token).expect(200);
+        let url = me["announce_url"].as_str().unwrap().to_owned();
+        let port = 1_000 + u16::from(token.as_bytes()[0]);
+        tracker.announce(&url, &announce_of(content.info.info_hash(), port, 1));
+    };
+    // One whom all may see, and one of bob's own.
+    let known = torrent("known", 4, 1);
+    publish(&tracker, &ann, &known, &json!({})).expect(201);
+    publish(&tracker, &bob, &known, &own("merger.iso")).expect(201);
+    assert!(log_of(&bob, &known).contains("secret/merger.iso"));
+    delete(&tracker, &bob, &known);
+    assert!(log_of(&carl, &known).contains("ann/nas published Public/big.iso"));
+    assert!(!log_of(&carl, &known).contains("merger"));
+    // Two who keep the same content from each other.
+    let hidden = torrent("hidden", 4, 2);
+    publish(&tracker, &ann, &hidden, &own("plan-a")).expect(201);
+    join(&ann, &hidden);
+    publish(&tracker, &bob, &hidden, &own("plan-b")).expect(201);
+    join(&bob, &hidden);
+    let (to_ann, to_bob) = (log_of(&ann, &hidden), log_of(&bob, &hidden));
+    assert!(
+        to_ann.contains("plan-a") && !to_ann.contains("plan-b"),
+        "{to_ann}"
+    );
+    assert!(
+        to_bob.contains("plan-b") && !to_bob.contains("plan-a"),
+        "{to_bob}"
+    );
+    assert!(to_bob.contains("bob joined"), "{to_bob}");
 }
 
 #[test]

@@ -22,6 +22,17 @@ fn it_tells_a_caller_whether_others_can_connect() {
     assert_eq!(answer["reachable"], false, "{answer}");
     assert!(answer["why"].is_string(), "{answer}");
 
+    // Behind a proxy that nobody named, that address is the tracker's own.
+    let bearer = format!("Bearer {ann}");
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", &bearer),
+        ("x-forwarded-for", "192.0.2.1"),
+    ];
+    let body = json!({"port": 22}).to_string();
+    let answer = tracker.http("POST", "/v1/reachable", &headers, body.as_bytes());
+    answer.expect_problem(422, "invalid");
+
     asked("", port).expect_problem(401, "login-required");
     asked(&ann, 0).expect_problem(422, "invalid");
 }

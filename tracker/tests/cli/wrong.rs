@@ -23,6 +23,7 @@ fn every_endpoint_names_what_is_wrong() {
     let file = format!("/v1/files/{hash}");
     let nothing = "/v1/files/00000000000000000000".to_owned() + "00000000000000000000";
     let own_file = format!("/v1/files/{}", own.info.info_hash());
+    let [all_of_it, my_part] = ["all", "mine"].map(|part| format!("{file}?part={part}"));
     let null = Value::Null;
 
     let table: Vec<(&str, &str, &str, Value, u16, &str)> = vec![
@@ -269,6 +270,16 @@ fn every_endpoint_names_what_is_wrong() {
             422,
             "invalid",
         ),
+        (
+            "GET",
+            "/v1/files?q=abc%00d",
+            &ann,
+            null.clone(),
+            422,
+            "invalid",
+        ),
+        ("DELETE", &all_of_it, &ann, null.clone(), 422, "invalid"),
+        ("DELETE", &my_part, &bob, null.clone(), 404, "not-found"),
         ("GET", &nothing, &ann, null.clone(), 404, "not-found"),
         ("GET", &own_file, &bob, null.clone(), 404, "not-found"),
         ("GET", "/v1/files/xyz", &ann, null.clone(), 422, "invalid"),

@@ -235,7 +235,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// A peer as an address and a port of two bytes.
-fn compact_peer(bytes: &[u8]) -> Option<Peer> {
+pub(super) fn compact_peer(bytes: &[u8]) -> Option<Peer> {
     let (ip_bytes, port) = bytes.split_last_chunk()?;
     peer(ip(ip_bytes)?, u16::from_be_bytes(*port), None)
 }

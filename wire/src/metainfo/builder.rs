@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Info, MAX_PIECE_LEN, Metainfo, MetainfoError};
+use super::{Info, MAX_METAINFO_LEN, MAX_PIECE_LEN, Metainfo, MetainfoError};
 use crate::bencode::Encode;
 use crate::text;
 
@@ -14,7 +14,7 @@ const MAX_AUTO_PIECE_LEN: u32 = 16 * 1024 * 1024;
 pub struct Builder {
     /// Name of the file, or of the folder.
     pub name: String,
-    /// `None`: one file of this length named `name`. Otherwise see `files`.
+    /// One file named `name`, or the files below a folder of that name.
     pub content: Content,
     /// Length of a piece in bytes: a power of two of at least 16 KiB and at most 64 MiB, see [`auto_piece_len`].
     pub piece_len: u32,
@@ -47,9 +47,30 @@ impl Content {
 }
 
 impl Builder {
+    /// Refuses what would make a .torrent that nobody can read, of more than [`MAX_METAINFO_LEN`] bytes: to be asked before hours of hashing.
+    pub fn check(&self) -> Result<(), MetainfoError> {
+        let (total, files) = match &self.content {
+            Content::Single(len) => (*len, 0),
+            Content::Multi(files) => files.iter().fold((0, 0), |(total, bytes), (path, len)| {
+                // `d6:lengthi..e4:pathl..ee`, and a length before each component.
+                let names: usize = path.iter().map(|part| part.len() + 2).sum();
+                (u64::saturating_add(total, *len), bytes + names + 25)
+            }),
+        };
+        let pieces = total.div_ceil(u64::from(self.piece_len).max(1));
+        let least = pieces.saturating_mul(20).saturating_add(files as u64);
+        if least > MAX_METAINFO_LEN as u64 {
+            return Err(MetainfoError::Invalid(
+                "the .torrent would be larger than 10 MiB; larger pieces or fewer files make it smaller",
+            ));
+        }
+        Ok(())
+    }
+
     /// Makes the torrent; `pieces` are the SHA-1 of all pieces over the files in the order of [`Content::sort`].
     /// Errors when the lengths and the number of hashes do not fit, or a name is not one that [`Info::from_bytes`] would keep.
     pub fn build(&self, pieces: &[[u8; 20]]) -> Result<Metainfo, MetainfoError> {
+        self.check()?;
         let len = self.piece_len;
         if !len.is_power_of_two() || !(MIN_PIECE_LEN..=MAX_PIECE_LEN).contains(&len) {
             return Err(MetainfoError::Invalid(
@@ -142,6 +163,24 @@ fn keeps(info: &Info, name: &str, content: &Content) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_too_large_to_be_read_is_refused_before_it_is_hashed() {
+        let builder = |content| Builder {
+            name: "a".to_owned(),
+            content,
+            piece_len: MIN_PIECE_LEN,
+            private: false,
+            announce: Vec::new(),
+            comment: None,
+            created: None,
+        };
+        let fits = 8 << 30;
+        assert!(builder(Content::Single(fits)).check().is_ok());
+        assert!(builder(Content::Single(9 << 30)).check().is_err());
+        let files = vec![(vec!["x".repeat(200)], 1); 60_000];
+        assert!(builder(Content::Multi(files)).check().is_err());
+    }
 
     fn builder(content: Content) -> Builder {
         Builder {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::MetainfoError;
 use super::files::File;
+use crate::text::is_harmless;
 
 /// Longest component of a path in bytes: what Linux file systems allow.
 pub const MAX_COMPONENT_LEN: usize = 255;
@@ -18,14 +19,14 @@ pub const MAX_PATH_LEN: usize = 3_072;
 /// Room that a number takes at the most, as in ` (100000)`.
 const NUMBER_LEN: usize = 12;
 
-/// A component made safe. Separators (`/` and `\`) and control characters, NUL among them, become `_`; bytes that are not UTF-8 become `%XX`;
+/// A component made safe. Separators (`/` and `\`) and what is not [harmless](is_harmless), NUL among it, become `_`; bytes that are not UTF-8 become `%XX`;
 /// nothing, `.` and `..` become `_`; what is longer than [`MAX_COMPONENT_LEN`] loses the end of its stem.
 #[must_use]
 pub fn safe_component(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for part in bytes.utf8_chunks() {
         for c in part.valid().chars() {
-            let unsafe_char = c.is_control() || c == '/' || c == '\\';
+            let unsafe_char = !is_harmless(c) || c == '/' || c == '\\';
             out.push(if unsafe_char { '_' } else { c });
         }
         for byte in part.invalid() {
@@ -200,6 +201,7 @@ mod tests {
             (b"..\\..\\x", ".._.._x"),
             (b"a\0b\x1b[31m\x7f", "a_b_[31m_"),
             ("a\u{9b}b".as_bytes(), "a_b"),
+            ("report\u{202e}gpj.exe".as_bytes(), "report_gpj.exe"),
             (b"caf\xe9.txt", "caf%E9.txt"),
             (b"\xff\xfe", "%FF%FE"),
         ] {

@@ -60,23 +60,34 @@ impl ExtensionHandshake {
 
     /// Reads a payload; wrong types of single fields count as absent.
     pub fn from_bytes(payload: &[u8]) -> Result<Self, bencode::Error> {
+        let mut handshake = Self::default();
+        handshake.update(payload)?;
+        Ok(handshake)
+    }
+
+    /// Takes a later handshake of the same peer: what it does not name stays as it was, an id of 0 switches its extension off (BEP 10).
+    pub fn update(&mut self, payload: &[u8]) -> Result<(), bencode::Error> {
         let (dict, _) = dictionary(payload)?;
-        let id = |name: &[u8]| dict.get(b"m")?.get_uint(name).filter(|id| *id != 0);
+        let set_id = |name: &[u8], id: &mut Option<u8>| {
+            if let Some(named) = dict.get(b"m").and_then(|m| m.get_uint::<u8>(name)) {
+                *id = Some(named).filter(|id| *id != 0);
+            }
+        };
+        set_id(b"ut_metadata", &mut self.ut_metadata);
+        set_id(b"ut_pex", &mut self.ut_pex);
+        self.metadata_size = dict.get_uint(b"metadata_size").or(self.metadata_size);
+        self.reqq = dict.get_uint(b"reqq").or(self.reqq);
+        let port = dict.get_uint::<u16>(b"p").filter(|port| *port != 0);
+        self.port = port.or(self.port);
         let client = dict.get(b"v").and_then(Value::as_bytes);
-        Ok(Self {
-            ut_metadata: id(b"ut_metadata"),
-            ut_pex: id(b"ut_pex"),
-            metadata_size: dict.get_uint(b"metadata_size"),
-            reqq: dict.get_uint(b"reqq"),
-            port: dict.get_uint(b"p").filter(|port| *port != 0),
-            client: client
-                .map(|client| text::printable(client, MAX_CLIENT_LEN))
-                .filter(|client| !client.is_empty()),
-            upload_only: dict
-                .get(b"upload_only")
-                .and_then(Value::as_int)
-                .is_some_and(|flag| flag != 0),
-        })
+        let client = client.map(|client| text::printable(client, MAX_CLIENT_LEN));
+        if let Some(client) = client.filter(|client| !client.is_empty()) {
+            self.client = Some(client);
+        }
+        if let Some(flag) = dict.get(b"upload_only").and_then(Value::as_int) {
+            self.upload_only = flag != 0;
+        }
+        Ok(())
     }
 }
 
@@ -185,6 +196,29 @@ mod tests {
         let empty = ExtensionHandshake::default();
         assert_eq!(&empty.to_bytes()[..], b"d1:mdee");
         assert_eq!(ExtensionHandshake::from_bytes(b"de"), Ok(empty));
+    }
+
+    #[test]
+    fn a_later_handshake_changes_what_it_names_and_no_more() {
+        let mut handshake = ExtensionHandshake {
+            ut_metadata: Some(3),
+            ut_pex: Some(1),
+            reqq: Some(500),
+            client: Some("p2p 0.1".into()),
+            ..Default::default()
+        };
+        let before = handshake.clone();
+        handshake.update(b"d11:upload_onlyi1ee").unwrap();
+        assert!(handshake.upload_only && handshake.ut_metadata == Some(3));
+        handshake
+            .update(b"d1:md6:ut_pexi0ee11:upload_onlyi0ee")
+            .unwrap();
+        let expected = ExtensionHandshake {
+            ut_pex: None,
+            ..before
+        };
+        assert_eq!(handshake, expected);
+        assert!(handshake.update(b"i1e").is_err() && handshake == expected);
     }
 
     #[test]

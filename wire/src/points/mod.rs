@@ -62,7 +62,7 @@ pub struct ReportItem {
 }
 
 /// Names an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ItemRef {
     /// A handle that the tracker gave in this epoch; never 0.
     Handle(u32),

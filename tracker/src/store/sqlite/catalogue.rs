@@ -49,7 +49,16 @@ pub(super) fn publish(
         .prepare_cached("SELECT id FROM entries WHERE account = ?1 AND share = ?2 AND entry = ?3")?
         .query_row((new.account.0, &new.share, &new.entry), |row| row.get(0))?;
     let (file, created) = match same_content(db, new, entry)? {
-        Some(file) => (file, false),
+        Some(file) => {
+            // Who sees it, and its tags, are as it was said last.
+            db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
+                .execute((
+                    file,
+                    tags_text(&new.tags),
+                    visibility_number(new.visibility),
+                ))?;
+            (file, false)
+        }
         None => (insert(db, new, entry)?, true),
     };
     db.prepare_cached(
@@ -121,7 +130,24 @@ fn same_content(db: &Connection, new: &NewFile, entry: i64) -> Result<Option<i64
     Ok((newest || !published_newest).then_some(file))
 }
 
+/// Bytes that a version counts for beside its `info` dictionary: rows and indexes.
+const OVERHEAD: i64 = 4_096;
+
 fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError> {
+    let stored: i64 = db
+        .prepare_cached("UPDATE accounts SET stored = stored + ?2 WHERE id = ?1 RETURNING stored")?
+        .query_row((new.account.0, OVERHEAD + new.info.len() as i64), |row| {
+            row.get(0)
+        })?;
+    if stored.unsigned_abs() > new.max_stored {
+        let refusal = Refusal::new(
+            ProblemType::Forbidden,
+            "your account has published too much",
+        );
+        return Err(refusal
+            .hint("Withdraw what is not needed; the tracker's administrator can raise limits.stored_per_account.")
+            .into());
+    }
     db.prepare_cached(
         "INSERT INTO metainfo VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
     )?
@@ -154,37 +180,76 @@ fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError>
     Ok(file)
 }
 
+/// Removes all the account's entries of a content, whichever of its machines publish them.
 pub(super) fn unpublish(
+    db: &Connection,
+    changes: &mut Changes,
+    account: AccountId,
+    info_hash: InfoHash,
+) -> Result<Vec<FileRow>, StoreError> {
+    let gone = own_entries(db, account, info_hash)?;
+    for file in &gone {
+        delete(db, file)?;
+    }
+    removed(db, changes, info_hash, &gone)?;
+    Ok(gone)
+}
+
+/// Takes a machine's part of the account's entries of a content away. An entry goes with its last machine; those are answered.
+///
+/// Never more than that part: a machine asks by itself, and asks again when the answer was lost.
+pub(super) fn withdraw(
     db: &Connection,
     changes: &mut Changes,
     account: AccountId,
     node: NodeId,
     info_hash: InfoHash,
 ) -> Result<Vec<FileRow>, StoreError> {
-    let mut gone = Vec::new();
+    let (mut parts, mut gone) = (Vec::new(), Vec::new());
     for file in own_entries(db, account, info_hash)? {
-        let mine = db.execute(
-            "DELETE FROM file_nodes WHERE file = ?1 AND node = ?2",
-            (file.id, node.0),
-        )?;
+        let mine = db
+            .prepare_cached("DELETE FROM file_nodes WHERE file = ?1 AND node = ?2")?
+            .execute((file.id, node.0))?;
+        if mine == 0 {
+            continue;
+        }
         let others = db
             .prepare_cached("SELECT 1 FROM file_nodes WHERE file = ?1")?
             .exists([file.id])?;
-        // Asked from a machine that does not publish it, the owner means the entry itself.
-        if mine == 0 || !others {
-            delete(db, file.id)?;
-            gone.push(file);
+        if !others {
+            delete(db, &file)?;
+            gone.push(file.clone());
         }
+        parts.push(file);
     }
-    db.execute(
-        "DELETE FROM share_nodes WHERE account = ?1 AND node = ?2 AND share NOT IN (
-             SELECT e.share FROM file_nodes n JOIN files f ON f.id = n.file JOIN entries e ON e.id = f.entry
-             WHERE n.node = ?2 AND e.account = ?1)",
-        (account.0, node.0),
-    )?;
-    drop_content(db, info_hash)?;
-    changed(db, changes, info_hash)?;
+    if parts.is_empty() {
+        let refusal =
+            Refusal::not_found(format!("this machine publishes nothing under {info_hash}"));
+        return Err(refusal
+            .hint("There is nothing to withdraw. `p2pctl unpublish` removes an entry, whichever machine published it.")
+            .into());
+    }
+    removed(db, changes, info_hash, &parts)?;
     Ok(gone)
+}
+
+/// After parts of entries were taken away: frees the shares of machines that have nothing in them any more, and drops what nobody publishes.
+fn removed(
+    db: &Connection,
+    changes: &mut Changes,
+    info_hash: InfoHash,
+    parts: &[FileRow],
+) -> Result<(), StoreError> {
+    for file in parts {
+        db.prepare_cached(
+            "DELETE FROM share_nodes WHERE account = ?1 AND share = ?2 AND NOT EXISTS (
+                 SELECT 1 FROM file_nodes n JOIN files f ON f.id = n.file JOIN entries e ON e.id = f.entry
+                 WHERE n.node = share_nodes.node AND e.account = ?1 AND e.share = ?2)",
+        )?
+        .execute((file.account.0, &file.share))?;
+    }
+    drop_content(db, info_hash)?;
+    changed(db, changes, info_hash)
 }
 
 pub(super) fn remove_account(
@@ -197,7 +262,7 @@ pub(super) fn remove_account(
         .query_map([account.0], file_row)?
         .collect::<Result<Vec<_>, _>>()?;
     for file in files {
-        delete(db, file.id)?;
+        delete(db, &file)?;
         drop_content(db, file.info_hash)?;
         changed(db, changes, file.info_hash)?;
     }
@@ -234,11 +299,15 @@ fn own_entries(
 }
 
 /// Removes a version; the one before it becomes the newest.
-fn delete(db: &Connection, file: i64) -> Result<(), StoreError> {
-    db.execute("DELETE FROM files_text WHERE rowid = ?1", [file])?;
+fn delete(db: &Connection, file: &FileRow) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE accounts SET stored = stored - ?2 - (SELECT length(info) FROM metainfo WHERE info_hash = ?3) WHERE id = ?1",
+    )?
+    .execute((file.account.0, OVERHEAD, &file.info_hash.0[..]))?;
+    db.execute("DELETE FROM files_text WHERE rowid = ?1", [file.id])?;
     let entry: i64 = db.query_row(
         "DELETE FROM files WHERE id = ?1 RETURNING entry",
-        [file],
+        [file.id],
         |row| row.get(0),
     )?;
     db.execute(
@@ -272,13 +341,20 @@ fn changed(db: &Connection, changes: &mut Changes, info_hash: InfoHash) -> Resul
 /// `files` are all of one content, newest first, at least one.
 fn listing_of(files: &[FileRow]) -> ListingRow {
     // The name goes into logs that others read: one that all may see, where there is one.
-    let named = files
-        .iter()
-        .find(|file| file.visibility == Visibility::Members)
-        .or(files.first());
+    let shown = |most| files.iter().find(|file| file.visibility == most);
+    let open = shown(Visibility::Members).or_else(|| shown(Visibility::Unlisted));
+    let own = files
+        .first()
+        .filter(|first| files.iter().all(|file| file.account == first.account));
+    let hash = || files.first().map(|file| file.info_hash.to_string());
     ListingRow {
         pieces: files.first().map_or(0, |file| file.pieces),
-        name: named.map(FileRow::name).unwrap_or_default(),
+        name: open
+            .or(own)
+            .map(FileRow::name)
+            .or_else(hash)
+            .unwrap_or_default(),
+        reader: own.filter(|_| open.is_none()).map(|file| file.account),
         entries: files
             .iter()
             .map(|file| (file.account, file.visibility))

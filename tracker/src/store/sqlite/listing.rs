@@ -27,7 +27,8 @@ pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, S
         sql.push_str(" AND e.share = ?");
         values.push(Box::new(share.clone()));
     }
-    // The trigram index knows words of three letters and more; shorter ones are looked for row by row.
+    // The trigram index knows words of three letters and more; shorter ones are looked for row by row, so in the names alone: the paths
+    // of one content may be many.
     let (long, short): (Vec<&String>, _) = query
         .words
         .iter()
@@ -41,9 +42,7 @@ pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, S
         values.push(Box::new(quoted.join(" AND ")));
     }
     for word in short {
-        sql.push_str(
-            " AND EXISTS (SELECT 1 FROM files_text t WHERE t.rowid = f.id AND instr(lower(t.name || char(10) || t.paths), lower(?)) > 0)",
-        );
+        sql.push_str(" AND instr(lower(e.share || '/' || e.entry), lower(?)) > 0");
         values.push(Box::new(word.clone()));
     }
     push_order(&mut sql, &mut values, &query.order);

@@ -7,9 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use crate::points::Ranges;
 use crate::store::{HeldRange, LogLine, LogQuery, NewLine, StoreError};
 
+/// Lines that one write deletes at most, for one reason.
+const SLICE: usize = 5_000;
+
 pub(super) fn append(db: &Connection, lines: Vec<NewLine>) -> Result<Vec<LogLine>, StoreError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO log (time, event, account, node, info_hash, name, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO log (time, event, account, node, info_hash, name, text, reader) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let mut out = Vec::with_capacity(lines.len());
     for line in lines {
@@ -22,6 +25,7 @@ pub(super) fn append(db: &Connection, lines: Vec<NewLine>) -> Result<Vec<LogLine
             hash,
             &line.name,
             &line.text,
+            line.reader.map(|reader| reader.0),
         ))?;
         out.push(LogLine {
             seq: db.last_insert_rowid(),
@@ -45,6 +49,10 @@ pub(super) fn read(db: &Connection, query: &LogQuery) -> Result<Vec<LogLine>, St
         sql.push_str(" AND info_hash = ?");
         values.push(Box::new(hash.0.to_vec()));
     }
+    if let Some(reader) = query.reader {
+        sql.push_str(" AND (reader IS NULL OR reader = ?)");
+        values.push(Box::new(reader.0));
+    }
     if let Some(file) = &query.file {
         sql.push_str(" AND instr(lower(name), lower(?)) > 0");
         values.push(Box::new(file.clone()));
@@ -67,14 +75,20 @@ pub(super) fn read(db: &Connection, query: &LogQuery) -> Result<Vec<LogLine>, St
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn prune(db: &Connection, before: i64, max_lines: u64) -> Result<(), StoreError> {
-    db.execute("DELETE FROM log WHERE time < ?1", [before])?;
+/// Deletes up to [`SLICE`] lines for each reason; true when there may be more.
+pub(super) fn prune(db: &Connection, before: i64, max_lines: u64) -> Result<bool, StoreError> {
+    let old = db
+        .prepare_cached(
+            "DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE time < ?1 LIMIT ?2)",
+        )?
+        .execute((before, SLICE as i64))?;
     let max_lines = i64::try_from(max_lines).unwrap_or(i64::MAX);
-    db.execute(
-        "DELETE FROM log WHERE seq <= (SELECT max(seq) FROM log) - ?1",
-        [max_lines],
-    )?;
-    Ok(())
+    let many = db
+        .prepare_cached(
+            "DELETE FROM log WHERE seq <= min((SELECT max(seq) FROM log) - ?1, (SELECT min(seq) FROM log) + ?2 - 1)",
+        )?
+        .execute((max_lines, SLICE as i64))?;
+    Ok(old == SLICE || many == SLICE)
 }
 
 pub(super) fn merge_held(

@@ -136,13 +136,16 @@ impl Store for SqliteStore {
     fn publish(&self, new: NewFile) -> Answer<'_, (FileRow, bool)> {
         self.write(move |db, changes| catalogue::publish(db, changes, &new))
     }
-    fn unpublish(
+    fn unpublish(&self, account: AccountId, info_hash: InfoHash) -> Answer<'_, Vec<FileRow>> {
+        self.write(move |db, changes| catalogue::unpublish(db, changes, account, info_hash))
+    }
+    fn withdraw(
         &self,
         account: AccountId,
         node: NodeId,
         info_hash: InfoHash,
     ) -> Answer<'_, Vec<FileRow>> {
-        self.write(move |db, changes| catalogue::unpublish(db, changes, account, node, info_hash))
+        self.write(move |db, changes| catalogue::withdraw(db, changes, account, node, info_hash))
     }
     fn patch(
         &self,
@@ -180,7 +183,7 @@ impl Store for SqliteStore {
     fn log(&self, query: LogQuery) -> Answer<'_, Vec<LogLine>> {
         self.read(move |db| log::read(db, &query))
     }
-    fn prune_log(&self, before: i64, max_lines: u64) -> Answer<'_, ()> {
+    fn prune_log(&self, before: i64, max_lines: u64) -> Answer<'_, bool> {
         self.write(move |db, _| log::prune(db, before, max_lines))
     }
 
@@ -209,14 +212,12 @@ impl Store for SqliteStore {
         Box::pin(async move { answer?.await.map_err(|_| StoreError::Stopped)? })
     }
     fn ready(&self) -> Answer<'_, ()> {
-        let writing = self.writer.is_running();
+        // Through the writer's queue: a writer that hangs is none.
+        let written = self.write(|_, _| Ok(()));
         let read = self.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?));
         Box::pin(async move {
-            if writing {
-                read.await
-            } else {
-                Err(StoreError::Stopped)
-            }
+            written.await?;
+            read.await
         })
     }
     fn close(&self) -> Answer<'_, ()> {

@@ -7,7 +7,8 @@ CREATE TABLE accounts (
     admin INTEGER NOT NULL,
     disabled INTEGER NOT NULL DEFAULT 0,
     generation INTEGER NOT NULL DEFAULT 1,
-    created INTEGER NOT NULL
+    created INTEGER NOT NULL,
+    stored INTEGER NOT NULL DEFAULT 0 -- what its versions count for, in bytes
 ) STRICT;
 
 CREATE TABLE invites (
@@ -94,7 +95,8 @@ CREATE TABLE log (
     node TEXT,
     info_hash BLOB,
     name TEXT,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    reader INTEGER -- the account that alone is shown it; NULL: whoever may see the content
 ) STRICT;
 CREATE INDEX log_hash ON log (info_hash, seq);
 CREATE INDEX log_account ON log (account, seq);

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 
 use super::*;
@@ -126,9 +127,32 @@ async fn a_backup_holds_what_was_committed_and_work_goes_on() {
     let write = store.create_account(account("late"));
     backup.await.unwrap();
     write.await.unwrap();
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "password hashes are in it");
     let told = Arc::new(Told::default());
     SqliteStore::open(&copy, Arc::clone(&told) as Arc<dyn Mirror>).unwrap();
     assert!(told.0.lock().unwrap().len() >= 50);
+}
+
+#[tokio::test]
+async fn a_backup_that_nobody_waits_for_leaves_nothing() {
+    let (dir, _, store) = store();
+    let copy = dir.path().join("copy.db");
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let busy = store.write(move |_, _| wait.recv().map_err(|_| StoreError::Stopped));
+    drop(store.backup(copy.clone()));
+    go.send(()).unwrap();
+    busy.await.unwrap();
+    store.close().await.unwrap();
+    assert!(!copy.exists());
+}
+
+#[tokio::test]
+async fn a_writer_that_died_is_not_ready() {
+    let (_dir, _, store) = store();
+    let died = store.write(|_, _| -> Result<(), StoreError> { panic!("for a test") });
+    assert!(matches!(died.await, Err(StoreError::Stopped)));
+    assert!(matches!(store.ready().await, Err(StoreError::Stopped)));
 }
 
 #[tokio::test]

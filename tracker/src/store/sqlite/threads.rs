@@ -1,10 +1,10 @@
 //! The threads that hold the connections.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -17,6 +17,8 @@ use crate::store::{Mirror, StoreError};
 const QUEUE: usize = 1_024;
 /// Writes that share one commit.
 const BATCH: usize = 256;
+/// How long a backup waits where somebody else holds a lock.
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 /// Pages that a backup copies between two batches.
 const BACKUP_PAGES: i32 = 512;
 
@@ -38,26 +40,16 @@ enum Job {
 /// The thread that owns the writing connection.
 pub(super) struct Writer {
     jobs: SyncSender<Job>,
-    closed: AtomicBool,
-    thread: JoinHandle<()>,
 }
 
 impl Writer {
     pub(super) fn start(db: Connection, mirror: Arc<dyn Mirror>) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write_loop(db, &queue, mirror.as_ref()))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self {
-            jobs,
-            closed: AtomicBool::new(false),
-            thread,
-        })
-    }
-
-    pub(super) fn is_running(&self) -> bool {
-        !self.closed.load(Ordering::Relaxed) && !self.thread.is_finished()
+        Ok(Self { jobs })
     }
 
     /// Queues `work`; its changes reach the mirror, and its result the caller, after the commit.
@@ -68,7 +60,7 @@ impl Writer {
         let (answer, pending) = oneshot::channel();
         self.send(Job::Write(Box::new(move |db| {
             let mut changes = Changes::new();
-            let result = db.and_then(|db| in_savepoint(db, || work(db, &mut changes)));
+            let result = db.and_then(|db| logged(in_savepoint(db, || work(db, &mut changes))));
             Box::new(move |commit, mirror| {
                 let result = result.and_then(|value| commit.map(|()| value));
                 if result.is_ok() {
@@ -90,7 +82,6 @@ impl Writer {
     /// Queues the end behind all that waits.
     pub(super) fn close(&self) -> oneshot::Receiver<()> {
         let (answer, pending) = oneshot::channel();
-        self.closed.store(true, Ordering::Relaxed);
         // A full queue is being worked off; waiting for a place in it is bounded by that.
         let _ = self.jobs.send(Job::Close(answer));
         pending
@@ -114,8 +105,11 @@ fn write_loop(db: Connection, queue: &Receiver<Job>, mirror: &dyn Mirror) {
             None | Some(Job::Write(_)) => {}
             Some(Job::Close(answer)) => closing = Some(answer),
             Some(Job::Backup(to, answer)) => {
-                let (result, close) = backup(&db, &to, queue, mirror);
-                let _ = answer.send(result);
+                let (result, close) = backup(&db, &to, &answer, queue, mirror);
+                if let Err(Ok(())) = answer.send(result) {
+                    // Nobody waits for it any more.
+                    let _ = std::fs::remove_file(&to);
+                }
                 closing = close;
             }
         }
@@ -186,6 +180,14 @@ fn commit_all(
     state.and_then(|()| Ok(db.execute_batch("COMMIT")?))
 }
 
+/// Tells the administrator what users are not told: that the database itself failed, and how.
+fn logged<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    if let Err(error @ (StoreError::Damaged(_) | StoreError::Database(_))) = &result {
+        tracing::error!("{error}");
+    }
+    result
+}
+
 fn in_savepoint<T>(
     db: &Connection,
     work: impl FnOnce() -> Result<T, StoreError>,
@@ -211,15 +213,33 @@ fn in_savepoint<T>(
 fn backup(
     db: &Connection,
     to: &std::path::Path,
+    answer: &oneshot::Sender<Result<(), StoreError>>,
     queue: &Receiver<Job>,
     mirror: &dyn Mirror,
 ) -> (Result<(), StoreError>, Option<oneshot::Sender<()>>) {
+    // Made private first: password hashes are in it.
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to);
+    if let Err(error) = made {
+        return (Err(StoreError::Unavailable(error.to_string())), None);
+    }
     let mut closing = None;
     let mut copy = || -> Result<(), StoreError> {
         let mut target = Connection::open(to)?;
         {
             let steps = Backup::new(db, &mut target)?;
-            while steps.step(BACKUP_PAGES)? != StepResult::Done {
+            loop {
+                match steps.step(BACKUP_PAGES)? {
+                    StepResult::Done => break,
+                    StepResult::Busy | StepResult::Locked => std::thread::sleep(LOCKED_PAUSE),
+                    _ => {}
+                }
+                if answer.is_closed() {
+                    return Err(StoreError::Stopped);
+                }
                 match queue.try_recv() {
                     Ok(first) => {
                         let (writes, other) = collect(first, queue);
@@ -247,6 +267,9 @@ fn backup(
         file.map_err(|error| StoreError::Unavailable(error.to_string()))
     };
     let result = copy();
+    if result.is_err() {
+        let _ = std::fs::remove_file(to);
+    }
     (result, closing)
 }
 
@@ -284,7 +307,7 @@ impl Readers {
     ) -> Result<Pending<T>, StoreError> {
         let (answer, pending) = oneshot::channel();
         let job: Read = Box::new(move |db| {
-            let _ = answer.send(work(db));
+            let _ = answer.send(logged(work(db)));
         });
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,

@@ -1,10 +1,11 @@
 //! What a tracker answers.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{BadPacket, Reader, action};
 use crate::InfoHash;
-use crate::announce::{Peer, Peers, ScrapeEntry};
+use crate::announce::reply::compact_peer;
+use crate::announce::{DEFAULT_INTERVAL, MAX_PEERS, Peers, ScrapeEntry};
 use crate::text;
 
 /// Most peers in one reply over IPv4: 1,200 bytes pass every network whole.
@@ -110,35 +111,29 @@ fn write_peers(out: &mut Vec<u8>, peers: &Peers) {
     }
 }
 
+/// As [`crate::announce::Reply::from_bytes`] takes them: peers that cannot be reached are left out, no more than [`MAX_PEERS`] are kept.
 fn read_peers(reader: &mut Reader<'_>, v6: bool) -> Result<Peers, BadPacket> {
-    let mut peers = Peers {
-        interval: reader.u32()?,
-        incomplete: Some(reader.u32()?),
-        complete: Some(reader.u32()?),
-        ..Peers::default()
-    };
-    let addr = |reader: &mut Reader<'_>| -> Result<SocketAddr, BadPacket> {
-        Ok(if v6 {
-            let ip = Ipv6Addr::from(reader.array::<16>()?);
-            (ip, reader.u16()?).into()
-        } else {
-            let ip = Ipv4Addr::from(reader.array::<4>()?);
-            (ip, reader.u16()?).into()
-        })
-    };
+    let interval = reader.u32()?;
+    let (incomplete, complete) = (reader.u32()?, reader.u32()?);
     // A peer that is cut off is none.
-    while let Ok(addr) = addr(reader) {
-        peers.peers.push(Peer {
-            addr,
-            peer_id: None,
-        });
-    }
-    Ok(peers)
+    let peers = reader.0.chunks_exact(if v6 { 18 } else { 6 });
+    Ok(Peers {
+        interval: if interval == 0 {
+            DEFAULT_INTERVAL
+        } else {
+            interval
+        },
+        incomplete: Some(incomplete),
+        complete: Some(complete),
+        peers: peers.filter_map(compact_peer).take(MAX_PEERS).collect(),
+        ..Peers::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::announce::Peer;
 
     fn peers(addrs: &[&str]) -> Peers {
         Peers {
@@ -171,6 +166,26 @@ mod tests {
         assert_eq!(reply.to_bytes(5), bytes);
         assert_eq!(Reply::from_bytes(&bytes, 5, false, &[]), Ok(Some(reply)));
         assert_eq!(Reply::from_bytes(&bytes, 6, false, &[]), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_left_out_as_over_http() {
+        let mapped = "[::ffff:192.0.2.1]:80";
+        let mut reply = peers(&["[2001:db8::1]:0", mapped, "[2001:db8::1]:1"]);
+        reply.interval = 0;
+        let bytes = Reply::Announce(reply).to_bytes(5);
+        let Ok(Some(Reply::Announce(read))) = Reply::from_bytes(&bytes, 5, true, &[]) else {
+            panic!("{bytes:?}");
+        };
+        assert_eq!(read.interval, DEFAULT_INTERVAL);
+        let addrs: Vec<String> = read.peers.iter().map(|p| p.addr.to_string()).collect();
+        assert_eq!(addrs, ["192.0.2.1:80", "[2001:db8::1]:1"]);
+        let many = peers(&vec!["192.0.2.1:1"; MAX_PEERS + 1]);
+        let bytes = Reply::Announce(many).to_bytes(5);
+        let Ok(Some(Reply::Announce(read))) = Reply::from_bytes(&bytes, 5, false, &[]) else {
+            panic!("{bytes:?}");
+        };
+        assert_eq!(read.peers.len(), MAX_PEERS);
     }
 
     #[test]

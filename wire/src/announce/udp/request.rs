@@ -65,7 +65,7 @@ impl Request {
             action::ANNOUNCE => Body::Announce {
                 connection,
                 announce: Box::new(read_announce(&mut reader)?),
-                url_data: read_options(&mut reader)?,
+                url_data: read_options(&mut reader),
             },
             action::SCRAPE => {
                 let (hashes, _) = reader.0.as_chunks::<20>();
@@ -172,23 +172,29 @@ fn write_announce(out: &mut Vec<u8>, announce: &announce::Request) {
     out.extend(announce.port.to_be_bytes());
 }
 
-/// The URL data among the options. Options of other kinds are skipped, as BEP 41 wants; one that is cut off ends them.
-fn read_options(reader: &mut Reader<'_>) -> Result<String, BadPacket> {
+/// The URL data among the options. Options of other kinds are skipped, as BEP 41 wants. What cannot be read ends them: some clients append
+/// other bytes to an announce, and without its URL it is still one. More URL data than is kept ends them too, for a URL with a hole in it is
+/// one that nobody sent.
+fn read_options(reader: &mut Reader<'_>) -> String {
     let mut url = Vec::new();
     while let Ok(kind) = reader.u8() {
         match kind {
             option::END => break,
             option::NOP => {}
             kind => {
-                let len = reader.u8()?;
-                let data = reader.bytes(len.into())?;
-                if kind == option::URL_DATA && url.len() + data.len() <= MAX_URL_DATA {
-                    url.extend(data);
+                let data = reader.u8().and_then(|len| reader.bytes(len.into()));
+                let Ok(data) = data else { break };
+                if kind != option::URL_DATA {
+                    continue;
                 }
+                if url.len() + data.len() > MAX_URL_DATA {
+                    break;
+                }
+                url.extend(data);
             }
         }
     }
-    String::from_utf8(url).map_err(|_| BadPacket)
+    String::from_utf8(url).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -273,9 +279,23 @@ mod tests {
             panic!("no announce");
         };
         assert_eq!(url_data, "/dir?a=b");
-        let mut cut = announce_bytes();
-        cut.extend([2, 200, b'/']);
-        assert_eq!(Request::from_bytes(&cut), Err(BadPacket));
+        let url_of = |options: &[u8]| {
+            let bytes = [&announce_bytes(), options].concat();
+            match Request::from_bytes(&bytes).unwrap().body {
+                Body::Announce { url_data, .. } => url_data,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(url_of(&[2, 1, b'/', 2, 200, b'a']), "/", "cut off");
+        assert_eq!(url_of(&[2, 1, 0xff]), "", "no text");
+        let long = [2, 255].into_iter().chain([b'a'; 255]);
+        let mut long: Vec<u8> = long.collect::<Vec<u8>>().repeat(9);
+        long.extend([2, 1, b'b']);
+        assert_eq!(
+            url_of(&long),
+            "a".repeat(8 * 255),
+            "nothing behind the hole"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 const MAX_KEYS: usize = 50_000;
 
 /// Token buckets of one kind: a minute's worth may come at once, then they refill evenly.
-pub(super) struct Throttle<K> {
+pub(crate) struct Throttle<K> {
     buckets: Mutex<HashMap<K, Bucket>>,
 }
 
@@ -29,34 +29,7 @@ impl<K> Default for Throttle<K> {
 
 impl<K: Hash + Eq> Throttle<K> {
     /// Takes a token; else how many seconds until there is one.
-    pub(super) fn take(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
-        self.with_bucket(key, per_minute, now, |bucket, rate| {
-            if bucket.tokens >= 1.0 {
-                bucket.tokens -= 1.0;
-                return Ok(());
-            }
-            Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
-        })
-    }
-
-    /// Whether there is a token, without taking it; else how many seconds until there is one.
-    pub(super) fn check(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
-        self.with_bucket(key, per_minute, now, |bucket, rate| {
-            if bucket.tokens >= 1.0 {
-                Ok(())
-            } else {
-                Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
-            }
-        })
-    }
-
-    fn with_bucket<T>(
-        &self,
-        key: K,
-        per_minute: u32,
-        now: Instant,
-        work: impl FnOnce(&mut Bucket, f64) -> T,
-    ) -> T {
+    pub(crate) fn take(&self, key: K, per_minute: u32, now: Instant) -> Result<(), u32> {
         let (full, rate) = (f64::from(per_minute), f64::from(per_minute) / 60.0);
         let refill = |bucket: &mut Bucket| {
             let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
@@ -78,12 +51,29 @@ impl<K: Hash + Eq> Throttle<K> {
             at: now,
         });
         refill(bucket);
-        work(bucket, rate)
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(((1.0 - bucket.tokens) / rate).ceil().max(1.0) as u32)
+    }
+
+    /// Puts a token that was taken back.
+    pub(crate) fn give_back<Q>(&self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // The next refill cuts off what is too much.
+        if let Some(bucket) = buckets.get_mut(key) {
+            bucket.tokens += 1.0;
+        }
     }
 }
 
 /// What counts as one address: a whole IPv6 /64 is one household.
-pub(super) fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
         v4 => v4,
@@ -103,7 +93,7 @@ mod tests {
         }
         assert_eq!(throttle.take('a', 6, start), Err(10));
         assert_eq!(
-            throttle.check('a', 6, start + Duration::from_secs(9)),
+            throttle.take('a', 6, start + Duration::from_secs(9)),
             Err(1)
         );
         assert_eq!(
