@@ -224,7 +224,7 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
             node.engine.resume(item).await.unwrap();
         }
         if !faults.is_dead() && plan.is_none_or(|(call, _)| is_late(&faults, call)) {
-            let (downloaded, _) = node.engine.moved();
+            let downloaded = node.engine.moved().0;
             assert_eq!(downloaded, whole, "once is enough: {what}");
         }
         faults.calls()
@@ -250,7 +250,7 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
             let shown = node.rests(item, || false).await.expect("at rest");
             assert_eq!(shown.state, ItemState::Seeding, "after {what}: {shown:?}");
             if late {
-                let (again, _) = node.engine.moved();
+                let again = node.engine.moved().0;
                 assert_eq!(again, 0, "all was on the disk before {what}");
             }
             source

@@ -8,7 +8,7 @@ use p2p_wire::peer::Message;
 use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
 use super::peer::{Peer, Request};
-use super::picker::Mode;
+use super::picker::{Mode, common};
 use super::progress::{Partial, Slot, Start};
 use super::{Action, PeerKey, Swarm};
 
@@ -257,8 +257,11 @@ impl Swarm {
     /// Whether some peer that answers could start a piece, or take a block that nobody is asked for.
     fn anybody_has_work(&self) -> bool {
         let helps = |peer: &Peer, piece| peer.answers() && peer.parole == 0 && peer.has.get(piece);
-        let mut peers = self.peers.values();
-        peers.any(|peer| peer.answers() && peer.may_start)
+        let starts = |peer: &Peer| {
+            let open = self.picker.open();
+            peer.answers() && peer.may_start && common(&peer.has, open).next().is_some()
+        };
+        self.peers.values().any(starts)
             || (self.progress.with_free())
                 .filter(|(_, partial)| !partial.single)
                 .any(|(piece, _)| self.peers.values().any(|peer| helps(peer, piece)))
