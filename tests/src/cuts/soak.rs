@@ -16,8 +16,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const KEPT: usize = 12;
 /// The longest file in bytes.
 const LONGEST: u64 = 4_000_000;
-/// What may be held more at the end than after the first third: a part, and what a busy moment takes.
-const GROWTH: (f64, u64) = (0.15, 8 << 20);
+/// What may be held more at the end than after the first third: a part, and the buffers that are kept from the first busy moment on (of what
+/// is in flight, read for peers, read from the database), which may come late in a short run.
+const GROWTH: (f64, u64) = (0.15, 24 << 20);
 /// Descriptors that may be open more.
 const DESCRIPTORS: usize = 16;
 
