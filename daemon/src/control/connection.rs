@@ -1,7 +1,10 @@
 //! One client: its greeting, its requests side by side, its answers in whatever order they come to be.
 //!
 //! Every direction is bounded: a line in length, requests in number, answers by a channel that a task writes from. When that is full
-//! requests wait; a client that takes nothing for [`WRITE_TIMEOUT`] is dropped. When the connection ends so does all that waits for it.
+//! requests wait; a client that takes nothing for [`WRITE_TIMEOUT`] is dropped.
+//!
+//! When the connection ends, or a request is cancelled, the waiting ends and the work goes on: what a request changes is changed whole. Each
+//! such request has a task of its own, which keeps the client's place until it is done.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,6 +23,7 @@ use tokio::time::timeout;
 use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
 use super::caller::Caller;
 use super::dispatch::{self, Request};
+use super::places::Place;
 use super::progress::Progress;
 use super::torrent::Torrent;
 use super::{Service, watch};
@@ -40,6 +44,7 @@ pub(super) async fn serve(
     stream: Stream,
     caller: Caller,
     service: Arc<Service>,
+    place: Place,
     room: Arc<Semaphore>,
 ) {
     let (read, write) = tokio::io::split(stream);
@@ -51,6 +56,7 @@ pub(super) async fn serve(
         lines,
         caller: Arc::new(caller),
         service,
+        place: Arc::new(place),
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
@@ -80,6 +86,8 @@ struct Connection {
     lines: mpsc::Sender<String>,
     caller: Arc<Caller>,
     service: Arc<Service>,
+    /// Held by each request under way as well.
+    place: Arc<Place>,
     running: JoinSet<u64>,
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
@@ -215,7 +223,8 @@ impl Connection {
     async fn start(&mut self, id: u64, call: Call) {
         let refused = if self.cancels.contains_key(&id) {
             Some("a request with this id is under way")
-        } else if self.cancels.len() >= MAX_REQUESTS {
+        } else if Arc::strong_count(&self.place) > MAX_REQUESTS {
+            // What was cancelled counts as long as it goes on.
             Some("too many requests are under way")
         } else {
             None
@@ -227,20 +236,27 @@ impl Connection {
         let (cancel, cancelled) = oneshot::channel();
         self.cancels.insert(id, cancel);
         let (lines, service) = (self.lines.clone(), Arc::clone(&self.service));
+        let place = Arc::clone(&self.place);
         let request = Request {
             caller: Arc::clone(&self.caller),
             torrent: match call.params.get("torrent") {
                 Some(Value::Bool(true)) => std::mem::take(&mut self.torrent),
                 _ => Torrent::default(),
             },
-            progress: Progress::new(id, lines.clone()),
+            progress: Progress::new(id, &lines),
         };
         self.running.spawn(async move {
+            let method = call.method.clone();
+            let work = async move {
+                let outcome = dispatch::call(&service, &call.method, call.params, request).await;
+                drop(place);
+                outcome
+            };
             let outcome = tokio::select! {
-                outcome = dispatch::call(&service, &call.method, call.params, request) => outcome,
+                outcome = to_the_end(&method, work) => outcome,
                 Ok(()) = cancelled => Err(answer::fault(Fault::new(
                     ErrorKind::StillRunning,
-                    format!("stopped waiting for {}", call.method),
+                    format!("stopped waiting for {method}"),
                     "The client asked for that",
                     "What was begun goes on in p2pd:  p2pctl status",
                 ))),
@@ -325,6 +341,22 @@ impl Connection {
         // Fails only when the writer ended, and then the connection ends too.
         let _ = self.lines.send(line_of(id, outcome)).await;
     }
+}
+
+/// Waits for a request. Whoever stops waiting ends only what does nothing but wait.
+async fn to_the_end(method: &str, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    if dispatch::only_waits(method) {
+        return work.await;
+    }
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|error| {
+        Err(answer::fault(Fault::new(
+            ErrorKind::Failed,
+            format!("p2pd failed at {method}"),
+            error.to_string(),
+            "Report it with the daemon's log:  p2pctl log",
+        )))
+    })
 }
 
 /// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.

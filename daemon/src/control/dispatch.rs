@@ -23,6 +23,11 @@ pub(super) struct Request {
     pub(super) progress: Progress,
 }
 
+/// Whether `method` changes nothing and may last: it ends when nobody waits for it any more.
+pub(super) fn only_waits(method: &str) -> bool {
+    method.ends_with(".wait") || method == "log.tail"
+}
+
 /// Does what `method` says. `hello`, `cancel` and `events.subscribe` concern the connection and are answered there.
 pub(super) async fn call(
     service: &Arc<Service>,

@@ -72,6 +72,12 @@ async fn text(daemon: &Daemon) -> String {
     seen.text()
 }
 
+/// A user's name, or number where there is none.
+fn owner(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
 impl Seen {
     fn text(&self) -> String {
         let mut text = Text::default();
@@ -98,10 +104,12 @@ impl Seen {
             "Items of a share, by what became of them.",
         );
         for share in &self.shares {
-            let name = share.name.as_str();
-            family = family
-                .with(&[("share", name), ("state", "published")], share.published)
-                .with(&[("share", name), ("state", "pending")], share.pending);
+            // A name is unique for its owner alone.
+            let owner = owner(share.owner_uid);
+            for (state, count) in [("published", share.published), ("pending", share.pending)] {
+                let labels = [("owner", &*owner), ("share", &share.name), ("state", state)];
+                family = family.with(&labels, count);
+            }
         }
         let mut family = text.gauge(
             "p2pd_tracker_up",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{Each, ShareProgress};
+use p2p_wire::control::ShareProgress;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -85,6 +85,8 @@ pub(super) struct Folder<H> {
     pub(super) left_out: LeftOut,
     pub(super) folders: u32,
     pub(super) unavailable: Option<String>,
+    /// Why a part of it cannot be read just now.
+    pub(super) unread: Option<String>,
     pub(super) refused: Option<String>,
     pub(super) scanning: bool,
     pub(super) size: u64,
@@ -101,12 +103,7 @@ pub(super) struct Folder<H> {
 impl<H: Holder> Folder<H> {
     /// A share with the entries that are known of it.
     pub(super) fn new(hub: Arc<Hub<H>>, row: Row, entries: Vec<(PathBuf, Known)>) -> Self {
-        // A file's only entry has a name; that of a folder shared whole has none.
-        let is_file = row.path.is_file()
-            || (row.options.each == Each::Whole
-                && entries
-                    .iter()
-                    .any(|(entry, _)| !entry.as_os_str().is_empty()));
+        let is_file = row.is_file;
         let (base, only) = match (row.path.parent(), row.path.file_name()) {
             (Some(parent), Some(name)) if is_file => (parent.to_owned(), Some(name.into())),
             _ => (row.path.clone(), None),
@@ -140,6 +137,7 @@ impl<H: Holder> Folder<H> {
             left_out: LeftOut::new(),
             folders: 0,
             unavailable: None,
+            unread: None,
             refused: None,
             scanning: true,
             size: 0,
@@ -311,7 +309,13 @@ impl<H: Holder> Folder<H> {
                     self.unfit.insert(entry.clone(), (stamp, why));
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Stopped)) => {}
-                Err(NotAdmitted::Unhashed(_)) => {
+                Err(NotAdmitted::Unhashed(Unhashed::Unread(why))) => {
+                    let text = format!("waits: {why}");
+                    self.emit("share.error", None, &entry, &text);
+                    self.settle.restless(entry.clone(), Instant::now());
+                    retry = true;
+                }
+                Err(NotAdmitted::Unhashed(Unhashed::Restless | Unhashed::Gone)) => {
                     self.settle.restless(entry.clone(), Instant::now());
                     retry = true;
                 }
@@ -360,7 +364,7 @@ impl<H: Holder> Folder<H> {
     fn wake_at(&mut self) -> Option<Instant> {
         let progress = self.activity.get().map(|_| Instant::now() + PROGRESS);
         let scan = match self.notice {
-            Notice::Never if self.unavailable.is_none() => None,
+            Notice::Never if self.unavailable.is_none() && self.unread.is_none() => None,
             _ => Some(self.scan_at),
         };
         let settle = self.settle.due().map(|due| due.max(self.settle_at()));

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use p2p_wire::control::{Each, ErrorKind, Share, ShareAdd, ShareProgress};
+use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareProgress};
 use p2p_wire::metainfo::safe_component;
 use tokio::sync::{mpsc, oneshot, watch as watching};
 
@@ -102,7 +102,7 @@ impl<H: Holder> Hub<H> {
 
     pub(super) async fn begin(
         self: &Arc<Self>,
-        mut new: NewShare,
+        new: NewShare,
     ) -> Result<(Handle, oneshot::Receiver<()>), Fault> {
         let _changing = self.changing.lock().await;
         let path = new.add.path.to_path().ok_or_else(|| {
@@ -116,7 +116,7 @@ impl<H: Holder> Hub<H> {
         let (refused, force, owner) = (self.config.refused.clone(), new.add.force, new.owner);
         let checked =
             tokio::task::spawn_blocking(move || place::check(&path, &refused, force, owner)).await;
-        let path = checked.map_err(|error| {
+        let (path, is_file) = checked.map_err(|error| {
             Fault::new(
                 ErrorKind::Failed,
                 "cannot share that",
@@ -130,10 +130,7 @@ impl<H: Holder> Hub<H> {
             None => safe_component(path.file_name().unwrap_or_default().as_bytes()),
         };
         self.check_others(&path, &name, new.owner)?;
-        if path.is_file() {
-            new.add.each = Each::Whole;
-        }
-        let row = self.store.add_share(&path, &name, &new).await;
+        let row = self.store.add_share(&path, is_file, &name, &new).await;
         let row = row.map_err(|error| self.state_fault(&error))?;
         let text = format!("sharing {} as {name}", path.display());
         self.events
@@ -167,7 +164,7 @@ impl<H: Holder> Hub<H> {
 
     /// Ends a share; of `whose` alone if that is given.
     pub(super) async fn remove(&self, share: &Path, whose: Option<u32>) -> Result<Share, Fault> {
-        let handle = self.find(share, whose)?;
+        let handle = self.find(share, whose).await?;
         if handle.configured {
             return Err(Fault::new(
                 ErrorKind::Conflict,
@@ -202,7 +199,7 @@ impl<H: Holder> Hub<H> {
         whose: Option<u32>,
     ) -> Result<Vec<Share>, Fault> {
         let handles = match share {
-            Some(share) => vec![self.find(share, whose)?],
+            Some(share) => vec![self.find(share, whose).await?],
             None => self.folders_of(whose),
         };
         let mut views = Vec::with_capacity(handles.len());
@@ -224,9 +221,10 @@ impl<H: Holder> Hub<H> {
     }
 
     /// By path or by name, among those of `whose`, or all.
-    pub(super) fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
+    pub(super) async fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
         let folders = self.folders_of(whose);
-        let path = share.canonicalize().unwrap_or_else(|_| share.to_owned());
+        let path = place::resolved(share).await;
+        let path = path.unwrap_or_else(|| share.to_owned());
         let by_path = |handle: &&Handle| handle.path == path || handle.path == share;
         if let Some(found) = folders.iter().find(by_path) {
             return Ok(found.clone());

@@ -124,6 +124,6 @@ impl Shares {
         share: PathBuf,
         whose: Option<u32>,
     ) -> Result<watching::Receiver<ShareProgress>, Fault> {
-        Ok(self.hub.find(&share, whose)?.progress)
+        Ok(self.hub.find(&share, whose).await?.progress)
     }
 }

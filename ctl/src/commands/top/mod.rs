@@ -20,6 +20,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
+use crate::interrupt;
 use crate::units;
 use model::{Act, Model, Snapshot};
 
@@ -46,6 +47,8 @@ impl Top {
                 "For scripts:  p2pctl --json status  and  p2pctl --json watch",
             ));
         }
+        let told = interrupt::before_the_end(ratatui::restore);
+        told.map_err(|errno| lost(errno.into()))?;
         // Keys are not read while the daemon is asked, so it must not take long.
         let patience = context.globals().connect_timeout;
         let mut client = context.connect()?;

@@ -1,8 +1,12 @@
 //! Disks that come, go and are full.
 
 use std::fs;
+use std::path::PathBuf;
 
-use super::rig::Rig;
+use p2p_wire::control::{PathText, ShareAdd};
+
+use super::rig::{Rig, new};
+use crate::share::NewShare;
 use crate::tracker::testing::eventually;
 
 #[tokio::test]
@@ -62,6 +66,71 @@ async fn a_disk_that_is_not_mounted_at_the_start_is_unavailable_and_nothing_is_w
     assert_eq!(rig.queue().await, ["+Public/a"]);
 }
 
+/// A rig with two shares of the configuration file, and the folders and links that they lie in: a folder by a link, and a file.
+async fn configured() -> (Rig, [PathBuf; 2]) {
+    let mut rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.write("b", "two");
+    let (link, disk) = (rig.dir.path().join("link"), rig.dir.path().join("disk"));
+    std::os::unix::fs::symlink(rig.dir.path().join("Public"), &link).unwrap();
+    fs::create_dir(&disk).unwrap();
+    fs::write(disk.join("lone"), "three").unwrap();
+    let shares = [link, disk.join("lone")].map(|path| NewShare {
+        configured: true,
+        ..new(ShareAdd {
+            path: PathText::from(&*path),
+            ..rig.options()
+        })
+    });
+    rig.configured = shares.to_vec();
+    let problems = rig.hub.follow_file(shares.to_vec()).await;
+    assert_eq!(problems, Vec::<String>::new());
+    rig.until_held(&["a", "b", "lone"]).await;
+    eventually("all is done", async || {
+        let shares = rig.hub.list(None);
+        shares.iter().all(|s| s.pending == 0).then_some(())
+    })
+    .await;
+    let folders = [rig.dir.path().join("Public"), disk];
+    (rig, folders)
+}
+
+#[tokio::test]
+async fn a_configured_share_whose_disk_is_away_at_the_start_is_kept() {
+    let (rig, folders) = configured().await;
+    let aside = folders.clone().map(|folder| folder.with_extension("away"));
+    let queue = rig.queue().await;
+    for (folder, aside) in folders.iter().zip(&aside) {
+        fs::rename(folder, aside).unwrap();
+    }
+    let rig = rig.restart().await;
+    eventually("both are unavailable", async || {
+        let shares = rig.hub.rescan(None, None).await.unwrap();
+        let away = shares.iter().filter(|share| share.state == "unavailable");
+        (away.count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(rig.fake.names(), ["a", "b", "lone"]);
+    for (folder, aside) in folders.iter().zip(&aside) {
+        fs::rename(aside, folder).unwrap();
+    }
+    let shares = rig.hub.rescan(None, None).await.unwrap();
+    assert!(shares.iter().all(|s| s.state == "watching"), "{shares:?}");
+    assert_eq!(rig.queue().await, queue);
+}
+
+#[tokio::test]
+async fn what_gates_leave_out_does_not_begin_a_configured_share_anew() {
+    let (rig, _) = configured().await;
+    let sql = r#"UPDATE shares SET left_out = '["/b"]' WHERE NOT is_file"#;
+    rig.state.call(move |db| db.execute(sql, [])).await.unwrap();
+    let rig = rig.restart().await;
+    rig.until_held(&["a", "lone"]).await;
+    rig.until_done().await;
+    let withdrawn = rig.queue().await.iter().filter(|e| *e == "-").count();
+    assert_eq!(withdrawn, 1, "b alone is withdrawn");
+}
+
 #[tokio::test]
 async fn a_state_folder_that_is_full_at_any_point_delays_publishes_and_loses_none() {
     const FILES: usize = 60;
@@ -101,11 +170,11 @@ async fn a_state_folder_that_is_full_at_any_point_delays_publishes_and_loses_non
 }
 
 /// A file system mounted in memory; gone when dropped.
-struct Mounted(std::path::PathBuf);
+struct Mounted(PathBuf);
 
 impl Mounted {
     /// `None` where this machine does not allow it.
-    fn at(path: std::path::PathBuf) -> Option<Self> {
+    fn at(path: PathBuf) -> Option<Self> {
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "tmpfs"]).arg(&path);
         let mounted = mount.output().is_ok_and(|output| output.status.success());

@@ -83,6 +83,8 @@ pub(super) struct Rig {
     pub(super) state: State,
     pub(super) events: Events,
     _lock: Arc<StateLock>,
+    /// The shares of the configuration file.
+    pub(super) configured: Vec<NewShare>,
     pub(super) dir: Arc<tempfile::TempDir>,
 }
 
@@ -99,7 +101,7 @@ impl Rig {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(dir.path().join("Public")).unwrap();
         let (state, lock) = State::open(&dir.path().join("state")).unwrap();
-        Self::start(dir, state, Arc::new(lock), Fake::default()).await
+        Self::start(dir, state, Arc::new(lock), Fake::default(), vec![]).await
     }
 
     pub(super) async fn start(
@@ -107,6 +109,7 @@ impl Rig {
         state: State,
         lock: Arc<StateLock>,
         fake: Fake,
+        configured: Vec<NewShare>,
     ) -> Self {
         let events = Events::default();
         let local = crate::net::LocalAddrs::default();
@@ -123,13 +126,15 @@ impl Rig {
             refused: vec![dir.path().join("state")],
         };
         let (s, f, e) = (state.clone(), fake.clone(), events.clone());
-        let hub = Hub::start(config, vec![], s, f, trackers, e).await.unwrap();
+        let hub = Hub::start(config, configured.clone(), s, f, trackers, e);
+        let hub = hub.await.unwrap();
         Self {
             hub,
             fake,
             state,
             events,
             _lock: lock,
+            configured,
             dir,
         }
     }
@@ -139,7 +144,7 @@ impl Rig {
         // Without a handle, the tasks of the shares end.
         self.hub.folders().clear();
         drop(self.hub);
-        Self::start(self.dir, self.state, self._lock, self.fake).await
+        Self::start(self.dir, self.state, self._lock, self.fake, self.configured).await
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::confine::Confines;
-use super::output::Output;
+use crate::confine::Confines;
+use crate::output::Output;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -28,58 +28,66 @@ const DRAIN: Duration = Duration::from_millis(300);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// In its folder: what a gate allows more exactly, as JSON.
-pub(super) const ANSWER: &str = "answer";
+const ANSWER: &str = "answer";
 /// Bytes of an answer that are read.
 const MOST_ANSWER: u64 = 1024 * 1024;
 
 /// What is to be run.
-pub(super) struct Job<'a> {
-    pub(super) program: &'a Path,
+pub struct Job<'a> {
+    /// The hook.
+    pub program: &'a Path,
     /// The one argument: the event.
-    pub(super) event: &'a str,
+    pub event: &'a str,
     /// For standard input.
-    pub(super) stdin: String,
-    pub(super) env: BTreeMap<&'static str, OsString>,
-    pub(super) limit: Duration,
+    pub stdin: String,
+    /// Variables beside those that every hook has.
+    pub env: BTreeMap<&'static str, OsString>,
+    /// After it the hook is ended.
+    pub limit: Duration,
     /// Folders it may write in besides its own.
-    pub(super) writable: Vec<PathBuf>,
+    pub writable: Vec<PathBuf>,
 }
 
 /// How a run went.
-pub(super) struct Ran {
-    pub(super) end: End,
-    pub(super) took: Duration,
-    pub(super) output: Output,
+pub struct Ran {
+    /// Its end.
+    pub end: End,
+    /// From start to end.
+    pub took: Duration,
+    /// What it printed.
+    pub output: Output,
     /// What the hook wrote into the file [`ANSWER`]; empty without one.
-    pub(super) answer: Vec<u8>,
+    pub answer: Vec<u8>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
+    /// With this code.
     Exited(i32),
     /// By this signal.
     Killed(i32),
+    /// By us, when its time was over.
     TimedOut,
-    /// p2pd stops.
+    /// the daemon stops.
     Stopped,
     /// With the reason.
     NotStarted(String),
 }
 
-/// Starts hooks.
-pub(super) struct Runner {
+/// Starts hooks. The program that makes one must call [`crate::become_hook`] first thing, for it is started again as the hook.
+pub struct Runner {
     /// This program, which becomes the hook.
-    pub(super) helper: PathBuf,
+    helper: PathBuf,
     /// Where each run gets a folder of its own.
-    pub(super) scratch: PathBuf,
-    /// True once p2pd stops.
-    pub(super) stopping: watch::Receiver<bool>,
+    scratch: PathBuf,
+    /// True once the daemon stops.
+    stopping: watch::Receiver<bool>,
 }
 
 impl Runner {
-    /// A runner whose folders are made below the state folder `state`; what an earlier daemon left of them is removed.
-    pub(super) fn new(state: &Path, stopping: watch::Receiver<bool>) -> Self {
+    /// A runner whose folders are made below the state folder `state`; `stopping` turns true when hooks are to be ended. What an earlier daemon left of them is removed.
+    pub fn new(state: &Path, stopping: watch::Receiver<bool>) -> Self {
         let scratch = state.join("hook-runs");
         // Left behind by a daemon that was killed, if at all.
         let _ = std::fs::remove_dir_all(&scratch);
@@ -91,11 +99,11 @@ impl Runner {
     }
 
     /// Runs a hook to its end, or to that of its time.
-    pub(super) async fn run(&self, job: Job<'_>) -> Ran {
+    pub async fn run(&self, job: Job<'_>) -> Ran {
         let output = Output::default();
         let begin = Instant::now();
         let mut answer = Vec::new();
-        let end = match Folder::new(&self.scratch) {
+        let end = match self.folder() {
             Ok(folder) => {
                 let end = self.run_in(&folder, job, output.clone()).await;
                 answer = read_answer(&folder);
@@ -109,6 +117,11 @@ impl Runner {
             output,
             answer,
         }
+    }
+
+    /// A private folder for one run.
+    pub fn folder(&self) -> io::Result<Folder> {
+        Folder::new(&self.scratch)
     }
 
     async fn run_in(&self, folder: &Folder, job: Job<'_>, output: Output) -> io::Result<End> {
@@ -142,7 +155,7 @@ impl Runner {
     }
 
     /// A program in its confines, in a group and with an environment of its own, with pipes for its streams.
-    pub(super) fn confined(
+    pub fn confined(
         &self,
         confines: &Confines,
         program: &Path,
@@ -168,7 +181,7 @@ impl Runner {
 }
 
 /// This program. The link in /proc leads to the very file that runs, also when an upgrade has put another in its place.
-pub(super) fn helper() -> PathBuf {
+fn helper() -> PathBuf {
     let link = PathBuf::from("/proc/self/exe");
     match link.exists() {
         true => link,
@@ -194,7 +207,7 @@ fn read_answer(folder: &Folder) -> Vec<u8> {
     }
 }
 
-/// Waits for the end of a child; ends it and its group when its time is over or p2pd stops.
+/// Waits for the end of a child; ends it and its group when its time is over or the daemon stops.
 async fn watch_over(
     child: &mut Child,
     limit: Duration,
@@ -222,13 +235,14 @@ async fn watch_over(
     Ok(end)
 }
 
-/// Until p2pd stops.
-pub(super) async fn stops(stopping: &mut watch::Receiver<bool>) {
+/// Until the daemon stops.
+pub async fn stops(stopping: &mut watch::Receiver<bool>) {
     // That the other end is gone means the same.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-pub(super) fn signal(group: Option<Pid>, signal: Signal) {
+/// Sends a signal to all that a hook started, if there are any left.
+pub fn signal(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         // There may be none left.
         let _ = killpg(group, signal);
@@ -260,10 +274,13 @@ fn feed(mut stdin: ChildStdin, text: String) -> JoinHandle<()> {
 }
 
 /// A private folder that is removed with all that is in it.
-pub(super) struct Folder(pub(super) PathBuf);
+pub struct Folder(
+    /// Where it is.
+    pub PathBuf,
+);
 
 impl Folder {
-    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+    fn new(parent: &Path) -> io::Result<Self> {
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700).create(parent)?;
         let path = parent.join(format!("{:016x}", rand::random::<u64>()));

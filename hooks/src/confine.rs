@@ -1,6 +1,6 @@
 //! What a hook gives up before it runs: the right to gain rights, our descriptors, room to go wild, and the file system but for reading.
 //!
-//! p2pd starts itself with [`OPTION`]; that process confines itself and becomes the hook. So nothing runs between fork and exec in a
+//! The daemon starts itself with [`OPTION`]; that process confines itself and becomes the hook. So nothing runs between fork and exec in a
 //! process that had threads, and the hook is the very process that the daemon watches.
 
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
-/// The first argument of a p2pd that is to become a hook.
+/// The first argument of a daemon that is to become a hook.
 const OPTION: &str = "--become-hook";
 
 /// Open files at most: what programs expect, and those that use select(2) can stand.
@@ -27,16 +27,16 @@ const LANDLOCK: ABI = ABI::V4;
 
 /// What a hook may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Confines {
+pub struct Confines {
     /// Seconds of processor time of one process.
-    pub(super) cpu_seconds: u64,
+    pub cpu_seconds: u64,
     /// Folders it may write in.
-    pub(super) writable: Vec<PathBuf>,
+    pub writable: Vec<PathBuf>,
 }
 
 impl Confines {
-    /// The arguments that make a p2pd the hook `program`, called with `args`.
-    pub(super) fn args(&self, program: &Path, args: &[&str]) -> Vec<OsString> {
+    /// The arguments that make a daemon the hook `program`, called with `args`.
+    pub fn args(&self, program: &Path, args: &[&str]) -> Vec<OsString> {
         let mut all = vec![OsString::from(OPTION), self.cpu_seconds.to_string().into()];
         all.extend(self.writable.iter().map(OsString::from));
         all.extend([OsString::from("--"), program.into()]);
@@ -110,7 +110,7 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
     Ok(setrlimit(resource, most, most)?)
 }
 
-/// Closes whatever is open besides the three streams. Ours are closed by exec; this is about what p2pd itself was started with.
+/// Closes whatever is open besides the three streams. Ours are closed by exec; this is about what the daemon itself was started with.
 fn close_others() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let open: Vec<i32> = open

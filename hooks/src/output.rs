@@ -13,7 +13,7 @@ const TAIL: usize = 4 * 1024;
 
 /// The output of one run; cloning gives another handle on it.
 #[derive(Clone, Default)]
-pub(super) struct Output(Arc<Mutex<Kept>>);
+pub struct Output(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
@@ -25,7 +25,7 @@ struct Kept {
 
 impl Output {
     /// Reads a stream until it ends or gave too much. The first line is kept of standard output alone.
-    pub(super) async fn read(self, stream: impl AsyncRead + Unpin, is_stdout: bool) {
+    pub async fn read(self, stream: impl AsyncRead + Unpin, is_stdout: bool) {
         let mut stream = stream.take(MOST);
         let mut buffer = vec![0; 16 * 1024];
         loop {
@@ -40,18 +40,18 @@ impl Output {
     }
 
     /// The first line of standard output, without its end.
-    pub(super) fn first_line(&self) -> String {
+    pub fn first_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.kept().first).into_owned();
         text.trim().to_owned()
     }
 
     /// The end of both streams. Control characters are escaped: this goes to logs and terminals.
-    pub(super) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         clean(&String::from_utf8_lossy(&self.kept().tail))
     }
 
     /// It printed more than is read.
-    pub(super) fn is_too_much(&self) -> bool {
+    pub fn is_too_much(&self) -> bool {
         self.kept().too_much
     }
 
@@ -76,7 +76,7 @@ impl Kept {
 }
 
 /// Text in which no control character is left but the ends of lines.
-pub(super) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,34 +1,41 @@
 //! Which programs are hooks: `EVENT.d/NN-name` in the hook folders, by name, and whether each may be run.
 //!
-//! What runs with the daemon's rights must be in the hands of nobody else: a hook, what it links to, and every folder above must belong
+//! What runs with a daemon's rights must be in the hands of nobody else: a hook, what it links to, and every folder above must belong
 //! to root or to the daemon's user and be writable by no other. It is looked at anew before each run, so that a change counts at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
-use super::event::{is_known, nearest};
-
-/// The folder of plugins beside those of the events.
-pub(super) const PLUGINS: &str = "plugins";
+/// The hook folders of a daemon, and the names that hooks may have there.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// A name in an earlier one hides the same in a later one.
+    pub dirs: Vec<PathBuf>,
+    /// Events, gates and whatever else has hooks.
+    pub names: Vec<&'static str>,
+}
 
 /// A file in a hook folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The event or gate, or [`PLUGINS`].
-    pub(super) event: String,
+pub struct Found {
+    /// One of [`Folders::names`], or what somebody took for one.
+    pub event: String,
     /// Its file name.
-    pub(super) name: String,
-    pub(super) path: PathBuf,
-    pub(super) standing: Standing,
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is run.
+    pub standing: Standing,
 }
 
 /// Whether a hook is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
+    /// It is.
     Ready,
     /// A link to `/dev/null`.
     Masked,
@@ -36,67 +43,75 @@ pub(super) enum Standing {
     Refused(String),
 }
 
-/// The hooks of one event in the order they are run in. A name in an earlier folder of `dirs` hides the same in a later one.
-pub(super) fn of_event(dirs: &[PathBuf], event: &str) -> Vec<Found> {
-    let mut by_name: BTreeMap<String, Found> = BTreeMap::new();
-    for dir in dirs {
-        let Ok(entries) = fs::read_dir(dir.join(format!("{event}.d"))) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if is_leftover(&name) || by_name.contains_key(&name) {
+impl Folders {
+    /// The hooks of one event in the order they are run in.
+    pub fn of_event(&self, event: &str) -> Vec<Found> {
+        let mut by_name: BTreeMap<String, Found> = BTreeMap::new();
+        for dir in &self.dirs {
+            let Ok(entries) = fs::read_dir(dir.join(format!("{event}.d"))) else {
                 continue;
-            }
-            let found = Found {
-                event: event.to_owned(),
-                standing: standing(event, &entry.path()),
-                path: entry.path(),
-                name: name.clone(),
             };
-            by_name.insert(name, found);
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if is_leftover(&name) || by_name.contains_key(&name) {
+                    continue;
+                }
+                let found = Found {
+                    event: event.to_owned(),
+                    standing: self.standing(event, &entry.path()),
+                    path: entry.path(),
+                    name: name.clone(),
+                };
+                by_name.insert(name, found);
+            }
+        }
+        by_name.into_values().collect()
+    }
+
+    /// All that lies in the hook folders, by event.
+    pub fn all(&self) -> Vec<Found> {
+        let folders = self.dirs.iter().filter_map(|dir| fs::read_dir(dir).ok());
+        let names = folders.flatten().flatten().filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.strip_suffix(".d").map(str::to_owned)
+        });
+        let events: BTreeSet<String> = names.collect();
+        (events.iter())
+            .flat_map(|event| self.of_event(event))
+            .collect()
+    }
+
+    /// The name that one that does not exist was perhaps meant to be.
+    pub fn nearest(&self, name: &str) -> Option<&'static str> {
+        let likeness = |known: &&'static str| (strsim::jaro_winkler(name, known), *known);
+        let best = (self.names.iter().map(likeness)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (best.0 > 0.7).then_some(best.1)
+    }
+
+    fn standing(&self, event: &str, path: &Path) -> Standing {
+        if fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null")) {
+            return Standing::Masked;
+        }
+        match self.check_event(event).and_then(|()| check_file(path)) {
+            Ok(()) => Standing::Ready,
+            Err(why) => Standing::Refused(why),
         }
     }
-    by_name.into_values().collect()
-}
 
-/// All that lies in the hook folders, by event.
-pub(super) fn all(dirs: &[PathBuf]) -> Vec<Found> {
-    let folders = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok());
-    let names = folders.flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        name.strip_suffix(".d").map(str::to_owned)
-    });
-    let events: std::collections::BTreeSet<String> = names.collect();
-    (events.iter())
-        .flat_map(|event| of_event(dirs, event))
-        .collect()
+    fn check_event(&self, event: &str) -> Result<(), String> {
+        if self.names.contains(&event) {
+            return Ok(());
+        }
+        Err(match self.nearest(event) {
+            Some(meant) => format!("there is no event `{event}`; the nearest is `{meant}`"),
+            None => format!("there is no event `{event}`"),
+        })
+    }
 }
 
 /// Files that editors and package managers leave behind are no hooks.
 fn is_leftover(name: &str) -> bool {
     name.starts_with('.') || name.ends_with('~') || name.contains(".dpkg-") || name.contains(".rpm")
-}
-
-fn standing(event: &str, path: &Path) -> Standing {
-    if fs::read_link(path).is_ok_and(|to| to == Path::new("/dev/null")) {
-        return Standing::Masked;
-    }
-    let checked = check_event(event).and_then(|()| check_file(path));
-    match checked {
-        Ok(()) => Standing::Ready,
-        Err(why) => Standing::Refused(why),
-    }
-}
-
-fn check_event(event: &str) -> Result<(), String> {
-    if event == PLUGINS || is_known(event) {
-        return Ok(());
-    }
-    Err(match nearest(event) {
-        Some(meant) => format!("there is no event `{event}`; the nearest is `{meant}`"),
-        None => format!("there is no event `{event}`"),
-    })
 }
 
 fn check_file(path: &Path) -> Result<(), String> {
@@ -209,14 +224,15 @@ mod tests {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn dirs(&self) -> Vec<PathBuf> {
-            ["etc", "lib"]
-                .map(|name| self.dir.path().join(name))
-                .to_vec()
+        fn folders(&self) -> Folders {
+            Folders {
+                dirs: ["etc", "lib"].map(|dir| self.dir.path().join(dir)).into(),
+                names: vec!["item.added", "item.finished", "pre-release"],
+            }
         }
 
         fn shown(&self, event: &str) -> Vec<String> {
-            let found = of_event(&self.dirs(), event).into_iter();
+            let found = self.folders().of_event(event).into_iter();
             let base = self.dir.path().to_str().unwrap().to_owned();
             let shown = found.map(|hook| {
                 let text = match hook.standing {
@@ -251,7 +267,7 @@ mod tests {
                 "/etc/item.finished.d/70-off runs",
             ]
         );
-        assert_eq!(all(&dirs.dirs()).len(), 4);
+        assert_eq!(dirs.folders().all().len(), 4);
         assert!(dirs.shown("item.added").is_empty());
     }
 
@@ -301,6 +317,9 @@ mod tests {
             dirs.shown("item.finshed"),
             ["10-x: there is no event `item.finshed`; the nearest is `item.finished`"]
         );
+        let folders = dirs.folders();
+        assert_eq!(folders.nearest("prerelease"), Some("pre-release"));
+        assert_eq!(folders.nearest("xyz"), None);
     }
 
     #[test]
