@@ -133,7 +133,8 @@ impl Source {
                 let metainfo = builder.build(&hashes).unwrap();
                 let node = Node::start(&dir).await;
                 let stamp = |spec: &FileSpec| {
-                    FileStamp::of(&fs::metadata(spec.path.as_ref().unwrap()).unwrap())
+                    let file = fs::File::open(spec.path.as_ref().unwrap());
+                    FileStamp::of(&file.unwrap()).unwrap()
                 };
                 let stamps = specs.iter().map(stamp).collect();
                 node.add(&metainfo, Place::Hashed(top, stamps), vec![])

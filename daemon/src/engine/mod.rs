@@ -47,6 +47,7 @@ pub use self::types::{
     NewItem, Place,
 };
 use crate::Fault;
+use crate::descriptors;
 use crate::hooks::Hooks;
 use crate::net::{self, Bucket, Listeners, Slots};
 use crate::resume::Store;
@@ -96,7 +97,14 @@ impl Engine {
             Fault::new(ErrorKind::Failed, "the engine cannot start", why, fix)
         };
         let preferred = kept_port(&state);
-        let slots = Slots::new(config.max_peers);
+        let room = descriptors::shares().peers;
+        if room < config.max_peers {
+            tracing::warn!(
+                "{room} peers at most instead of the {} of max_peers: the limit of open files is low",
+                config.max_peers
+            );
+        }
+        let slots = Slots::new(config.max_peers.min(room));
         let (arrived_tx, arrived) = mpsc::channel(64);
         let listeners = net::listen(&config.listen, preferred, &slots, &arrived_tx)
             .map_err(|error| failed(format!("cannot listen for peers: {error}")))?;

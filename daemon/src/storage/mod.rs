@@ -34,6 +34,7 @@ use self::queue::{Queue, Work};
 pub(crate) use self::seam::{Fault, Faults};
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};
+use crate::descriptors;
 use crate::resume::written::WrittenLog;
 
 /// Bytes that one item may have in the queue to be hashed and written.
@@ -199,7 +200,7 @@ impl Disk {
             sync: lane("disk-sync", || {})?,
             check: lane("disk-check", || {})?,
             idle: lane("disk-idle", p2p_hash::stand_back)?,
-            cache: FileCache::new(MAX_OPEN),
+            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files)),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })

@@ -12,8 +12,7 @@ use p2p_wire::PieceIndex;
 
 use super::StorageError;
 use super::seam::{self, Call};
-use super::tree::Tree;
-use crate::engine::FileStamp;
+use super::tree::{Opened, Tree};
 
 /// Buffers in one `pwritev`: what Linux takes at most.
 const MAX_SLICES: usize = 1024;
@@ -156,14 +155,14 @@ pub(super) fn sha1(bytes: &[u8]) -> Digest {
     digests[0]
 }
 
-fn check(tree: &Tree, index: usize, file: &File) -> Result<(), StorageError> {
+fn check(tree: &Tree, index: usize, file: &Opened) -> Result<(), StorageError> {
     let Some(Some(expected)) = tree.stamps.get(index) else {
         return Ok(());
     };
-    let meta = file
-        .metadata()
+    let found = file
+        .stamp()
         .map_err(|error| StorageError::at(tree.path(index), &error))?;
-    if FileStamp::of(&meta) == *expected {
+    if found == *expected {
         Ok(())
     } else {
         Err(StorageError::Changed(tree.path(index)))

@@ -16,7 +16,7 @@ use p2p_wire::{Bitfield, InfoHash};
 use super::error::at;
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
-use super::tree::aside;
+use super::tree::{Opened, aside};
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -162,7 +162,8 @@ impl Tree {
             .collect();
         let open = |path: &Path| {
             let index = indices.get(path).copied();
-            self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
+            let opened = self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?);
+            opened.map(Opened::into_file)
         };
         let options = Options {
             threads,

@@ -4,6 +4,16 @@ use p2p_wire::{Bitfield, PeerId};
 use super::picker::{common, count_common};
 use super::{PeerKey, Swarm, Violation};
 
+/// Bitfields from one peer. One is usual, and aria2 sends another now and then in place of many "have"; each costs a walk over all
+/// pieces, so that they must not come as fast as the line carries them.
+const MAX_BITFIELDS: u32 = 1_000;
+
+/// Whether all of `of` is in `all`, a set over as many pieces.
+fn is_subset(of: &Bitfield, all: &Bitfield) -> bool {
+    let mut bytes = of.as_bytes().iter().zip(all.as_bytes());
+    bytes.all(|(of, all)| of & !all == 0)
+}
+
 impl Swarm {
     pub(super) fn peer_has(&mut self, key: PeerKey, piece: u32) -> Result<(), Violation> {
         if piece >= self.layout.pieces() {
@@ -32,6 +42,12 @@ impl Swarm {
 
     pub(super) fn peer_has_set(&mut self, key: PeerKey, bits: &[u8]) -> Result<(), Violation> {
         let has = Bitfield::from_bytes(bits, self.layout.pieces());
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.bitfields += 1;
+            if peer.bitfields > MAX_BITFIELDS && !peer.has.is_full() {
+                return Err(Violation("bitfields without end"));
+            }
+        }
         self.peer_tells(key, has.ok_or(Violation("bad bitfield"))?);
         Ok(())
     }
@@ -43,7 +59,7 @@ impl Swarm {
             return;
         };
         // Nothing new. "Have all" is short: going through the pieces each time it is said would cost us far more than the peer.
-        if has.count() == 0 || peer.has.is_full() {
+        if has.count() == 0 || peer.has.is_full() || is_subset(&has, &peer.has) {
             return;
         }
         if has.is_full() && peer.has.count() == 0 {

@@ -8,6 +8,8 @@ mod attempt;
 mod candidates;
 mod choker;
 mod connections;
+#[cfg(test)]
+mod crowd_tests;
 mod download;
 mod extension;
 #[cfg(test)]
@@ -29,11 +31,13 @@ mod progress;
 mod protocol_tests;
 mod rate;
 mod requests;
+mod room;
 mod said;
 #[cfg(test)]
 mod serving_tests;
 #[cfg(test)]
 mod sim;
+mod trial;
 mod upload;
 mod verdict;
 mod window;
@@ -175,7 +179,10 @@ impl Swarm {
         };
         peer.heard = now;
         let addr = peer.info.addr;
-        self.dispatch(key, message).inspect_err(|_| self.ban(addr))
+        self.dispatch(key, message).inspect_err(|_| {
+            self.ban(addr);
+            self.ban_listen_addr(key);
+        })
     }
 
     /// The bytes of a block arrived; says whether to keep them.
@@ -190,6 +197,7 @@ impl Swarm {
         let fate = self.take_block(key, block);
         if let (Err(_), Some(addr)) = (&fate, addr) {
             self.ban(addr);
+            self.ban_listen_addr(key);
         }
         fate
     }

@@ -76,6 +76,12 @@ impl Picker {
         }
     }
 
+    /// Whether the next pick must sort.
+    #[cfg(test)]
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// The open pieces.
     pub(super) fn open(&self) -> &Bitfield {
         &self.open

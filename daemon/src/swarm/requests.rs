@@ -115,6 +115,9 @@ impl Swarm {
             }
             peer.working.pop();
         }
+        if self.is_on_trial(key) {
+            return None;
+        }
         let piece = self
             .shared_piece(key)
             .or_else(|| self.start_piece(key))
@@ -204,7 +207,7 @@ impl Swarm {
         let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
             return Vec::new();
         };
-        if self.anybody_has_work() {
+        if self.anybody_has_work() || self.is_on_trial(key) {
             return Vec::new();
         }
         let rate = peer.down.rate(self.now);

@@ -43,6 +43,7 @@ impl Swarm {
             && let Some(peer) = self.peers.get_mut(&only.key)
         {
             peer.parole = peer.parole.saturating_sub(1);
+            peer.given = peer.given.saturating_add(1);
         }
         self.have.set(piece);
         self.unneed(piece);
@@ -81,12 +82,14 @@ impl Swarm {
             if let Some(peer) = self.peers.get_mut(&source.key) {
                 peer.strikes = (peer.strikes + 1).min(MAX_STRIKES);
                 peer.parole = 1 << peer.strikes;
+                peer.given = 0;
                 peer.working.clear();
             }
         }
     }
 
-    fn ban_listen_addr(&mut self, key: PeerKey) {
+    /// Who dialled us listens elsewhere than at the address it came from.
+    pub(super) fn ban_listen_addr(&mut self, key: PeerKey) {
         let listen = self.peers.get(&key).and_then(Self::listen_addr);
         if let Some(addr) = listen {
             self.ban(addr);

@@ -237,7 +237,7 @@ pub(crate) fn torrent(path: &Path, piece_len: u32) -> (Metainfo, Vec<FileStamp>)
     };
     let stamps = paths
         .iter()
-        .map(|p| FileStamp::of(&fs::metadata(p).unwrap()));
+        .map(|p| FileStamp::of(&fs::File::open(p).unwrap()).unwrap());
     (builder.build(&hashes).unwrap(), stamps.collect())
 }
 

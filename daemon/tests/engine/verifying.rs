@@ -81,7 +81,7 @@ async fn what_is_bad_in_a_share_is_told_and_never_written_over() {
     let damaged = fs::File::options().write(true).open(&source).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&damaged, b"oops", 0).unwrap();
     // As a disk does that changes bytes by itself: nothing else of the file is different.
-    stamps[0] = FileStamp::of(&damaged.metadata().unwrap());
+    stamps[0] = FileStamp::of(&damaged).unwrap();
     let new = NewItem {
         place: Place::Hashed(source.clone(), stamps),
         share: Some("Public".into()),
