@@ -62,7 +62,7 @@ for file; do
         *) failed "nobody says what $name answers" ;;
     esac
     until_ok "an answer of $name" in_root "${answer[@]}"
-    [[ $(readlink "/proc/$first/exe") == "${start[0]}" ]] || failed "the first process of $name is $(readlink "/proc/$first/exe")"
+    [[ $(readlink "/proc/$first/exe") == "$root${start[0]}" ]] || failed "the first process of $name is $(readlink "/proc/$first/exe")"
     kill -TERM "$first"
     wait "$engine" || failed "$name did not end well when it was told to: $?"
     ok "the container file of $name: its program starts, answers and ends when told to"

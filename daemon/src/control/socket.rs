@@ -16,6 +16,7 @@ use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use interprocess::os::unix::uds_local_socket;
+use nix::errno::Errno;
 use nix::unistd::Group;
 
 use crate::config::Mode;
@@ -85,7 +86,8 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
                 let changed = nix::unistd::chown(path, None, Some(group.gid));
                 changed.map_err(|errno| io(errno.into()))?;
             }
-            Ok(None) => tracing::warn!(
+            // In a container from nothing not even the file of groups is there.
+            Ok(None) | Err(Errno::ENOENT) => tracing::warn!(
                 "there is no group {GROUP}: only the user p2pd runs as and root can reach it"
             ),
             Err(errno) => return Err(io(errno.into())),
