@@ -201,7 +201,7 @@ fn what_is_not_heard_of_expires() {
 #[test]
 fn a_pick_of_the_smaller_family_is_as_large_as_there_are() {
     let mut swarm = swarm(&"sl".repeat(500));
-    for port in 1..=10 {
+    for port in 1u8..=10 {
         let addr = format!("[2001:db8::1]:{port}");
         swarm.announce(&peer(port, &addr, port.is_multiple_of(2)));
     }
