@@ -5,6 +5,8 @@
 
 mod add;
 mod changes;
+#[cfg(test)]
+mod chosen_tests;
 mod events;
 #[cfg(test)]
 mod fault_tests;

@@ -169,7 +169,7 @@ fn every_file_that_is_synced_is_told_with_what_it_is_then() {
     let disk = Disk::start(1).unwrap();
     let (info, _) = item(100);
     let tree = tree(&disk, &info, dir.path());
-    tree.prepare(&[], 0).unwrap();
+    tree.prepare(&[], u64::MAX, 0).unwrap();
     let files: BTreeSet<usize> = (0..100).filter(|file| file % 7 != 0).collect();
     let mut synced = tree.sync(&files).unwrap();
     synced.sort_by_key(|(file, _)| *file);
