@@ -5,7 +5,9 @@
 //! transaction; who must know that a record is on disk waits with [`Store::flush`].
 
 mod codec;
+mod have;
 mod record;
+mod site;
 pub mod written;
 
 use std::collections::HashMap;
@@ -20,9 +22,11 @@ use rusqlite::types::Value;
 use tokio::sync::{Notify, watch};
 
 pub use self::codec::Damaged;
+pub use self::have::Have;
 #[cfg(test)]
 pub(crate) use self::record::tests::sample;
-pub use self::record::{Check, Have, Record, Site};
+pub use self::record::{Check, Record};
+pub use self::site::Site;
 use crate::engine::history::{self, Session};
 use crate::hooks::{self, Owed};
 use crate::state::{State, StateError};
