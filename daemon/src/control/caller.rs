@@ -4,6 +4,8 @@
 //! do what they like with what is theirs: items, shares, logins, what happens to those. Root and the groups that administer the machine see
 //! and change everything. What is nobody's in particular (limits, configuration, which trackers there are) only they change.
 
+use std::io;
+
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::StreamCommon as _;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
@@ -84,27 +86,25 @@ impl Caller {
     }
 }
 
-/// Who connected; `None` if they may not.
-pub(super) fn caller(stream: &Stream, mode: Mode) -> std::io::Result<Option<Caller>> {
+/// User and group id of who connected.
+pub(super) fn peer(stream: &Stream) -> io::Result<(u32, u32)> {
     let peer = stream.peer_creds()?;
-    let (Some(uid), Some(gid)) = (peer.euid(), peer.egid()) else {
-        return Ok(None);
+    let ids = peer.euid().zip(peer.egid());
+    ids.ok_or_else(|| io::Error::other("the kernel does not say who connected"))
+}
+
+/// The caller with these user and group ids; `None` if they may not use the daemon. The user database, which may be on another machine, is
+/// asked on a blocking thread, and not at all for root and the daemon's own user.
+pub(super) async fn caller((uid, gid): (u32, u32), mode: Mode) -> Option<Caller> {
+    let daemon = geteuid().as_raw();
+    let known = if uid == 0 || uid == daemon || mode == Mode::User {
+        (Vec::new(), Vec::new())
+    } else {
+        let groups = tokio::task::spawn_blocking(move || groups_of(uid, gid));
+        groups.await.unwrap_or_default()
     };
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let mut names: Vec<String> = Vec::new();
-    let mut groups = groups_of(user);
-    // The group it runs as need not be one of the user database.
-    if !groups.contains(&gid) {
-        groups.push(gid);
-    }
-    for name in ADMIN_GROUPS.iter().copied().chain([GROUP]) {
-        let group = Group::from_name(name).ok().flatten();
-        if group.is_some_and(|group| groups.contains(&group.gid.as_raw())) {
-            names.push(name.to_owned());
-        }
-    }
-    let rights = Rights { uid, gid, groups };
-    Ok(judge(rights, &names, mode, geteuid().as_raw()))
+    let (groups, names) = known;
+    judge(Rights { uid, gid, groups }, &names, mode, daemon)
 }
 
 /// PURE. What the user with these rights and names of groups may do on a daemon of `mode` that runs as `daemon`.
@@ -123,17 +123,26 @@ fn judge(rights: Rights, names: &[String], mode: Mode, daemon: u32) -> Option<Ca
     Some(Caller { uid, role, rights })
 }
 
-/// Groups of a user as the user database has them now. Empty for a user it does not know.
-fn groups_of(user: Option<User>) -> Vec<u32> {
+/// Groups of a user as the user database has them now, `gid` among them; and the names of those that count here.
+fn groups_of(uid: u32, gid: u32) -> (Vec<u32>, Vec<String>) {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     let groups = user.and_then(|user| {
         let name = std::ffi::CString::new(user.name).ok()?;
         getgrouplist(&name, user.gid).ok()
     });
-    groups
-        .unwrap_or_default()
-        .into_iter()
-        .map(Gid::as_raw)
-        .collect()
+    let groups = groups.unwrap_or_default();
+    let mut groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
+    // The group it runs as need not be one of the user database.
+    if !groups.contains(&gid) {
+        groups.push(gid);
+    }
+    let named = ADMIN_GROUPS.iter().copied().chain([GROUP]);
+    let names = named.filter(|name| {
+        let group = Group::from_name(name).ok().flatten();
+        group.is_some_and(|group| groups.contains(&group.gid.as_raw()))
+    });
+    let names = names.map(str::to_owned).collect();
+    (groups, names)
 }
 
 #[cfg(test)]

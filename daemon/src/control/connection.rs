@@ -1,28 +1,31 @@
 //! One client: its greeting, its requests side by side, its answers in whatever order they come to be.
 //!
 //! Every direction is bounded: a line in length, requests in number, answers by a channel that a task writes from. When that is full
-//! requests wait; a client that takes nothing for [`WRITE_TIMEOUT`] is dropped. When the connection ends so does all that waits for it.
+//! requests wait; a client that takes nothing for [`WRITE_TIMEOUT`] is dropped.
+//!
+//! When the connection ends, or a request is cancelled, the waiting ends and the work goes on: what a request changes is changed whole. Each
+//! such request has a task of its own, which keeps the client's place until it is done.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use interprocess::local_socket::tokio::Stream;
 use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe, TorrentPart};
-use p2p_wire::metainfo::MAX_METAINFO_LEN;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
 use super::caller::Caller;
 use super::dispatch::{self, Request};
+use super::places::Place;
 use super::progress::Progress;
+use super::torrent::Torrent;
 use super::{Service, watch};
 use crate::Fault;
 use crate::hooks::Remote;
@@ -37,7 +40,13 @@ const MAX_REQUESTS: usize = 64;
 const QUEUE: usize = 32;
 
 /// Serves a client until it goes, or breaks the protocol.
-pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>) {
+pub(super) async fn serve(
+    stream: Stream,
+    caller: Caller,
+    service: Arc<Service>,
+    place: Place,
+    room: Arc<Semaphore>,
+) {
     let (read, write) = tokio::io::split(stream);
     let (lines, queue) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_lines(write, queue));
@@ -47,11 +56,13 @@ pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>)
         lines,
         caller: Arc::new(caller),
         service,
+        place: Arc::new(place),
         running: JoinSet::new(),
         cancels: HashMap::new(),
         subscription: None,
         plugin: None,
-        torrent: Vec::new(),
+        torrent: Torrent::default(),
+        room,
     };
     tokio::pin!(writer);
     tokio::select! {
@@ -75,13 +86,17 @@ struct Connection {
     lines: mpsc::Sender<String>,
     caller: Arc<Caller>,
     service: Arc<Service>,
+    /// Held by each request under way as well.
+    place: Arc<Place>,
     running: JoinSet<u64>,
     /// By request under way: ends its waiting.
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
     plugin: Option<Remote>,
-    /// Parts of a .torrent for the request that follows them, at most [`MAX_METAINFO_LEN`] bytes.
-    torrent: Vec<u8>,
+    /// Parts of a .torrent for the request that follows them.
+    torrent: Torrent,
+    /// For the parts of all connections.
+    room: Arc<Semaphore>,
 }
 
 /// What the reader came upon.
@@ -186,7 +201,7 @@ impl Connection {
                         // It may just have ended.
                         let _ = cancel.send(());
                     }
-                    Value::Null
+                    answer::null()
                 });
                 if id.is_some() {
                     self.send(id, outcome).await;
@@ -208,7 +223,8 @@ impl Connection {
     async fn start(&mut self, id: u64, call: Call) {
         let refused = if self.cancels.contains_key(&id) {
             Some("a request with this id is under way")
-        } else if self.cancels.len() >= MAX_REQUESTS {
+        } else if Arc::strong_count(&self.place) > MAX_REQUESTS {
+            // What was cancelled counts as long as it goes on.
             Some("too many requests are under way")
         } else {
             None
@@ -220,20 +236,27 @@ impl Connection {
         let (cancel, cancelled) = oneshot::channel();
         self.cancels.insert(id, cancel);
         let (lines, service) = (self.lines.clone(), Arc::clone(&self.service));
+        let place = Arc::clone(&self.place);
         let request = Request {
             caller: Arc::clone(&self.caller),
             torrent: match call.params.get("torrent") {
                 Some(Value::Bool(true)) => std::mem::take(&mut self.torrent),
-                _ => Vec::new(),
+                _ => Torrent::default(),
             },
-            progress: Progress::new(id, lines.clone()),
+            progress: Progress::new(id, &lines),
         };
         self.running.spawn(async move {
+            let method = call.method.clone();
+            let work = async move {
+                let outcome = dispatch::call(&service, &call.method, call.params, request).await;
+                drop(place);
+                outcome
+            };
             let outcome = tokio::select! {
-                outcome = dispatch::call(&service, &call.method, call.params, request) => outcome,
+                outcome = to_the_end(&method, work) => outcome,
                 Ok(()) = cancelled => Err(answer::fault(Fault::new(
                     ErrorKind::StillRunning,
-                    format!("stopped waiting for {}", call.method),
+                    format!("stopped waiting for {method}"),
                     "The client asked for that",
                     "What was begun goes on in p2pd:  p2pctl status",
                 ))),
@@ -245,20 +268,8 @@ impl Connection {
 
     /// Keeps a part of a .torrent; after a fault the client begins anew.
     fn keep_part(&mut self, part: &TorrentPart) -> Result<(), Fault> {
-        let fault = |why: String| {
-            Fault::new(
-                ErrorKind::Usage,
-                "the .torrent cannot be taken",
-                why,
-                "Send it in parts, from its beginning",
-            )
-        };
         let mut torrent = std::mem::take(&mut self.torrent);
-        let bytes = BASE64.decode(part.data.as_bytes());
-        torrent.extend(bytes.map_err(|error| fault(format!("a part is not base64: {error}")))?);
-        if torrent.len() > MAX_METAINFO_LEN {
-            return Err(fault(format!("it is larger than {MAX_METAINFO_LEN} bytes")));
-        }
+        torrent.add(part, &self.room)?;
         self.torrent = torrent;
         Ok(())
     }
@@ -285,7 +296,7 @@ impl Connection {
             self.caller.whose(),
             self.lines.clone(),
         );
-        self.send(Some(id), Ok(Value::Null)).await;
+        self.send(Some(id), Ok(answer::null())).await;
         let task = self.running.spawn(async move {
             events.await;
             id
@@ -308,7 +319,7 @@ impl Connection {
                 let plugin = may.and_then(|()| daemon.hooks.connect(manifest, is_owner, lines));
                 plugin.map_err(answer::fault).map(|plugin| {
                     self.plugin = Some(plugin);
-                    Value::Null
+                    answer::null()
                 })
             }
         };
@@ -330,6 +341,22 @@ impl Connection {
         // Fails only when the writer ended, and then the connection ends too.
         let _ = self.lines.send(line_of(id, outcome)).await;
     }
+}
+
+/// Waits for a request. Whoever stops waiting ends only what does nothing but wait.
+async fn to_the_end(method: &str, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    if dispatch::only_waits(method) {
+        return work.await;
+    }
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|error| {
+        Err(answer::fault(Fault::new(
+            ErrorKind::Failed,
+            format!("p2pd failed at {method}"),
+            error.to_string(),
+            "Report it with the daemon's log:  p2pctl log",
+        )))
+    })
 }
 
 /// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.

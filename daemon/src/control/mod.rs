@@ -3,8 +3,10 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `socket`, `caller` | the socket file; who connected and what that allows |
+//! | `places` | how many clients there may be |
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
+//! | `torrent` | a .torrent that a client sends |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
 //! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
@@ -26,10 +28,12 @@ mod lookup;
 mod overview;
 mod paths;
 mod peers;
+mod places;
 mod progress;
 mod settings;
 mod shares;
 mod socket;
+mod torrent;
 mod trackers;
 mod verify;
 mod watch;
@@ -47,6 +51,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 pub use self::configured::{configured_shares, configured_trackers};
+use self::places::Places;
 pub use self::settings::{Settings, limits_of, reread};
 pub use self::socket::SocketError;
 use crate::Fault;
@@ -58,8 +63,6 @@ use crate::share::Shares;
 use crate::state::State;
 use crate::tracker::{Announcer, Trackers};
 
-/// Clients at the same time.
-const MAX_CLIENTS: usize = 64;
 /// Program and version, as clients see it.
 pub const SERVER: &str = concat!("p2pd ", env!("CARGO_PKG_VERSION"));
 
@@ -165,10 +168,11 @@ impl Server {
         Ok(Self { listener, mode })
     }
 
-    /// Serves clients until dropped; their connections end with it. A client beyond [`MAX_CLIENTS`] is told so.
+    /// Serves clients until dropped; their connections end with it. A client for whom there is no room is told so.
     pub async fn serve(self, service: Service) {
         let service = Arc::new(service);
-        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+        let places = Places::default();
+        let room = Arc::new(Semaphore::new(torrent::ROOM));
         let mut clients = JoinSet::new();
         loop {
             let stream = match self.listener.accept().await {
@@ -181,31 +185,39 @@ impl Server {
                 }
             };
             while clients.try_join_next().is_some() {}
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                turn_away(stream).await;
-                continue;
-            };
-            match caller::caller(&stream, self.mode) {
-                Ok(Some(caller)) => {
-                    let service = Arc::clone(&service);
-                    clients.spawn(async move {
-                        connection::serve(stream, caller, service).await;
-                        drop(place);
-                    });
+            let peer = match caller::peer(&stream) {
+                Ok(peer) => peer,
+                Err(error) => {
+                    tracing::warn!("control socket: {error}");
+                    continue;
                 }
-                Ok(None) => tracing::warn!("a caller who may not use this daemon was turned away"),
-                Err(error) => tracing::warn!("control socket: {error}"),
-            }
+            };
+            let place = match places.take(peer.0) {
+                Ok(place) => place,
+                Err(why) => {
+                    turn_away(stream, why).await;
+                    continue;
+                }
+            };
+            let (service, room, mode) = (Arc::clone(&service), Arc::clone(&room), self.mode);
+            clients.spawn(async move {
+                match caller::caller(peer, mode).await {
+                    Some(caller) => connection::serve(stream, caller, service, place, room).await,
+                    None => {
+                        tracing::warn!("a caller who may not use this daemon was turned away");
+                    }
+                }
+            });
         }
     }
 }
 
 /// The answer to a client for which there is no room.
-async fn turn_away(mut stream: Stream) {
+async fn turn_away(mut stream: Stream, why: String) {
     let fault = Fault::new(
         ErrorKind::Conflict,
         "p2pd has too many clients",
-        format!("{MAX_CLIENTS} are connected to its control socket"),
+        why,
         "End some of them, then try again",
     );
     let line = answer::line(None, Err(answer::fault(fault)));

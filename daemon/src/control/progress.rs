@@ -18,16 +18,17 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// what came between is left out.
 pub(super) struct Progress {
     id: u64,
-    lines: mpsc::Sender<String>,
+    /// Weak: a request whose client has gone must not keep the connection.
+    lines: mpsc::WeakSender<String>,
     next: Instant,
 }
 
 impl Progress {
     /// Of the request `id`; `lines` go to the client.
-    pub(super) fn new(id: u64, lines: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(id: u64, lines: &mpsc::Sender<String>) -> Self {
         Self {
             id,
-            lines,
+            lines: lines.downgrade(),
             next: Instant::now(),
         }
     }
@@ -37,11 +38,13 @@ impl Progress {
         tokio::time::sleep_until(self.next).await;
     }
 
-    /// Sends one. Waits while the client does not read; a client that is gone is no error here, its requests end with it.
+    /// Sends one. Waits while the client does not read; a client that is gone is no error here.
     pub(super) async fn send(&mut self, progress: impl Serialize) {
         let id = self.id;
         let line = answer::notification("progress", Notification { id, progress });
-        let _ = self.lines.send(line).await;
+        if let Some(lines) = self.lines.upgrade() {
+            let _ = lines.send(line).await;
+        }
         self.next = Instant::now() + INTERVAL;
     }
 }

@@ -133,7 +133,8 @@ impl Source {
                 let metainfo = builder.build(&hashes).unwrap();
                 let node = Node::start(&dir).await;
                 let stamp = |spec: &FileSpec| {
-                    FileStamp::of(&fs::metadata(spec.path.as_ref().unwrap()).unwrap())
+                    let file = fs::File::open(spec.path.as_ref().unwrap());
+                    FileStamp::of(&file.unwrap()).unwrap()
                 };
                 let stamps = specs.iter().map(stamp).collect();
                 node.add(&metainfo, Place::Hashed(top, stamps), vec![])
@@ -223,7 +224,7 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
             node.engine.resume(item).await.unwrap();
         }
         if !faults.is_dead() && plan.is_none_or(|(call, _)| is_late(&faults, call)) {
-            let downloaded = node.engine.totals().await.downloaded;
+            let downloaded = node.engine.moved().0;
             assert_eq!(downloaded, whole, "once is enough: {what}");
         }
         faults.calls()
@@ -249,7 +250,7 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
             let shown = node.rests(item, || false).await.expect("at rest");
             assert_eq!(shown.state, ItemState::Seeding, "after {what}: {shown:?}");
             if late {
-                let again = node.engine.totals().await.downloaded;
+                let again = node.engine.moved().0;
                 assert_eq!(again, 0, "all was on the disk before {what}");
             }
             source

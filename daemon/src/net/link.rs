@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use p2p_wire::Block;
 use p2p_wire::peer::Message;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Messages that a peer which does not read may have waiting, before it is dropped.
 const MAX_MESSAGES: usize = 20_000;
@@ -26,6 +26,7 @@ pub(super) enum Out {
 pub struct Link {
     queue: Mutex<Queue>,
     wake: Notify,
+    closed: watch::Sender<bool>,
     pieces: AtomicU32,
     held: Mutex<Held>,
 }
@@ -85,10 +86,21 @@ impl Link {
         self.lock().block_bytes
     }
 
-    /// Closes the connection once what waits now was offered to the socket.
+    /// Closes the connection once the messages that wait now were offered to the socket; blocks are not.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.out.retain(|out| matches!(out, Out::Message(_)));
+        queue.block_bytes = 0;
+        drop(queue);
+        self.closed.send_replace(true);
         self.wake.notify_one();
+    }
+
+    /// Returns once [`Link::close`] was called.
+    pub(super) async fn closed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// How many pieces the torrent has, once that is known: bounds the bitfield.

@@ -217,6 +217,7 @@ fn check_of(body: &[u8]) -> [u8; CHECK_LEN] {
 }
 
 fn put_stamp(w: &mut Writer, stamp: &FileStamp) {
+    w.uint(stamp.file_system);
     w.uint(stamp.inode);
     w.uint(stamp.size);
     w.wide(stamp.mtime_ns);
@@ -225,6 +226,7 @@ fn put_stamp(w: &mut Writer, stamp: &FileStamp) {
 
 fn take_stamp(r: &mut Reader<'_>) -> Result<FileStamp, Damaged> {
     Ok(FileStamp {
+        file_system: r.uint()?,
         inode: r.uint()?,
         size: r.uint()?,
         mtime_ns: r.wide()?,
@@ -272,6 +274,7 @@ pub(crate) mod tests {
             stamps: vec![
                 None,
                 Some(FileStamp {
+                    file_system: u64::MAX,
                     inode: 1,
                     size: 2,
                     mtime_ns: -3,

@@ -1,12 +1,13 @@
 //! The shares of the configuration file, followed at each start and reload.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
-use p2p_wire::control::{Each, ShareAdd};
+use p2p_wire::control::ShareAdd;
 
 use super::holder::Holder;
 use super::hub::{Handle, Hub};
+use super::place;
 use super::store::NewShare;
 use crate::Fault;
 
@@ -15,24 +16,28 @@ impl<H: Holder> Hub<H> {
     /// is written otherwise begins anew. A share made by command stays as it is.
     pub(super) async fn follow_file(self: &Arc<Self>, configured: Vec<NewShare>) -> Vec<String> {
         let mut problems = Vec::new();
-        let wanted: Vec<(Option<PathBuf>, NewShare)> = configured
-            .into_iter()
-            .map(|new| {
-                let path = new.add.path.to_path();
-                (path.map(|path| path.canonicalize().unwrap_or(path)), new)
-            })
-            .collect();
+        let mut wanted = Vec::with_capacity(configured.len());
+        for new in configured {
+            let path = match new.add.path.to_path() {
+                Some(path) => place::resolved(&path).await,
+                None => None,
+            };
+            wanted.push((path, new));
+        }
         let before: Vec<Handle> = self.folders().clone();
         for handle in before.iter().filter(|handle| handle.configured) {
-            let kept = wanted.iter().any(|(path, new)| {
-                path.as_ref() == Some(&handle.path) && is_written_as(&new.add, handle)
-            });
+            let kept = wanted
+                .iter()
+                .any(|(path, new)| is_written_as(path.as_deref(), &new.add, handle));
             if !kept && let Err(fault) = self.end(handle).await {
                 problems.push(self.report(handle.owner, &fault));
             }
         }
         for (path, new) in wanted {
-            let there = path.is_some_and(|path| self.folders().iter().any(|f| f.path == path));
+            let there = self.folders().iter().any(|handle| {
+                is_written_as(path.as_deref(), &new.add, handle)
+                    || path.as_ref() == Some(&handle.path)
+            });
             // A share of the file that cannot be used must not keep the daemon from starting.
             if !there && let Err(fault) = self.begin(new.clone()).await {
                 problems.push(self.report(new.owner, &fault));
@@ -49,12 +54,7 @@ impl<H: Holder> Hub<H> {
     }
 }
 
-/// Whether the configuration file asks for the share as it is. A file is one item whatever is asked.
-fn is_written_as(add: &ShareAdd, handle: &Handle) -> bool {
-    let mut asked = add.clone();
-    asked.path.clone_from(&handle.options.path);
-    if handle.path.is_file() {
-        asked.each = Each::Whole;
-    }
-    asked == handle.options
+/// Whether the configuration file asks for the share as it is. What the path in it leads to is not known while a disk is not mounted.
+fn is_written_as(path: Option<&Path>, add: &ShareAdd, handle: &Handle) -> bool {
+    *add == handle.options && path.is_none_or(|path| path == handle.path)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{Each, ShareProgress};
+use p2p_wire::control::ShareProgress;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -44,6 +44,8 @@ pub(super) enum Command {
     Outcome(Outcome),
     /// Announce URLs changed.
     Logins,
+    /// Something was mounted or unmounted, somewhere.
+    Mounts,
     /// A gate let an item pass.
     Passed,
     /// The item that this entry shared with another one is gone.
@@ -83,6 +85,8 @@ pub(super) struct Folder<H> {
     pub(super) left_out: LeftOut,
     pub(super) folders: u32,
     pub(super) unavailable: Option<String>,
+    /// Why a part of it cannot be read just now.
+    pub(super) unread: Option<String>,
     pub(super) refused: Option<String>,
     pub(super) scanning: bool,
     pub(super) size: u64,
@@ -92,17 +96,14 @@ pub(super) struct Folder<H> {
     pub(super) look_at: Option<Instant>,
     pub(super) last_look: (Instant, Duration),
     pub(super) scan_at: Instant,
+    /// When entries at rest were taken last.
+    settled: Instant,
 }
 
 impl<H: Holder> Folder<H> {
     /// A share with the entries that are known of it.
     pub(super) fn new(hub: Arc<Hub<H>>, row: Row, entries: Vec<(PathBuf, Known)>) -> Self {
-        // A file's only entry has a name; that of a folder shared whole has none.
-        let is_file = row.path.is_file()
-            || (row.options.each == Each::Whole
-                && entries
-                    .iter()
-                    .any(|(entry, _)| !entry.as_os_str().is_empty()));
+        let is_file = row.is_file;
         let (base, only) = match (row.path.parent(), row.path.file_name()) {
             (Some(parent), Some(name)) if is_file => (parent.to_owned(), Some(name.into())),
             _ => (row.path.clone(), None),
@@ -136,6 +137,7 @@ impl<H: Holder> Folder<H> {
             left_out: LeftOut::new(),
             folders: 0,
             unavailable: None,
+            unread: None,
             refused: None,
             scanning: true,
             size: 0,
@@ -150,6 +152,7 @@ impl<H: Holder> Folder<H> {
             look_at: None,
             last_look: (now, Duration::ZERO),
             scan_at: now,
+            settled: now.checked_sub(GATHER).unwrap_or(now),
         };
         for (entry, known) in entries {
             folder.insert(entry, known);
@@ -226,6 +229,11 @@ impl<H: Holder> Folder<H> {
             }
             Command::Outcome(outcome) => self.hear(outcome),
             Command::Logins => self.announce_anew().await,
+            Command::Mounts => {
+                if self.unavailable.is_some() || self.is_elsewhere().await {
+                    self.scan(false).await;
+                }
+            }
             Command::Passed => {
                 self.leave_out().await;
                 self.publish_passed().await;
@@ -301,7 +309,13 @@ impl<H: Holder> Folder<H> {
                     self.unfit.insert(entry.clone(), (stamp, why));
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Stopped)) => {}
-                Err(NotAdmitted::Unhashed(_)) => {
+                Err(NotAdmitted::Unhashed(Unhashed::Unread(why))) => {
+                    let text = format!("waits: {why}");
+                    self.emit("share.error", None, &entry, &text);
+                    self.settle.restless(entry.clone(), Instant::now());
+                    retry = true;
+                }
+                Err(NotAdmitted::Unhashed(Unhashed::Restless | Unhashed::Gone)) => {
                     self.settle.restless(entry.clone(), Instant::now());
                     retry = true;
                 }
@@ -336,16 +350,25 @@ impl<H: Holder> Folder<H> {
         if self.scan_at <= now {
             self.scan(false).await;
         }
-        self.ready.extend(self.settle.take(Instant::now()));
+        if self.settle_at() <= now {
+            self.settled = now;
+            self.ready.extend(self.settle.take(now));
+        }
+    }
+
+    /// What comes to rest together is taken together: each time all that waits is looked through.
+    fn settle_at(&self) -> Instant {
+        self.settled + GATHER
     }
 
     fn wake_at(&mut self) -> Option<Instant> {
         let progress = self.activity.get().map(|_| Instant::now() + PROGRESS);
         let scan = match self.notice {
-            Notice::Never if self.unavailable.is_none() => None,
+            Notice::Never if self.unavailable.is_none() && self.unread.is_none() => None,
             _ => Some(self.scan_at),
         };
-        [self.settle.due(), self.look_at, progress, scan]
+        let settle = self.settle.due().map(|due| due.max(self.settle_at()));
+        [settle, self.look_at, progress, scan]
             .into_iter()
             .flatten()
             .min()

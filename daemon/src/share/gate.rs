@@ -1,5 +1,5 @@
-//! What the gate before publishing says of entries: those it let pass are published; what it wants left out of one is kept as exclusions of
-//! the share, which then makes another item without it.
+//! What the gate before publishing says of entries: those it let pass are published; what it wants left out of one is kept beside the
+//! exclusions of the share, which then makes another item without it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ impl<H: Holder> Folder<H> {
             globs.extend(files.iter().filter_map(|file| glob_of(entry, file)));
         }
         let mut row = (*self.catalogue.row).clone();
-        globs.retain(|glob| !row.options.exclude.contains(glob));
+        globs.retain(|glob| !row.left_out.contains(glob));
         if globs.is_empty() {
             return;
         }
-        row.options.exclude.extend(globs);
+        row.left_out.extend(globs);
         let hub = &self.catalogue.hub;
-        let kept = hub.store.set_options(&row).await;
+        let kept = hub.store.set_left_out(&row).await;
         hub.warn(kept.map_err(|error| hub.state_fault(&error)));
         self.catalogue.row = Arc::new(row);
         self.scan(false).await;

@@ -62,8 +62,10 @@ pub(crate) enum Unhashed {
     Restless,
     /// It is gone.
     Gone,
-    /// It cannot be read, or makes no torrent: with the reason.
+    /// It may not be read, or makes no torrent, as long as it is as it is: with the reason.
     Unfit(String),
+    /// The disk, or the machine, failed: with the reason. Another time it may not.
+    Unread(String),
     /// The daemon stops.
     Stopped,
 }
@@ -139,7 +141,10 @@ impl Job {
             rules: &self.rules,
             reader: self.reader,
         };
-        let files = view.files_of(&self.entry).ok_or(Unhashed::Gone)?;
+        let files = view
+            .files_of(&self.entry)
+            .map_err(|error| Unhashed::Unread(error.to_string()))?
+            .ok_or(Unhashed::Gone)?;
         let seen = files.seen();
         if seen.stamp != self.stamp || is_written(&files) {
             return Err(Unhashed::Restless);
@@ -166,6 +171,8 @@ impl Job {
         let pieces = pieces.map_err(unhashed)?;
         if view
             .look_at(&self.entry)
+            .ok()
+            .flatten()
             .is_none_or(|now| now.stamp != seen.stamp)
         {
             return Err(Unhashed::Restless);
@@ -231,6 +238,30 @@ fn unhashed(error: HashError) -> Unhashed {
         HashError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
             Unhashed::Restless
         }
+        HashError::Io { ref source, .. } if source.kind() != io::ErrorKind::PermissionDenied => {
+            Unhashed::Unread(error.to_string())
+        }
         HashError::Io { .. } | HashError::TooLong => Unhashed::Unfit(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lasts_makes_an_entry_unfit() {
+        let failed = |errno| {
+            unhashed(HashError::Io {
+                path: PathBuf::new(),
+                source: io::Error::from_raw_os_error(errno),
+            })
+        };
+        for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EIO] {
+            let why = failed(errno);
+            assert!(matches!(why, Unhashed::Unread(_)), "{why:?}");
+        }
+        assert!(matches!(failed(nix::libc::EACCES), Unhashed::Unfit(_)));
+        assert_eq!(failed(nix::libc::ENOENT), Unhashed::Restless);
     }
 }

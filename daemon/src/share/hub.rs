@@ -1,11 +1,12 @@
 //! What all shares use, and the way to each: adding, removing, finding them; handing them what trackers answer.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use p2p_wire::control::{Each, ErrorKind, Share, ShareAdd, ShareProgress};
+use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareProgress};
 use p2p_wire::metainfo::safe_component;
 use tokio::sync::{mpsc, oneshot, watch as watching};
 
@@ -14,6 +15,7 @@ use super::admission::check_globs;
 use super::folder::{Command, Folder};
 use super::hashing::Hashing;
 use super::holder::Holder;
+use super::mounts::Mounts;
 use super::place;
 use super::store::{NewShare, Row, Store};
 use crate::Fault;
@@ -100,7 +102,7 @@ impl<H: Holder> Hub<H> {
 
     pub(super) async fn begin(
         self: &Arc<Self>,
-        mut new: NewShare,
+        new: NewShare,
     ) -> Result<(Handle, oneshot::Receiver<()>), Fault> {
         let _changing = self.changing.lock().await;
         let path = new.add.path.to_path().ok_or_else(|| {
@@ -114,7 +116,7 @@ impl<H: Holder> Hub<H> {
         let (refused, force, owner) = (self.config.refused.clone(), new.add.force, new.owner);
         let checked =
             tokio::task::spawn_blocking(move || place::check(&path, &refused, force, owner)).await;
-        let path = checked.map_err(|error| {
+        let (path, is_file) = checked.map_err(|error| {
             Fault::new(
                 ErrorKind::Failed,
                 "cannot share that",
@@ -128,10 +130,7 @@ impl<H: Holder> Hub<H> {
             None => safe_component(path.file_name().unwrap_or_default().as_bytes()),
         };
         self.check_others(&path, &name, new.owner)?;
-        if path.is_file() {
-            new.add.each = Each::Whole;
-        }
-        let row = self.store.add_share(&path, &name, &new).await;
+        let row = self.store.add_share(&path, is_file, &name, &new).await;
         let row = row.map_err(|error| self.state_fault(&error))?;
         let text = format!("sharing {} as {name}", path.display());
         self.events
@@ -165,7 +164,7 @@ impl<H: Holder> Hub<H> {
 
     /// Ends a share; of `whose` alone if that is given.
     pub(super) async fn remove(&self, share: &Path, whose: Option<u32>) -> Result<Share, Fault> {
-        let handle = self.find(share, whose)?;
+        let handle = self.find(share, whose).await?;
         if handle.configured {
             return Err(Fault::new(
                 ErrorKind::Conflict,
@@ -200,7 +199,7 @@ impl<H: Holder> Hub<H> {
         whose: Option<u32>,
     ) -> Result<Vec<Share>, Fault> {
         let handles = match share {
-            Some(share) => vec![self.find(share, whose)?],
+            Some(share) => vec![self.find(share, whose).await?],
             None => self.folders_of(whose),
         };
         let mut views = Vec::with_capacity(handles.len());
@@ -222,9 +221,10 @@ impl<H: Holder> Hub<H> {
     }
 
     /// By path or by name, among those of `whose`, or all.
-    pub(super) fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
+    pub(super) async fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
         let folders = self.folders_of(whose);
-        let path = share.canonicalize().unwrap_or_else(|_| share.to_owned());
+        let path = place::resolved(share).await;
+        let path = path.unwrap_or_else(|| share.to_owned());
         let by_path = |handle: &&Handle| handle.path == path || handle.path == share;
         if let Some(found) = folders.iter().find(by_path) {
             return Ok(found.clone());
@@ -253,6 +253,10 @@ impl<H: Holder> Hub<H> {
     async fn route(self: Arc<Self>, mut outcomes: mpsc::Receiver<Outcome>) {
         let mut logins = self.trackers.logins();
         let mut passes = self.holder.hooks().map(Hooks::passes);
+        let mounts = Mounts::watch();
+        if let Err(error) = &mounts {
+            tracing::warn!("a disk that is mounted at a share is noticed late: {error}");
+        }
         loop {
             tokio::select! {
                 outcome = outcomes.recv() => {
@@ -270,6 +274,14 @@ impl<H: Holder> Hub<H> {
                     let handles = self.folders().clone();
                     for handle in handles {
                         let _ = handle.commands.send(Command::Logins).await;
+                    }
+                }
+                () = mounted(&mounts) => {
+                    let handles = self.folders().clone();
+                    for handle in handles {
+                        // A share whose disk does not answer must not hold up the others.
+                        let told = async move { handle.commands.send(Command::Mounts).await.ok() };
+                        tokio::spawn(told);
                     }
                 }
                 () = changed(&mut passes) => {
@@ -341,6 +353,14 @@ impl<H: Holder> Hub<H> {
         if let Err(fault) = result {
             tracing::warn!("{fault}");
         }
+    }
+}
+
+/// Until something is mounted or unmounted; for ever where that cannot be told.
+async fn mounted(mounts: &io::Result<Mounts>) {
+    match mounts {
+        Ok(mounts) => mounts.changed().await,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -21,6 +21,8 @@ use super::watch::{Dirty, Unwatched, Watch};
 
 /// How often a share that is not there is looked for.
 const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
+/// How soon what could not be read is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 enum Touched {
     Entry(PathBuf),
@@ -51,11 +53,28 @@ impl<H: Holder> Folder<H> {
                 Touched::Nothing => {}
             }
         }
+        if self.view_each() == Each::File && self.are_folders(&entries).await {
+            return self.scan(false).await;
+        }
         self.look(entries, false).await;
     }
 
+    /// Whether one of them is a folder, or may have been: one that came, went or was renamed brings or takes many.
+    async fn are_folders(&self, entries: &HashMap<PathBuf, News>) -> bool {
+        let known = |entry: &PathBuf| self.known.contains_key(entry);
+        let looked = entries.keys().map(|entry| (entry.clone(), known(entry)));
+        let (looked, base) = (looked.collect::<Vec<_>>(), self.base.clone());
+        let folders = tokio::task::spawn_blocking(move || {
+            looked.into_iter().any(|(entry, is_known)| {
+                let meta = std::fs::symlink_metadata(base.join(entry));
+                meta.map_or(!is_known, |meta| meta.is_dir())
+            })
+        });
+        folders.await.unwrap_or(true)
+    }
+
     /// Whether another folder, or none, lies at the place of the one that was looked at last.
-    async fn is_elsewhere(&self) -> bool {
+    pub(super) async fn is_elsewhere(&self) -> bool {
         let base = self.base.clone();
         let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
         identity.is_ok_and(|now| now != self.identity)
@@ -81,10 +100,6 @@ impl<H: Holder> Folder<H> {
         match self.catalogue.row.options.each {
             Each::Whole => Touched::Entry(PathBuf::new()),
             Each::Entry => Touched::Entry(first.as_os_str().into()),
-            // A folder that came, went or was renamed brings or takes many.
-            Each::File if path.is_dir() || (!path.exists() && !self.known.contains_key(below)) => {
-                Touched::Everything
-            }
             Each::File => Touched::Entry(below.to_owned()),
         }
     }
@@ -104,18 +119,40 @@ impl<H: Holder> Folder<H> {
                 rules: &rules,
                 reader,
             };
-            let look = |(entry, news): (PathBuf, News)| {
-                let seen = view.look_at(&entry);
-                (entry, news, seen)
-            };
-            entries.into_iter().map(look).collect::<Vec<_>>()
+            let (mut looked, mut failed) = (Vec::new(), None);
+            for (entry, news) in entries {
+                match view.look_at(&entry) {
+                    Ok(seen) => looked.push((entry, news, seen)),
+                    Err(error) => {
+                        failed = Some(format!("{} cannot be read: {error}", entry.display()));
+                    }
+                }
+            }
+            (looked, failed)
         })
         .await;
         let end = Instant::now();
         self.last_look = (end, end - begin);
-        if let Ok(looked) = looked {
+        if let Ok((looked, failed)) = looked {
+            if failed.is_some() {
+                self.doubt(failed);
+            }
             self.reconcile(looked, is_new).await;
         }
+    }
+
+    /// What the disk does not tell of stays as it is, and is looked at again soon. `None`: all could be read.
+    fn doubt(&mut self, why: Option<String>) {
+        if let Some(why) = &why {
+            self.scan_at = self.scan_at.min(Instant::now() + LOOK_AGAIN);
+            if self.unread.is_none() {
+                let (name, owner) = (&self.catalogue.row.name, self.catalogue.row.owner);
+                let text = format!("share {name}: {why}; what is known of it stays");
+                let events = &self.catalogue.hub.events;
+                events.emit_to(owner, "share.error", None, Some(name), text);
+            }
+        }
+        self.unread = why;
     }
 
     /// The files of an entry as they are now.
@@ -132,7 +169,7 @@ impl<H: Holder> Folder<H> {
             };
             view.files_of(&entry)
         });
-        files.await.ok().flatten()
+        files.await.ok()?.ok()?
     }
 
     /// Looks at everything.
@@ -166,8 +203,12 @@ impl<H: Holder> Folder<H> {
         self.identity = now;
         if self.unavailable.take().is_some() {
             self.come_back().await;
+        } else if is_other {
+            // The watch is on the folder that was here before.
+            self.notice().await;
         }
-        self.left_out = scan.left_out;
+        self.doubt(scan.why.clone());
+        self.left_out.clone_from(&scan.left_out);
         self.folders = scan.folders;
         let waiting: Vec<&PathBuf> = self.settle.keys().collect();
         let gone = self
@@ -175,7 +216,7 @@ impl<H: Holder> Folder<H> {
             .keys()
             .chain(waiting)
             .chain(self.busy.keys())
-            .filter(|entry| !scan.entries.contains_key(*entry));
+            .filter(|entry| !scan.entries.contains_key(*entry) && !scan.is_unknown(entry));
         let gone: Vec<_> = gone
             .map(|entry| (entry.clone(), News::Found, None))
             .collect();
@@ -193,6 +234,7 @@ impl<H: Holder> Folder<H> {
             .exclude
             .iter()
             .chain(&options.exclude)
+            .chain(&self.catalogue.row.left_out)
             .cloned()
             .collect();
         let ignore_file = config.ignore_file.clone();
@@ -208,13 +250,13 @@ impl<H: Holder> Folder<H> {
             };
             let scan = match only {
                 None => view.scan(),
-                Some(only) => std::fs::metadata(&base).map(|_| {
+                Some(only) => std::fs::metadata(&base).and_then(|_| {
                     let seen: Option<(PathBuf, Seen)> =
-                        view.look_at(&only).map(|seen| (only, seen));
-                    Scan {
+                        view.look_at(&only)?.map(|seen| (only, seen));
+                    Ok(Scan {
                         entries: seen.into_iter().collect(),
                         ..Scan::default()
-                    }
+                    })
                 }),
             };
             let identity = place::identity(&base).ok();

@@ -5,7 +5,7 @@
 //! | `place` | what may be shared, and whether it is still the same disk |
 //! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
-//! | `watch`, `lease` | hints from the file system; whether somebody writes |
+//! | `watch`, `mounts`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
 //! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
@@ -24,6 +24,7 @@ mod ignore;
 #[allow(unsafe_code, reason = "leases have no safe interface")]
 mod lease;
 mod look;
+mod mounts;
 mod place;
 mod reconcile;
 mod scan;
@@ -123,6 +124,6 @@ impl Shares {
         share: PathBuf,
         whose: Option<u32>,
     ) -> Result<watching::Receiver<ShareProgress>, Fault> {
-        Ok(self.hub.find(&share, whose)?.progress)
+        Ok(self.hub.find(&share, whose).await?.progress)
     }
 }

@@ -52,13 +52,13 @@ pub(crate) fn is_remote(path: &Path) -> bool {
     known.contains(&kind)
 }
 
-/// The absolute path of what is to be shared, links resolved, if the user `owner` may share it.
+/// The absolute path of what is to be shared, links resolved, and whether it is a file, if the user `owner` may share it.
 pub(crate) fn check(
     path: &Path,
     refused: &[PathBuf],
     force: bool,
     owner: u32,
-) -> Result<PathBuf, Fault> {
+) -> Result<(PathBuf, bool), Fault> {
     let what = format!("cannot share {}", path.display());
     if !path.is_absolute() {
         return Err(Fault::new(
@@ -90,7 +90,14 @@ pub(crate) fn check(
             "Share a folder inside it, or insist with --yes.",
         ));
     }
-    Ok(root)
+    Ok((root, meta.is_file()))
+}
+
+/// `path` with links resolved, on a blocking thread. `None` if that cannot be done now.
+pub(crate) async fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = path.to_owned();
+    let resolved = tokio::task::spawn_blocking(move || path.canonicalize().ok());
+    resolved.await.ok().flatten()
 }
 
 fn refusal(root: &Path, refused: &[PathBuf], owner: u32) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Symbolic links are not followed, FIFOs, sockets and devices never opened. What is kept of an entry is a digest of the identity of its
 //! files, so that a share of 100,000 files stays small in memory; the files of one entry are read again when it is hashed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::safe_component;
 
-use super::files::{Files, FoundFile, Seen, joined, stamp};
+use super::files::{FileSystems, Files, FoundFile, Seen, joined};
 use super::ignore::Rules;
 
 /// Folders deeper than this are left out: nobody made them on purpose.
@@ -34,13 +34,18 @@ pub(crate) struct View<'a> {
 pub(crate) struct Scan {
     /// By path below the share; the empty path is the share itself.
     pub(crate) entries: HashMap<PathBuf, Seen>,
+    /// Entries, and folders of entries, of which the disk does not tell what they are now.
+    pub(crate) unknown: HashSet<PathBuf>,
+    /// The first reason for that.
+    pub(crate) why: Option<String>,
     /// What was left out, by reason.
     pub(crate) left_out: LeftOut,
     /// Folders, each of which would need a watch.
     pub(crate) folders: u32,
+    pub(super) file_systems: FileSystems,
 }
 
-/// Counts by reason: `hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`.
+/// Counts by reason: `hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`, `too-deep`.
 pub(crate) type LeftOut = BTreeMap<&'static str, u32>;
 
 impl View<'_> {
@@ -67,20 +72,22 @@ impl View<'_> {
         Ok(scan)
     }
 
-    /// Looks at one entry. `None` when there is nothing to share.
-    pub(crate) fn look_at(&self, entry: &Path) -> Option<Seen> {
-        let mut unused = Scan::default();
-        self.files(entry, &mut unused).map(|files| files.seen())
+    /// Looks at one entry. `None` when there is nothing to share, `Err` when the disk does not tell.
+    pub(crate) fn look_at(&self, entry: &Path) -> io::Result<Option<Seen>> {
+        let files = self.files_of(entry)?;
+        Ok(files.map(|files| files.seen()))
     }
 
-    /// The files of one entry. `None` when there is nothing to share.
-    pub(crate) fn files_of(&self, entry: &Path) -> Option<Files> {
+    /// The files of one entry. `None` when there is nothing to share, `Err` when the disk does not tell.
+    pub(crate) fn files_of(&self, entry: &Path) -> io::Result<Option<Files>> {
         self.files(entry, &mut Scan::default())
     }
 
     fn look(&self, entry: PathBuf, scan: &mut Scan) {
-        if let Some(files) = self.files(&entry, scan) {
-            scan.entries.insert(entry, files.seen());
+        match self.files(&entry, scan) {
+            Ok(Some(files)) => drop(scan.entries.insert(entry, files.seen())),
+            Ok(None) => {}
+            Err(error) => scan.unknown(entry, &error),
         }
     }
 
@@ -89,56 +96,78 @@ impl View<'_> {
         if !self.is_wanted(&folder, true, scan) {
             return;
         }
-        let path = self.root.join(&folder);
-        let mine = fs::symlink_metadata(&path).is_ok_and(|meta| self.may_read(&meta));
-        let Some(children) = fs::read_dir(path).ok().filter(|_| mine) else {
-            return scan.leave_out("unreadable");
-        };
-        scan.folders += 1;
-        for child in children.flatten() {
-            let path = folder.join(child.file_name());
-            match child.file_type() {
-                Ok(kind) if kind.is_dir() && depth < MAX_DEPTH => {
-                    self.each_file(path, scan, depth + 1);
+        if depth > MAX_DEPTH {
+            return scan.leave_out("too-deep");
+        }
+        match self.list(&folder) {
+            Ok(None) => scan.leave_out("unreadable"),
+            Ok(Some(children)) => {
+                scan.folders += 1;
+                for (path, is_folder) in children {
+                    if is_folder {
+                        self.each_file(path, scan, depth + 1);
+                    } else {
+                        self.look(path, scan);
+                    }
                 }
-                Ok(_) => self.look(path, scan),
-                Err(_) => scan.leave_out("unreadable"),
             }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => scan.unknown(folder, &error),
         }
     }
 
-    fn files(&self, entry: &Path, scan: &mut Scan) -> Option<Files> {
+    /// What is in `folder`, with whether that is a folder. `None` if it may not be read.
+    fn list(&self, folder: &Path) -> io::Result<Option<Vec<(PathBuf, bool)>>> {
+        let path = self.root.join(folder);
+        if !self.may_read(&fs::symlink_metadata(&path)?) {
+            return Ok(None);
+        }
+        let Some(children) = allowed(fs::read_dir(path))? else {
+            return Ok(None);
+        };
+        let child = |child: io::Result<fs::DirEntry>| {
+            let child = child?;
+            Ok((folder.join(child.file_name()), child.file_type()?.is_dir()))
+        };
+        children.map(child).collect::<io::Result<_>>().map(Some)
+    }
+
+    fn files(&self, entry: &Path, scan: &mut Scan) -> io::Result<Option<Files>> {
         let path = if entry.as_os_str().is_empty() {
             self.root.to_owned()
         } else {
             self.root.join(entry)
         };
-        // A file that went since its folder was listed is no concern.
-        let meta = fs::symlink_metadata(&path).ok()?;
+        let meta = match fs::symlink_metadata(&path) {
+            Ok(meta) => meta,
+            // A file that went since its folder was listed is no concern.
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         if !self.may_read(&meta) {
             scan.leave_out("unreadable");
-            return None;
+            return Ok(None);
         }
         let ancestors = entry.ancestors().skip(1);
         if ancestors
             .filter(|path| !path.as_os_str().is_empty())
             .any(|path| !self.is_wanted(path, true, scan))
         {
-            return None;
+            return Ok(None);
         }
         if !entry.as_os_str().is_empty() && !self.is_wanted(entry, meta.is_dir(), scan) {
-            return None;
+            return Ok(None);
         }
         let mut found = Files {
             is_folder: meta.is_dir(),
             files: Vec::new(),
         };
         if meta.is_dir() {
-            self.walk(&path, entry, &mut Vec::new(), &mut found, scan);
+            self.walk(&path, entry, &mut Vec::new(), &mut found, scan)?;
             // Lengths lie end to end: a torrent of nothing has no pieces.
             if found.files.iter().all(|file| file.stamp.size == 0) {
                 scan.leave_out("empty");
-                return None;
+                return Ok(None);
             }
             found
                 .files
@@ -146,13 +175,14 @@ impl View<'_> {
         } else if let Some(file) = scan.file(Vec::new(), path, &meta) {
             if file.stamp.size == 0 {
                 scan.leave_out("empty");
-                return None;
+                return Ok(None);
             }
             found.files.push(file);
         }
-        (!found.files.is_empty()).then_some(found)
+        Ok((!found.files.is_empty()).then_some(found))
     }
 
+    /// Only what is not there, or may not be read, is left out: an item with a part of its files is another item.
     fn walk(
         &self,
         path: &Path,
@@ -160,15 +190,23 @@ impl View<'_> {
         names: &mut Vec<String>,
         found: &mut Files,
         scan: &mut Scan,
-    ) {
-        let Ok(children) = fs::read_dir(path) else {
-            return scan.leave_out("unreadable");
+    ) -> io::Result<()> {
+        let Some(children) = allowed(fs::read_dir(path))? else {
+            scan.leave_out("unreadable");
+            return Ok(());
         };
         scan.folders += 1;
-        for child in children.flatten() {
+        for child in children {
+            let child = child?;
             let (path, below) = (child.path(), below.join(child.file_name()));
-            let Ok(meta) = fs::symlink_metadata(&path) else {
-                continue;
+            let meta = match allowed(fs::symlink_metadata(&path)) {
+                Ok(Some(meta)) => meta,
+                Ok(None) => {
+                    scan.leave_out("unreadable");
+                    continue;
+                }
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error),
             };
             if !self.is_wanted(&below, meta.is_dir(), scan) {
                 continue;
@@ -185,15 +223,16 @@ impl View<'_> {
                 continue;
             }
             names.push(name);
-            if meta.is_dir() {
-                if names.len() < MAX_DEPTH {
-                    self.walk(&path, &below, names, found, scan);
-                }
-            } else {
+            if !meta.is_dir() {
                 found.files.extend(scan.file(names.clone(), path, &meta));
+            } else if names.len() < MAX_DEPTH {
+                self.walk(&path, &below, names, found, scan)?;
+            } else {
+                scan.leave_out("too-deep");
             }
             names.pop();
         }
+        Ok(())
     }
 
     /// Whether it is right to read this for [`View::reader`]. Groups and access lists do not count: those of the file may be there for
@@ -220,7 +259,34 @@ impl View<'_> {
     }
 }
 
+/// Whether there is no such file; any other error tells nothing of what there is.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// `None` where the permissions of a file forbid it: that is its owner's will, as it lasts.
+fn allowed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 impl Scan {
+    /// Whether the disk does not tell what `entry` is.
+    pub(crate) fn is_unknown(&self, entry: &Path) -> bool {
+        !self.unknown.is_empty() && entry.ancestors().any(|part| self.unknown.contains(part))
+    }
+
+    fn unknown(&mut self, entry: PathBuf, error: &io::Error) {
+        let why = || format!("{} cannot be read: {error}", entry.display());
+        self.why.get_or_insert_with(why);
+        self.unknown.insert(entry);
+    }
+
     fn leave_out(&mut self, reason: &'static str) {
         *self.left_out.entry(reason).or_default() += 1;
     }
@@ -237,8 +303,8 @@ impl Scan {
         }
         Some(FoundFile {
             names,
+            stamp: self.file_systems.stamp(&path, meta)?,
             path,
-            stamp: stamp(meta),
         })
     }
 }
@@ -341,7 +407,7 @@ mod tests {
                 rules: &rules,
                 reader: None,
             };
-            view.look_at(Path::new(name)).unwrap()
+            view.look_at(Path::new(name)).unwrap().unwrap()
         };
         let before = seen("d");
         fs::rename(tree.path("d"), tree.path("e")).unwrap();
@@ -374,7 +440,8 @@ mod tests {
                 rules: &rules,
                 reader,
             };
-            view.files_of(Path::new(entry)).map_or(0, |f| f.files.len())
+            let files = view.files_of(Path::new(entry)).unwrap();
+            files.map_or(0, |f| f.files.len())
         };
         let me = tree.0.path().metadata().unwrap().uid();
         for (reader, expected) in [
@@ -388,6 +455,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_deep_is_counted_and_no_item() {
+        let deep = format!("d/{}f", "x/".repeat(MAX_DEPTH));
+        let tree = Tree::new(&["d/a", &deep]);
+        for each in [Each::Entry, Each::File] {
+            let scan = tree.scan(each, &[]);
+            assert_eq!(scan.left_out.get("too-deep"), Some(&1), "{each:?}");
+            assert_eq!(scan.entries.len(), 1, "{each:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_disk_cannot_look_up_is_unknown_and_not_gone() {
+        let tree = Tree::new(&["a"]);
+        let rules = Rules::default();
+        let view = View {
+            root: tree.0.path(),
+            each: Each::Entry,
+            rules: &rules,
+            reader: None,
+        };
+        assert_eq!(view.look_at(Path::new("gone")).unwrap(), None);
+        assert_eq!(view.look_at(Path::new("a/below-a-file")).unwrap(), None);
+        // ENAMETOOLONG stands for every error that does not say that there is nothing.
+        let long = PathBuf::from("n".repeat(300));
+        assert!(view.look_at(&long).is_err());
+        let mut scan = Scan::default();
+        view.look(long.clone(), &mut scan);
+        assert!(scan.is_unknown(&long) && scan.is_unknown(&long.join("x")));
+        assert!(!scan.is_unknown(Path::new("a")));
+        assert!(scan.why.is_some_and(|why| why.contains("cannot be read")));
+    }
+
+    #[test]
     fn files_come_in_the_order_of_their_hashes() {
         let tree = Tree::new(&["d/a/x", "d/a-b", "d/a.c"]);
         let rules = Rules::default();
@@ -398,7 +498,7 @@ mod tests {
             rules: &rules,
             reader: None,
         };
-        let files = view.files_of(Path::new("d")).unwrap();
+        let files = view.files_of(Path::new("d")).unwrap().unwrap();
         let mut content = p2p_wire::metainfo::Content::Multi(
             files
                 .files

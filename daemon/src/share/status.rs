@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{PathText, Share, ShareProgress};
+use p2p_wire::control::{Each, PathText, Share, ShareProgress};
 
 use super::catalogue::Catalogue;
 use super::folder::{Folder, Notice};
@@ -58,6 +58,9 @@ impl<H: Holder> Folder<H> {
                 "error",
                 Some(format!("the tracker refuses to publish: {why}")),
             );
+        }
+        if let Some(why) = &self.unread {
+            return ("error", Some(why.clone()));
         }
         if self.scanning {
             return ("scanning", None);
@@ -126,7 +129,12 @@ pub(super) fn share_of<H: Holder>(catalogue: &Catalogue<H>, state: &str) -> Shar
     Share {
         name: name.clone(),
         path: PathText::from(&**path),
-        each: options.each,
+        // A file is one item whatever is asked.
+        each: if catalogue.is_file {
+            Each::Whole
+        } else {
+            options.each
+        },
         state: state.to_owned(),
         reason: None,
         items: 0,

@@ -22,7 +22,12 @@ pub(crate) struct Row {
     pub(crate) owner: u32,
     /// It follows the configuration file.
     pub(crate) configured: bool,
+    /// As they were asked for, the path as it was written.
     pub(crate) options: ShareAdd,
+    /// It was a file when it was shared.
+    pub(crate) is_file: bool,
+    /// Globs of what gates want left out.
+    pub(crate) left_out: Vec<String>,
     /// What was mounted there when it was last looked at.
     pub(crate) identity: Option<Identity>,
 }
@@ -81,6 +86,8 @@ impl Store {
                 owner: row.get(3)?,
                 configured: row.get(4)?,
                 options: serde_json::from_str(&options).unwrap_or_else(|_| plain(&path)),
+                is_file: row.get(8)?,
+                left_out: serde_json::from_str(&row.get::<_, String>(9)?).unwrap_or_default(),
                 path,
                 identity: match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?) {
                     (Some(file_system), Some(inode)) => Some(Identity {
@@ -94,7 +101,7 @@ impl Store {
         self.0
             .call(move |db| {
                 let mut query = db.prepare(
-                    "SELECT id, path, name, owner, configured, options, file_system, inode FROM shares ORDER BY id",
+                    "SELECT id, path, name, owner, configured, options, file_system, inode, is_file, left_out FROM shares ORDER BY id",
                 )?;
                 query.query_map([], read)?.collect()
             })
@@ -105,6 +112,7 @@ impl Store {
     pub(crate) async fn add_share(
         &self,
         path: &Path,
+        is_file: bool,
         name: &str,
         new: &NewShare,
     ) -> Result<Row, StateError> {
@@ -115,8 +123,8 @@ impl Store {
             .0
             .call(move |db| {
                 db.execute(
-                    "INSERT INTO shares (path, name, owner, configured, options) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![row.0, row.1, owner, configured, json],
+                    "INSERT INTO shares (path, name, owner, configured, options, is_file) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![row.0, row.1, owner, configured, json, is_file],
                 )?;
                 Ok(db.last_insert_rowid())
             })
@@ -128,15 +136,17 @@ impl Store {
             owner,
             configured,
             options: new.add.clone(),
+            is_file,
+            left_out: Vec::new(),
             identity: None,
         })
     }
 
-    /// Keeps changed options of a share.
-    pub(crate) async fn set_options(&self, row: &Row) -> Result<(), StateError> {
-        let json = serde_json::to_string(&row.options).expect("options have text keys");
+    /// Keeps what gates want left out of a share.
+    pub(crate) async fn set_left_out(&self, row: &Row) -> Result<(), StateError> {
+        let json = serde_json::to_string(&row.left_out).expect("a list of texts");
         let id = row.id;
-        let sql = "UPDATE shares SET options = ?1 WHERE id = ?2";
+        let sql = "UPDATE shares SET left_out = ?1 WHERE id = ?2";
         self.0
             .call(move |db| db.execute(sql, params![json, id]))
             .await

@@ -67,7 +67,9 @@ CREATE TABLE shares (
     name        TEXT NOT NULL,
     owner       INTEGER NOT NULL,       -- user id of whom it belongs to
     configured  INTEGER NOT NULL,       -- 1: it follows the configuration file
-    options     TEXT NOT NULL,          -- JSON
+    options     TEXT NOT NULL,          -- JSON: as it was asked for
+    is_file     INTEGER NOT NULL,       -- 1: it was a file when it was shared
+    left_out    TEXT NOT NULL DEFAULT '[]', -- JSON: globs of what gates want left out
     file_system INTEGER,                -- with the inode: what was mounted there when it was last looked at
     inode       INTEGER,
     UNIQUE (owner, name)

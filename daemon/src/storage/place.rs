@@ -18,7 +18,7 @@ use super::error::at;
 use super::open::remove_beneath;
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
-use super::tree::aside;
+use super::tree::{Opened, aside};
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -106,12 +106,22 @@ impl Tree {
                 )));
             }
         }
+        let mut taken = Vec::new();
         for (index, len) in todo {
             let path = self.path(index);
-            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-            seam::allow(Call::Allocate, || path.clone())
-                .and_then(|_| allocate(&file, len))
-                .map_err(at(&path))?;
+            let made = self.file(index).and_then(|file| {
+                let before = file.metadata()?.len();
+                taken.push((file.clone(), before));
+                seam::allow(Call::Allocate, || path.clone())?;
+                allocate(&file, len)
+            });
+            if let Err(error) = made {
+                // A call that fails keeps what it took so far.
+                for (file, before) in taken {
+                    let _ = file.set_len(before);
+                }
+                return Err(StorageError::at(&path, &error));
+            }
         }
         Ok(())
     }
@@ -151,7 +161,8 @@ impl Tree {
             .collect();
         let open = |path: &Path| {
             let index = indices.get(path).copied();
-            self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
+            let opened = self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?);
+            opened.map(Opened::into_file)
         };
         let options = Options {
             threads,

@@ -11,8 +11,6 @@ use super::{Action, DropReason, NewPeer, PeerKey, Swarm};
 
 /// Two connections between the same peers within this time were made at once, one by each.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// When all places are taken, a peer that has been of no use to either side for so long gives up its own.
-const USELESS_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether `new` takes the place of a connection to the same peer, and of when that is: of two made at once both sides keep the one that
 /// the peer with the smaller id dialled.
@@ -44,6 +42,7 @@ impl Swarm {
         self.ids.insert(peer.who(), key);
         self.peers
             .insert(key, Peer::new(peer, self.layout.pieces(), self.now));
+        self.divide();
         self.greet(key);
         self.next_tick = self.next_tick.min(self.now + Duration::from_secs(60));
     }
@@ -77,26 +76,12 @@ impl Swarm {
                 self.candidates.link(addr, key);
             }
         }
-        if self.peers.len() >= self.options.max_peers && !self.make_room() {
+        if !self.has_room(peer.outgoing) {
             self.candidates.link(peer.addr, key);
             self.candidates.unlink(key, Ending::Useless, false, now);
             return Err(DropReason::NoRoom);
         }
         Ok(())
-    }
-
-    fn make_room(&mut self) -> bool {
-        let now = self.now;
-        let useless = self.peers.iter().find(|(_, peer)| {
-            !peer.interested
-                && !peer.interesting
-                && now.saturating_duration_since(peer.connected) >= USELESS_AFTER
-        });
-        let Some(key) = useless.map(|(key, _)| *key) else {
-            return false;
-        };
-        self.drop_peer(key, DropReason::NoRoom);
-        true
     }
 
     /// Drops the peer that is missed least: one of no use to either side, else the youngest. False when there is none.
@@ -155,6 +140,7 @@ impl Swarm {
         } else if peer.has.count() > 0 {
             self.picker.remove_many(peer.has.iter());
         }
+        self.divide();
         let lonely = self.peers.is_empty();
         self.candidates.unlink(key, ending, lonely, self.now);
         self.fill_slots();

@@ -8,7 +8,7 @@ use p2p_wire::peer::Message;
 use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
 use super::peer::{Peer, Request};
-use super::picker::Mode;
+use super::picker::{Mode, common};
 use super::progress::{Partial, Slot, Start};
 use super::{Action, PeerKey, Swarm};
 
@@ -115,6 +115,9 @@ impl Swarm {
             }
             peer.working.pop();
         }
+        if self.is_on_trial(key) {
+            return None;
+        }
         let piece = self
             .shared_piece(key)
             .or_else(|| self.start_piece(key))
@@ -143,7 +146,9 @@ impl Swarm {
 
     /// Starts the best piece that `key` has, if the budget allows it.
     fn start_piece(&mut self, key: PeerKey) -> Option<u32> {
-        let peer = self.peers.get(&key)?;
+        if !self.peers.get(&key)?.may_start {
+            return None;
+        }
         let mode = if self.options.sequential {
             Mode::Sequential
         } else if self.have.count() + (self.progress.len() as u32) < RANDOM_PIECES {
@@ -151,18 +156,18 @@ impl Swarm {
         } else {
             Mode::Rarest
         };
-        if !self.has_budget(self.layout.piece_len()) && peer.open > 0 {
+        if !self.has_budget(self.layout.piece_len()) {
             self.evict_abandoned();
         }
-        let peer = self.peers.get(&key)?;
-        let piece = self
-            .picker
-            .pick(&peer.has, peer.open, mode, &mut self.rng)
-            .and_then(|piece| self.layout.piece(piece))?;
+        let peer = self.peers.get_mut(&key)?;
+        let picked = self.picker.pick(&peer.has, mode, &mut self.rng);
+        peer.may_start = picked.is_some();
+        let on_parole = peer.parole > 0;
+        let piece = self.layout.piece(picked?)?;
         if !self.has_budget(self.layout.len_of(piece)) {
             return None;
         }
-        let single = peer.parole > 0 || self.failed.contains(&piece.get());
+        let single = on_parole || self.failed.contains(&piece.get());
         self.begin(piece, Start { owner: key, single });
         Some(piece.get())
     }
@@ -202,7 +207,7 @@ impl Swarm {
         let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
             return Vec::new();
         };
-        if self.anybody_has_work() {
+        if self.anybody_has_work() || self.is_on_trial(key) {
             return Vec::new();
         }
         let rate = peer.down.rate(self.now);
@@ -252,8 +257,11 @@ impl Swarm {
     /// Whether some peer that answers could start a piece, or take a block that nobody is asked for.
     fn anybody_has_work(&self) -> bool {
         let helps = |peer: &Peer, piece| peer.answers() && peer.parole == 0 && peer.has.get(piece);
-        let mut peers = self.peers.values();
-        peers.any(|peer| peer.answers() && peer.open > 0)
+        let starts = |peer: &Peer| {
+            let open = self.picker.open();
+            peer.answers() && peer.may_start && common(&peer.has, open).next().is_some()
+        };
+        self.peers.values().any(starts)
             || (self.progress.with_free())
                 .filter(|(_, partial)| !partial.single)
                 .any(|(piece, _)| self.peers.values().any(|peer| helps(peer, piece)))

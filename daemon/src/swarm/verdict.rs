@@ -43,6 +43,7 @@ impl Swarm {
             && let Some(peer) = self.peers.get_mut(&only.key)
         {
             peer.parole = peer.parole.saturating_sub(1);
+            peer.given = peer.given.saturating_add(1);
         }
         self.have.set(piece);
         self.unneed(piece);
@@ -82,12 +83,14 @@ impl Swarm {
             if let Some(peer) = self.peers.get_mut(&source.key) {
                 peer.strikes = (peer.strikes + 1).min(MAX_STRIKES);
                 peer.parole = 1 << peer.strikes;
+                peer.given = 0;
                 peer.working.clear();
             }
         }
     }
 
-    fn ban_listen_addr(&mut self, key: PeerKey) {
+    /// Who dialled us listens elsewhere than at the address it came from.
+    pub(super) fn ban_listen_addr(&mut self, key: PeerKey) {
         let listen = self.peers.get(&key).and_then(Self::listen_addr);
         if let Some(addr) = listen {
             self.ban(addr);
@@ -104,7 +107,7 @@ impl Swarm {
         }
         for (key, peer) in &mut self.peers {
             if peer.has.get(piece) {
-                peer.open += 1;
+                peer.may_start = true;
                 if peer.starved {
                     self.hungry.insert(*key);
                 }
@@ -114,11 +117,7 @@ impl Swarm {
 
     /// `piece` may not be started any more.
     pub(super) fn close_piece(&mut self, piece: u32) {
-        if self.picker.remove(piece) {
-            for peer in self.peers.values_mut() {
-                peer.open -= u32::from(peer.has.get(piece));
-            }
-        }
+        self.picker.remove(piece);
     }
 
     /// `piece` is missing and wanted.

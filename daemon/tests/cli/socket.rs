@@ -319,3 +319,34 @@ fn a_client_that_reads_nothing_is_dropped_and_others_are_served() {
     flood.join().unwrap();
     while deaf.line().is_some() {}
 }
+
+#[test]
+fn what_a_client_began_is_done_whole_though_the_client_goes() {
+    const FILES: usize = 200;
+    let home = Home::new();
+    let _running = home.start();
+    let folder = home.path("Public");
+    fs::create_dir(&folder).unwrap();
+    for n in 0..FILES {
+        fs::write(folder.join(n.to_string()), format!("content {n}")).unwrap();
+    }
+    let mut client = home.client();
+    let add = json!({"path": folder, "once": true});
+    client.call("share.add", add).unwrap();
+    let waited = client.call("share.wait", json!({"share": folder}));
+    assert_eq!(waited.unwrap()["items"], FILES);
+
+    let mut hasty = home.client();
+    hasty.start("share.remove", json!({"share": folder}));
+    drop(hasty);
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let shares = client.call("share.list", Value::Null).unwrap();
+        let items = client.call("item.list", json!({})).unwrap();
+        if shares == json!([]) && items["items"] == json!([]) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still there: {shares}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -376,7 +376,7 @@ impl Torrent {
                 active.swarm.set_rarest(&points.rarest);
                 self.points = Some(points);
             }
-            Command::Set(setting) => {
+            Command::Set(setting, reply) => {
                 self.set(setting);
                 match setting {
                     ItemSetting::Sequential(sequential) => active.swarm.set_sequential(sequential),
@@ -385,6 +385,7 @@ impl Torrent {
                     }
                     ItemSetting::Down(_) | ItemSetting::Up(_) => {}
                 }
+                drop(reply.send(Ok(self.active_view(active))));
             }
             Command::InFlight(bytes) => {
                 self.in_flight = bytes;

@@ -122,7 +122,7 @@ impl Peers {
                     let _turn = turn.lock().await;
                     ctx.dials.acquire().await.map_err(io::Error::other)?
                 };
-                let slot = ctx.slots.take();
+                let slot = ctx.slots.for_ours();
                 let busy = || io::Error::from(io::ErrorKind::ResourceBusy);
                 let slot = slot.ok_or_else(busy)?;
                 let local = LocalAddrs::of(ctx.config.listen.iter().map(SocketAddr::ip));

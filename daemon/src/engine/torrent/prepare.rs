@@ -188,11 +188,9 @@ impl Torrent {
                     both.clone().count() > 0 && both.all(same)
                 };
                 // A rename changes the ctime alone.
-                let unwritten = alike(|was, is| {
-                    (was.inode, was.size, was.mtime_ns) == (is.inode, is.size, is.mtime_ns)
-                });
-                alike(|was, is| (was.inode, was.size) == (is.inode, is.size))
-                    .then_some((site, found, unwritten))
+                let unwritten =
+                    alike(|was, is| was.is_same_file(is) && was.mtime_ns == is.mtime_ns);
+                alike(FileStamp::is_same_file).then_some((site, found, unwritten))
             });
             if ours.is_some() {
                 storage::leave_stage(&stage, &dir)?;

@@ -115,7 +115,7 @@ impl Torrent {
         self.distrust(tree.info(), now, hollow, |was, is| match clean {
             true => was == is,
             // Written to since: only what writing does not change tells.
-            false => (was.inode, was.size) == (is.inode, is.size),
+            false => was.is_same_file(is),
         });
         self.record.clean = false;
         Ok(())
