@@ -20,15 +20,15 @@ const PIECE_LEN: u32 = 32_768;
 const FILES: [(&str, usize); 3] = [("a", 100_000), ("sub/b", 70_000), ("z", 10)];
 
 /// An engine and what must live as long as it.
-struct Node {
-    engine: Engine,
+pub(super) struct Node {
+    pub(super) engine: Engine,
     _announces: mpsc::Receiver<AnnounceCommand>,
     _peers: mpsc::Sender<(InfoHash, Vec<SocketAddr>)>,
     _lock: StateLock,
 }
 
 impl Node {
-    async fn start(dir: &Path) -> Self {
+    pub(super) async fn start(dir: &Path) -> Self {
         let (state, lock) = State::open(&dir.join("state")).unwrap();
         let (announce, announces) = mpsc::channel(256);
         let (peers_tx, peers) = mpsc::channel(16);
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// Waits until the item is whole, stands still with an error, or `stop` says so.
-    async fn rests(&self, item: InfoHash, stop: impl Fn() -> bool) -> Option<Item> {
+    pub(super) async fn rests(&self, item: InfoHash, stop: impl Fn() -> bool) -> Option<Item> {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             let shown = self.engine.item(item).await.expect("the item is there");
@@ -91,15 +91,15 @@ impl Node {
 }
 
 /// What is downloaded: its metainfo, its bytes, who has it.
-struct Source {
+pub(super) struct Source {
     metainfo: Metainfo,
     content: Vec<u8>,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
 }
 
 impl Source {
     /// Seeds it from a thread of its own until the sender given back is dropped.
-    fn start(dir: PathBuf) -> (Self, tokio::sync::oneshot::Sender<()>) {
+    pub(super) fn start(dir: PathBuf) -> (Self, tokio::sync::oneshot::Sender<()>) {
         let (tx, rx) = std::sync::mpsc::channel();
         let (alive, end) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
@@ -152,7 +152,7 @@ impl Source {
         (rx.recv().unwrap(), alive)
     }
 
-    fn item(&self) -> InfoHash {
+    pub(super) fn item(&self) -> InfoHash {
         self.metainfo.info.info_hash()
     }
 
@@ -187,7 +187,7 @@ impl Source {
     }
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap()
 }

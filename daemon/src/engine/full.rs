@@ -45,10 +45,15 @@ impl Registry {
             let path: PathBuf = view::path(record);
             let len = record.wanted_len;
             let stage = view::stage(record, item);
+            // In place, and where an item is repaired, nothing is staged: what is good there needs no room.
+            let lacking = record.layout.map_or(len, |layout| {
+                let good = u64::from(record.have.count(layout.pieces()));
+                len.saturating_sub(good * u64::from(layout.piece_len()))
+            });
             tokio::spawn(async move {
                 let min_free = ctx.config.min_free;
                 let look = move || {
-                    let needed = len.saturating_sub(allocated(&stage));
+                    let needed = len.saturating_sub(allocated(&stage)).min(lacking);
                     let least = min_free.saturating_add(needed);
                     Ok(free_space(&path)? >= least)
                 };

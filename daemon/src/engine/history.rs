@@ -9,6 +9,9 @@ use crate::state::{State, StateError};
 /// Rows in one answer at most.
 const MAX_ROWS: u32 = 10_000;
 
+/// Rows that are kept, the newest: some tens of megabytes, however many connections there were.
+const MAX_KEPT: i64 = 100_000;
+
 /// What was exchanged with one peer over one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -86,7 +89,13 @@ pub(crate) fn insert(tx: &rusqlite::Connection, sessions: &[Session]) -> rusqlit
             session.ended as i64,
         ))?;
     }
-    Ok(())
+    forget(tx, MAX_KEPT)
+}
+
+/// Deletes all but the newest rows.
+fn forget(tx: &rusqlite::Connection, kept: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM transfers WHERE id <= (SELECT max(id) FROM transfers) - ?";
+    tx.prepare_cached(sql)?.execute([kept]).map(drop)
 }
 
 #[cfg(test)]
@@ -130,5 +139,8 @@ mod tests {
             limit: None,
         };
         assert!(history(&state, none, None).await.unwrap().is_empty());
+        state.call(|tx| forget(tx, 2)).await.unwrap();
+        let all = history(&state, HistoryList::default(), None).await.unwrap();
+        assert_eq!(names(all), ["item 2", "item 1"]);
     }
 }

@@ -6,6 +6,8 @@
 mod add;
 mod announces;
 mod changes;
+#[cfg(test)]
+mod chosen_tests;
 mod events;
 #[cfg(test)]
 mod fault_tests;

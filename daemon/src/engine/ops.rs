@@ -252,7 +252,9 @@ impl Registry {
                 let moved = move_data(&ctx, item, &record, dir).await;
                 moved.map_err(|error| disk_fault(&what, &error))
             };
-            let answer = moved.map(|(site, stamps)| {
+            let mut left = None;
+            let answer = moved.map(|(site, stamps, from)| {
+                left = from;
                 record.site = site;
                 if let Some(stamps) = stamps {
                     record.stamps = stamps;
@@ -265,6 +267,13 @@ impl Registry {
                 view::item(item, &record, &view::Live::default())
             });
             ctx.store.flush().await;
+            // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
+            if let Some(from) = left {
+                let remove = move || storage::remove_copied(&from);
+                if let Err(error) = ctx.disk.run(Lane::Check, remove).await {
+                    tracing::warn!(%item, "what was copied stays where it was: {error}");
+                }
+            }
             give_back(&ctx, item, Some(record)).await;
             let _ = reply.send(answer);
         });
@@ -309,6 +318,11 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
     let metainfo = ctx.store.metainfo(item).await.ok().flatten();
     let disk = ctx.disk.clone();
     let job = move || match (top, metainfo) {
+        // Else nobody can say which of the files there are its own.
+        (Some(top), None) => Err(StorageError::Io {
+            path: top,
+            why: "its metainfo cannot be read: remove it without its data, and that by hand".into(),
+        }),
         (Some(top), Some(metainfo)) => {
             let info = std::sync::Arc::new(metainfo.info);
             let wanted = view::wanted_files(&info, &only);
@@ -322,12 +336,13 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
             });
             storage::delete(&tree, Some(&top), &stage)
         }
-        _ => storage::delete_stage(&stage),
+        (None, _) => storage::delete_stage(&stage),
     };
     ctx.disk.run(Lane::Sync, job).await
 }
 
-type Moved = (Site, Option<Vec<Option<FileStamp>>>);
+/// Where the data is now, what its files are, and what it was copied from.
+type Moved = (Site, Option<Vec<Option<FileStamp>>>, Option<PathBuf>);
 
 async fn move_data(
     ctx: &Ctx,
@@ -342,13 +357,14 @@ async fn move_data(
             if !dir.is_dir() {
                 return Err(storage::not_a_folder(&dir));
             }
+            let mut copied = false;
             if stage.exists() {
                 let below = stage_of(&dir, item);
                 let parent = below.parent().unwrap_or(&dir).to_owned();
                 storage::make_folder(&parent)?;
-                storage::move_into(&stage, &parent)?;
+                copied = storage::move_into(&stage, &parent, &item.to_string())?.1;
             }
-            Ok((Site::Staged(dir), None))
+            Ok((Site::Staged(dir), None, copied.then_some(stage)))
         };
         return ctx.disk.run(Lane::Check, job).await;
     }
@@ -364,7 +380,7 @@ async fn move_data(
                 (path.clone(), |path, _| Site::Foreign(path))
             }
         };
-        let to = storage::move_into(&path, &dir)?;
+        let (to, copied) = storage::move_into(&path, &dir, &item.to_string())?;
         let aside = match &site {
             Site::Fetched { aside, .. } => aside.clone(),
             _ => PathBuf::new(),
@@ -383,7 +399,7 @@ async fn move_data(
             });
             tree.stamps()
         });
-        Ok((site, stamps))
+        Ok((site, stamps, copied.then_some(path)))
     };
     ctx.disk.run(Lane::Check, job).await
 }

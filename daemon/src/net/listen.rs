@@ -56,8 +56,9 @@ pub fn listen(
             (fixed, _) => fixed,
         };
         let at = |port| bind(SocketAddr::new(addr.ip(), port));
-        let bound = at(wanted).or_else(|error| match addr.port() {
-            0 => at(0),
+        let bound = at(wanted).or_else(|error| match (addr.port(), port) {
+            (0, 0) => at(0),
+            // Nobody would be told of another port.
             _ => Err(error),
         });
         match bound.and_then(|socket| Ok((socket.local_addr()?.port(), socket))) {

@@ -5,23 +5,28 @@
 //! transaction; who must know that a record is on disk waits with [`Store::flush`].
 
 mod codec;
+mod have;
 mod record;
+mod site;
 pub mod written;
 
 use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::metainfo::Metainfo;
+use rusqlite::types::Value;
 use tokio::sync::{Notify, watch};
 
 pub use self::codec::Damaged;
+pub use self::have::Have;
 #[cfg(test)]
 pub(crate) use self::record::tests::sample;
-pub use self::record::{Check, Have, Record, Site};
+pub use self::record::{Check, Record};
+pub use self::site::Site;
 use crate::engine::history::{self, Session};
 use crate::hooks::{self, Owed};
 use crate::state::{State, StateError};
@@ -185,7 +190,7 @@ impl Store {
             .await
     }
 
-    /// Returns when all that was put so far is on disk, or could not be written.
+    /// Returns when all that was put so far is on disk: not before there is space, should the database's own disk be full.
     pub async fn flush(&self) {
         let batch = {
             let pending = self.pending();
@@ -197,9 +202,14 @@ impl Store {
         let _ = done.wait_for(|done| *done >= batch).await;
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
-        let pending = self.shared.pending.lock();
-        pending.unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.shared.pending()
+    }
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,10 +217,7 @@ async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
         shared.wake.notified().await;
         let (number, records, sessions, owed) = {
-            let mut pending = shared
-                .pending
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut pending = shared.pending();
             pending.batch += 1;
             (
                 pending.batch,
@@ -237,10 +244,7 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                 Err(error) => {
                     tracing::error!("items cannot be recorded, trying again: {error}");
                     tokio::time::sleep(RETRY).await;
-                    let mut pending = shared
-                        .pending
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner);
+                    let mut pending = shared.pending();
                     for (item, record) in &batch.0 {
                         let newest = pending.records.entry(*item);
                         newest.or_insert_with(|| record.clone());
@@ -257,18 +261,25 @@ async fn write_task(state: State, shared: Arc<Shared>) {
 }
 
 /// The records, read row by row so that the table is never in memory twice, and the keys of those that are damaged.
-fn read_all(tx: &rusqlite::Connection) -> rusqlite::Result<(Vec<Loaded>, Vec<Vec<u8>>)> {
+fn read_all(tx: &rusqlite::Connection) -> rusqlite::Result<(Vec<Loaded>, Vec<Value>)> {
     let mut query = tx.prepare("SELECT info_hash, record FROM items")?;
     let mut rows = query.query([])?;
     let (mut loaded, mut damaged) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        let (key, bytes) = (row.get::<_, Vec<u8>>(0)?, row.get_ref(1)?.as_blob()?);
-        let info_hash = <[u8; 20]>::try_from(&key[..]).map(InfoHash);
-        match (info_hash, Record::from_bytes(bytes)) {
-            (Ok(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
+        let (key, bytes) = (row.get::<_, Value>(0)?, row.get_ref(1)?);
+        let info_hash = match &key {
+            Value::Blob(key) => <[u8; 20]>::try_from(&key[..]).map(InfoHash).ok(),
+            _ => None,
+        };
+        let bytes = bytes.as_blob().map_err(|_| Damaged("it is no blob"));
+        match (info_hash, bytes.and_then(Record::from_bytes)) {
+            (Some(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
             (_, record) => {
                 let why = record.err().unwrap_or(Damaged("its key is no info-hash"));
-                let shown = data_encoding::HEXLOWER.encode(&key);
+                let shown = match &key {
+                    Value::Blob(key) => data_encoding::HEXLOWER.encode(key),
+                    other => format!("{other:?}"),
+                };
                 tracing::warn!("the record of item {shown} is damaged ({why}) and set aside");
                 damaged.push(key);
             }
@@ -277,7 +288,7 @@ fn read_all(tx: &rusqlite::Connection) -> rusqlite::Result<(Vec<Loaded>, Vec<Vec
     Ok((loaded, damaged))
 }
 
-fn set_aside(tx: &rusqlite::Connection, keys: &[Vec<u8>]) -> rusqlite::Result<()> {
+fn set_aside(tx: &rusqlite::Connection, keys: &[Value]) -> rusqlite::Result<()> {
     tx.execute_batch("CREATE TABLE IF NOT EXISTS items_damaged AS SELECT * FROM items WHERE 0")?;
     for key in keys {
         tx.execute(
@@ -298,24 +309,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (state, _lock) = State::open(dir.path()).unwrap();
         let store = Store::new(state.clone());
-        for n in 0..3 {
+        for n in 0..4 {
             let item = InfoHash([n; 20]);
             store.insert(item, &sample(), None).await.unwrap();
         }
         let damage = |tx: &rusqlite::Connection| {
             let sql = "UPDATE items SET record = x'00' WHERE info_hash = ?";
-            tx.execute(sql, [&[1u8; 20][..]])
+            tx.execute(sql, [&[1u8; 20][..]])?;
+            let sql = "UPDATE items SET record = 17 WHERE info_hash = ?";
+            tx.execute(sql, [&[3u8; 20][..]])?;
+            let sql = "INSERT INTO items (info_hash, record) VALUES ('text', x'00')";
+            tx.execute(sql, [])
         };
         state.call(damage).await.unwrap();
         let kept: Vec<_> = store.load().await.unwrap();
         assert_eq!(kept.len(), 2);
-        assert!(kept.iter().all(|row| row.info_hash != InfoHash([1; 20])));
+        assert!(kept.iter().all(|row| row.info_hash.0[0] % 2 == 0));
         let aside = state.call(|tx| {
             tx.query_row("SELECT count(*) FROM items_damaged", [], |row| {
                 row.get::<_, u32>(0)
             })
         });
-        assert_eq!(aside.await.unwrap(), 1);
+        assert_eq!(aside.await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
 //! What is remembered of one item.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use p2p_wire::control::Limits;
 use p2p_wire::{Bitfield, Layout};
 
 use super::codec::{Damaged, Reader, Writer};
+use super::{Have, Site};
 use crate::engine::FileStamp;
 
 const VERSION: u8 = 1;
@@ -71,75 +71,6 @@ pub struct Record {
     pub completed: Option<u64>,
 }
 
-/// Where an item's data is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Site {
-    /// Being fetched into this folder, staged below its `.p2p-incomplete`.
-    Staged(PathBuf),
-    /// Fetched by p2pd and complete: the file or folder. p2pd may delete it if asked to. `aside` is the stage, where the
-    /// unwanted parts of wanted pieces are.
-    Fetched {
-        /// The file or folder.
-        path: PathBuf,
-        /// The stage.
-        aside: PathBuf,
-    },
-    /// Somebody else's file or folder: never deleted.
-    Foreign(PathBuf),
-}
-
-impl Site {
-    /// The file or folder if it has its place.
-    pub fn placed(&self) -> Option<&Path> {
-        match self {
-            Self::Staged(_) => None,
-            Self::Fetched { path, .. } | Self::Foreign(path) => Some(path),
-        }
-    }
-}
-
-/// A set of pieces that is small where it is simple.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Have {
-    /// None.
-    Nothing,
-    /// Every piece.
-    All,
-    /// These.
-    Some(Bitfield),
-}
-
-impl Have {
-    /// As simple as can be.
-    pub fn from_bitfield(set: &Bitfield) -> Self {
-        if set.is_full() {
-            Self::All
-        } else if set.count() == 0 {
-            Self::Nothing
-        } else {
-            Self::Some(set.clone())
-        }
-    }
-
-    /// The set over `pieces` pieces; what does not fit is nothing.
-    pub fn to_bitfield(&self, pieces: u32) -> Bitfield {
-        match self {
-            Self::All => Bitfield::full(pieces),
-            Self::Some(set) if set.len() == pieces => set.clone(),
-            _ => Bitfield::new(pieces),
-        }
-    }
-
-    /// How many of `pieces`.
-    pub fn count(&self, pieces: u32) -> u32 {
-        match self {
-            Self::Nothing => 0,
-            Self::All => pieces,
-            Self::Some(set) => set.count(),
-        }
-    }
-}
-
 /// What must be read before the item takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -187,7 +118,7 @@ impl Record {
                 .map(|(bit, set)| u8::from(*set) << bit)
                 .sum(),
         );
-        put_site(&mut w, &self.site);
+        self.site.put(&mut w);
         w.uint(self.owner.into());
         w.option(self.share.as_deref(), |w, share| w.bytes(share.as_bytes()));
         w.list(self.trackers.iter(), |w, tier| {
@@ -201,8 +132,8 @@ impl Record {
         w.option(self.limits.down, Writer::uint);
         w.option(self.limits.up, Writer::uint);
         w.option(self.max_peers, |w, max| w.uint(max.into()));
-        put_have(&mut w, &self.have);
-        put_have(&mut w, &self.suspect);
+        self.have.put(&mut w);
+        self.suspect.put(&mut w);
         w.list(self.stamps.iter(), |w, stamp| {
             w.option(stamp.as_ref(), put_stamp);
         });
@@ -248,7 +179,7 @@ impl Record {
                 true => Check::All,
                 false => Check::No,
             },
-            site: take_site(&mut r)?,
+            site: Site::take(&mut r)?,
             owner: r.small()?,
             share: r.option(Reader::text)?,
             trackers: r.list(|r| r.list(Reader::text))?,
@@ -261,8 +192,8 @@ impl Record {
                 up: r.option(Reader::uint)?,
             },
             max_peers: r.option(Reader::small)?,
-            have: take_have(&mut r)?,
-            suspect: take_have(&mut r)?,
+            have: Have::take(&mut r)?,
+            suspect: Have::take(&mut r)?,
             stamps: r.list(|r| r.option(take_stamp))?,
             uploaded: r.uint()?,
             downloaded: r.uint()?,
@@ -283,61 +214,6 @@ fn check_of(body: &[u8]) -> [u8; CHECK_LEN] {
     let mut check = [0; CHECK_LEN];
     check.copy_from_slice(&digest[0][..CHECK_LEN]);
     check
-}
-
-fn put_site(w: &mut Writer, site: &Site) {
-    match site {
-        Site::Staged(dir) => {
-            w.0.push(0);
-            w.path(dir);
-        }
-        Site::Fetched { path, aside } => {
-            w.0.push(1);
-            w.path(path);
-            w.path(aside);
-        }
-        Site::Foreign(path) => {
-            w.0.push(2);
-            w.path(path);
-        }
-    }
-}
-
-fn take_site(r: &mut Reader<'_>) -> Result<Site, Damaged> {
-    Ok(match r.byte()? {
-        0 => Site::Staged(r.path()?),
-        1 => Site::Fetched {
-            path: r.path()?,
-            aside: r.path()?,
-        },
-        2 => Site::Foreign(r.path()?),
-        _ => return Err(Damaged("an unknown kind of place")),
-    })
-}
-
-fn put_have(w: &mut Writer, have: &Have) {
-    match have {
-        Have::Nothing => w.0.push(0),
-        Have::All => w.0.push(1),
-        Have::Some(set) => {
-            w.0.push(2);
-            w.uint(set.len().into());
-            w.bytes(set.as_bytes());
-        }
-    }
-}
-
-fn take_have(r: &mut Reader<'_>) -> Result<Have, Damaged> {
-    Ok(match r.byte()? {
-        0 => Have::Nothing,
-        1 => Have::All,
-        2 => {
-            let len = r.small()?;
-            let set = Bitfield::from_bytes(r.bytes()?, len);
-            Have::Some(set.ok_or(Damaged("a set of pieces of the wrong length"))?)
-        }
-        _ => return Err(Damaged("an unknown kind of set")),
-    })
 }
 
 fn put_stamp(w: &mut Writer, stamp: &FileStamp) {

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, oneshot};
 pub use self::error::StorageError;
 pub use self::place::{
     allocated, delete, delete_stage, free_space, leave_stage, make_folder, move_into, not_a_folder,
-    places, stage_of, staged_top,
+    places, remove_copied, stage_of, staged_top,
 };
 use self::queue::{Queue, Work};
 #[cfg(test)]

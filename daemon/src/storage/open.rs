@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
@@ -52,6 +53,12 @@ pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Resul
             "not a regular file",
         ))
     }
+}
+
+/// Removes the file, or the empty folder, `rel` below `root`; no component of `rel` is followed if it is a link.
+pub(super) fn remove_beneath(root: &Path, rel: &Path, what: UnlinkatFlags) -> io::Result<()> {
+    let (dir, name) = walk(root, rel, false)?;
+    Ok(unlinkat(&dir, name, what)?)
 }
 
 /// Opens a file whose folders are there.

@@ -125,7 +125,7 @@ pub(super) fn read(tree: &Tree, offset: u64, buffer: &mut [u8]) -> Result<(), St
         file.read_exact_at(front, span.offset).map_err(fault)?;
     }
     for span in &spans {
-        if tree.stamps.get(span.file).is_some_and(Option::is_some) {
+        if tree.known.get(span.file).is_some_and(Option::is_some) {
             let fault = |error: io::Error| StorageError::at(tree.path(span.file), &error);
             check(tree, span.file, &*tree.file(span.file).map_err(fault)?)?;
         }
@@ -140,7 +140,7 @@ pub(super) fn is_good(tree: &Tree, piece: PieceIndex) -> Result<bool, StorageErr
     let mut bytes = vec![0; layout.len_of(piece) as usize];
     match read(tree, layout.offset(piece), &mut bytes) {
         Ok(()) => {}
-        Err(StorageError::Changed(_)) if tree.stamps.is_empty() || tree.look() == tree.stamps => {
+        Err(StorageError::Changed(_)) if tree.known.is_empty() || tree.stamps() == tree.known => {
             return Ok(false);
         }
         Err(error) => return Err(error),
@@ -156,7 +156,7 @@ pub(super) fn sha1(bytes: &[u8]) -> Digest {
 }
 
 fn check(tree: &Tree, index: usize, file: &Opened) -> Result<(), StorageError> {
-    let Some(Some(expected)) = tree.stamps.get(index) else {
+    let Some(Some(expected)) = tree.known.get(index) else {
         return Ok(());
     };
     let found = file

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FallocateFlags, RenameFlags, fallocate, renameat2};
 use nix::sys::statvfs::statvfs;
+use nix::unistd::UnlinkatFlags;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
+use super::open::remove_beneath;
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
 use super::tree::{Opened, aside};
@@ -62,9 +64,10 @@ pub fn free_space(path: &Path) -> Result<u64, StorageError> {
 }
 
 impl Tree {
-    /// Makes the wanted files at their full length and keeps room for them; `min_free` bytes must stay free besides.
+    /// Makes the wanted files at their full length and keeps room for them; `min_free` bytes must stay free besides. No more than `most`
+    /// bytes are still to be written, whatever a file system that compresses says of what the files take.
     /// [`StorageError::Full`] without enough space, and then nothing was taken.
-    pub fn prepare(&self, wanted: &[bool], min_free: u64) -> Result<(), StorageError> {
+    pub fn prepare(&self, wanted: &[bool], most: u64, min_free: u64) -> Result<(), StorageError> {
         let wanted = |index: &usize| {
             wanted.get(*index).copied().unwrap_or(true)
                 && self.info.files().get(*index).is_some_and(|f| !f.padding)
@@ -88,6 +91,7 @@ impl Tree {
                 todo.push((index, len));
             }
         }
+        let missing = missing.min(most);
         if let Some((first, _)) = todo.first() {
             let path = self.path(*first);
             let free = free_space(&path)?;
@@ -122,12 +126,7 @@ impl Tree {
         Ok(())
     }
 
-    /// What each file is now; `None` for one that is not there.
-    pub fn stamps(&self) -> Vec<Option<FileStamp>> {
-        self.look()
-    }
-
-    /// The same, where every wanted file must be there: a complete item is served by what its files were.
+    /// What each file is now, where every wanted file must be there: a complete item is served by what its files were.
     pub fn stamps_of(&self, wanted: &[bool]) -> Result<Vec<Option<FileStamp>>, StorageError> {
         let stamps = self.stamps();
         for (index, file) in self.info.files().iter().enumerate() {
@@ -284,8 +283,10 @@ pub fn make_folder(dir: &Path) -> Result<(), StorageError> {
     fs::create_dir_all(dir).map_err(at(dir))
 }
 
-/// Moves a file or folder into `dir`, over file systems by copy, sync and delete. Returns where it is then.
-pub fn move_into(path: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
+/// Moves a file or folder into `dir`, over file systems by copy and sync. Returns where it is then, and whether it was copied: then it
+/// is still at `path` as well, to be removed with [`remove_copied`] once the new place is recorded. `part` names the copy while it is
+/// made; what an earlier attempt left there is removed.
+pub fn move_into(path: &Path, dir: &Path, part: &str) -> Result<(PathBuf, bool), StorageError> {
     let name = path.file_name().map(|name| name.to_string_lossy());
     let name = name.unwrap_or_default().into_owned();
     if !fs::metadata(dir).map_err(at(dir))?.is_dir() {
@@ -296,10 +297,11 @@ pub fn move_into(path: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
         other => {
             let to = other?;
             sync_folder(dir)?;
-            return Ok(to);
+            return Ok((to, false));
         }
     }
-    let part = dir.join(STAGE).join(format!("move-{}", std::process::id()));
+    let part = dir.join(STAGE).join(format!("move-{part}"));
+    let _ = fs::remove_dir_all(&part);
     fs::create_dir_all(&part).map_err(at(&part))?;
     let copy = part.join(&name);
     let copied = copy_tree(path, &copy).and_then(|()| rename_free(&copy, dir, &name));
@@ -310,12 +312,22 @@ pub fn move_into(path: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
     sync_folder(dir)?;
     let _ = fs::remove_dir_all(&part);
     let _ = fs::remove_dir(dir.join(STAGE));
-    let removed = match path.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+    Ok((to, true))
+}
+
+/// Removes what is left of a file or folder that was moved by copying it.
+pub fn remove_copied(path: &Path) -> Result<(), StorageError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
     };
-    removed.map_err(at(path))?;
-    Ok(to)
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::at(path, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn crosses(a: &Path, b: &Path) -> bool {
@@ -349,18 +361,26 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), StorageError> {
 /// Deletes the files of an item below `root`, and the folders that are empty then. What is not the item's stays.
 pub fn delete(tree: &Tree, top: Option<&Path>, stage: &Path) -> Result<(), StorageError> {
     if let Some(top) = top {
+        let root = top.parent().unwrap_or(top);
         for index in 0..tree.info.files().len() {
             let path = tree.path(index);
-            match fs::remove_file(&path) {
+            // Unwanted ones go with the stage.
+            let Some(rel) = path
+                .strip_prefix(root)
+                .ok()
+                .filter(|_| path.starts_with(top))
+            else {
+                continue;
+            };
+            match remove_beneath(root, rel, UnlinkatFlags::NoRemoveDir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StorageError::at(path, &error));
                 }
                 _ => {}
             }
-            let inside = path.ancestors().skip(1);
-            for dir in inside.take_while(|dir| dir.starts_with(top)) {
+            for dir in rel.ancestors().skip(1) {
                 // Fails where something else is in it, as it should.
-                if fs::remove_dir(dir).is_err() {
+                if remove_beneath(root, dir, UnlinkatFlags::RemoveDir).is_err() {
                     break;
                 }
             }
@@ -410,9 +430,53 @@ mod tests {
         fs::create_dir_all(from.join("sub")).unwrap();
         fs::create_dir(&to).unwrap();
         fs::write(from.join("sub/f"), "data").unwrap();
-        let placed = move_into(&from, &to).unwrap();
+        let (placed, copied) = move_into(&from, &to, "x").unwrap();
+        assert!(!copied);
         assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
         assert!(!from.exists());
-        assert!(move_into(&placed, &dir.path().join("absent")).is_err());
+        assert!(move_into(&placed, &dir.path().join("absent"), "x").is_err());
+    }
+
+    #[test]
+    fn over_file_systems_the_original_stays_until_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir_in("/dev/shm").ok();
+        let Some(other) = other.filter(|other| crosses(dir.path(), other.path())) else {
+            println!("skipped: /dev/shm is no other file system here");
+            return;
+        };
+        let (from, stage) = (dir.path().join("x"), other.path().join(STAGE));
+        fs::create_dir_all(from.join("sub")).unwrap();
+        fs::write(from.join("sub/f"), "data").unwrap();
+        // What a killed move left behind.
+        fs::create_dir_all(stage.join("move-k/x/sub")).unwrap();
+        let (placed, copied) = move_into(&from, other.path(), "k").unwrap();
+        assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
+        assert!(copied && from.exists() && !stage.exists());
+        remove_copied(&from).unwrap();
+        remove_copied(&from).unwrap();
+        assert!(!from.exists());
+    }
+
+    #[test]
+    fn deleting_follows_no_link_out_of_the_item() {
+        let dir = tempfile::tempdir().unwrap();
+        let (items, outside) = (dir.path().join("items"), dir.path().join("outside"));
+        fs::create_dir_all(items.join("set/sub")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(items.join("set/sub/f"), "ours").unwrap();
+        fs::write(outside.join("f"), "theirs").unwrap();
+        let rel = Path::new("set/sub/f");
+        fs::rename(items.join("set/sub"), items.join("set/was")).unwrap();
+        std::os::unix::fs::symlink(&outside, items.join("set/sub")).unwrap();
+        assert!(remove_beneath(&items, rel, UnlinkatFlags::NoRemoveDir).is_err());
+        assert!(outside.join("f").exists());
+        fs::remove_file(items.join("set/sub")).unwrap();
+        fs::rename(items.join("set/was"), items.join("set/sub")).unwrap();
+        remove_beneath(&items, rel, UnlinkatFlags::NoRemoveDir).unwrap();
+        for folder in ["set/sub", "set"] {
+            remove_beneath(&items, Path::new(folder), UnlinkatFlags::RemoveDir).unwrap();
+        }
+        assert!(!items.join("set").exists());
     }
 }

@@ -118,13 +118,16 @@ fn room_that_was_taken_for_some_files_is_given_back_when_the_disk_is_full() {
     let tree = tree(&disk, &info, dir.path());
     // Each file is opened, then allocated: the last call is that of the third.
     let faults = Faults::new(dir.path(), None);
-    tree.prepare(&[], 0).unwrap();
+    tree.prepare(&[], u64::MAX, 0).unwrap();
     let calls = faults.calls();
     drop(faults);
     (0..3).for_each(|file| std::fs::remove_file(tree.path(file)).unwrap());
     let tree = self::tree(&disk, &info, dir.path());
     let _faults = Faults::new(dir.path(), Some((calls, Fault::Full)));
-    assert!(matches!(tree.prepare(&[], 0), Err(StorageError::Full(_))));
+    assert!(matches!(
+        tree.prepare(&[], u64::MAX, 0),
+        Err(StorageError::Full(_))
+    ));
     assert_eq!(allocated(dir.path()), 0);
 }
 
@@ -220,7 +223,7 @@ fn every_file_that_is_synced_is_told_with_what_it_is_then() {
     let disk = Disk::start(1).unwrap();
     let (info, _) = item(100);
     let tree = tree(&disk, &info, dir.path());
-    tree.prepare(&[], 0).unwrap();
+    tree.prepare(&[], u64::MAX, 0).unwrap();
     let files: BTreeSet<usize> = (0..100).filter(|file| file % 7 != 0).collect();
     let mut synced = tree.sync(&files).unwrap();
     synced.sort_by_key(|(file, _)| *file);

@@ -106,7 +106,7 @@ pub struct Tree {
     pub(super) info: Arc<Info>,
     files: Vec<Place>,
     /// What each file must still be for its bytes to be served; `None` where p2pd itself is writing.
-    pub(super) stamps: Vec<Option<FileStamp>>,
+    pub(super) known: Vec<Option<FileStamp>>,
     access: Access,
 }
 
@@ -167,7 +167,7 @@ impl Tree {
             cache: cache.clone(),
             files: files.collect(),
             info: info.clone(),
-            stamps: spec.stamps,
+            known: spec.stamps,
             access: if spec.writable {
                 Access::Write
             } else {
@@ -228,7 +228,7 @@ impl Tree {
     }
 
     /// What each file is now; `None` for one that is not there, and for padding.
-    pub(super) fn look(&self) -> Vec<Option<FileStamp>> {
+    pub fn stamps(&self) -> Vec<Option<FileStamp>> {
         let look = |file: usize| {
             let padding = self.info.files().get(file)?.padding;
             let open = (!padding).then(|| self.open_to_read(file).ok()).flatten()?;

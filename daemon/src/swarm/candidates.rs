@@ -14,8 +14,10 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
 /// Back-off while nobody at all is connected.
 const LONELY_BACK_OFF: Duration = Duration::from_secs(2);
 const LONGEST_LONELY: Duration = Duration::from_secs(30);
-/// An address that failed so often in a row is forgotten; a tracker that still lists it brings it back.
+/// An address that failed so often in a row is forgotten, unless few are known; a tracker that still lists it brings it back.
 const MAX_FAILURES: u32 = 10;
+/// So few are kept and tried now and then: who named one will not name it again because that machine was off for a while.
+const FEW: usize = 20;
 /// A peer that neither side needed is looked at again after this.
 const UNNEEDED_BACK_OFF: Duration = Duration::from_secs(1800);
 
@@ -162,6 +164,17 @@ impl Candidates {
         }
     }
 
+    /// It was not dialled after all: its turn comes again.
+    pub(super) fn put_off(&mut self, addr: SocketAddr, now: Instant) {
+        let addr = canonical(addr);
+        if let Some(candidate) = self.known.get(&addr)
+            && candidate.state == State::Dialling
+        {
+            let (failures, unneeded) = (candidate.failures, candidate.unneeded);
+            self.wait(addr, now + FIRST_BACK_OFF, failures, unneeded);
+        }
+    }
+
     /// `addr` is an address of the peer connected as `key`: it is not dialled while the connection lasts.
     pub(super) fn link(&mut self, addr: SocketAddr, key: PeerKey) {
         let addr = canonical(addr);
@@ -229,11 +242,12 @@ impl Candidates {
     }
 
     fn back_off(&mut self, addr: SocketAddr, failures: u32, lonely: bool, now: Instant) {
-        if failures >= MAX_FAILURES && !self.only.contains(&addr) {
+        let hopeless = failures >= MAX_FAILURES && !self.only.contains(&addr);
+        if hopeless && self.known.len() > FEW {
             self.take(addr);
             return;
         }
-        let (first, longest) = if lonely {
+        let (first, longest) = if lonely && !hopeless {
             (LONELY_BACK_OFF, LONGEST_LONELY)
         } else {
             (FIRST_BACK_OFF, LONGEST_BACK_OFF)
@@ -338,15 +352,38 @@ mod tests {
 
     #[test]
     fn an_address_that_never_answers_is_forgotten() {
+        for (others, is_kept) in [(0, true), (FEW as u8, false)] {
+            let mut now = start();
+            let mut candidates = Candidates::new(&[], now);
+            candidates.add(&[addr(1)], now);
+            for n in 0..others {
+                candidates.add(&[addr(100 + n)], now);
+                candidates.link(addr(100 + n), PeerKey(n.into()));
+            }
+            for _ in 0..MAX_FAILURES {
+                assert_eq!(candidates.next(0, 50, now), Some(addr(1)));
+                candidates.failed(addr(1), true, now);
+                now += LONGEST_BACK_OFF;
+            }
+            let due = candidates.next_due(0, 50);
+            assert_eq!(due, is_kept.then_some(now), "with {others} others");
+        }
+    }
+
+    #[test]
+    fn an_address_for_which_there_was_no_room_has_not_failed() {
         let mut now = start();
         let mut candidates = Candidates::new(&[], now);
         candidates.add(&[addr(1)], now);
-        for _ in 0..MAX_FAILURES {
+        for _ in 0..2 * MAX_FAILURES {
             assert_eq!(candidates.next(0, 50, now), Some(addr(1)));
-            candidates.failed(addr(1), false, now);
-            now += LONGEST_BACK_OFF;
+            candidates.put_off(addr(1), now);
+            candidates.check_invariants();
+            now += FIRST_BACK_OFF;
         }
-        assert_eq!(candidates.next_due(0, 50), None);
+        candidates.next(0, 50, now);
+        candidates.failed(addr(1), true, now);
+        assert_eq!(candidates.next_due(0, 50), Some(now + LONELY_BACK_OFF));
     }
 
     #[test]

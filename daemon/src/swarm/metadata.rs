@@ -173,6 +173,13 @@ impl MetadataFetch {
         self.work(now);
     }
 
+    /// An address was not dialled, because we have too many connections.
+    pub fn handle_dial_put_off(&mut self, addr: SocketAddr, now: Instant) {
+        self.now = now;
+        self.candidates.put_off(addr, now);
+        self.work(now);
+    }
+
     /// Any message. `Some` when the metadata is whole and has the right hash.
     pub fn handle_message(
         &mut self,

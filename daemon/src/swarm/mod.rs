@@ -166,6 +166,13 @@ impl Swarm {
         self.dial();
     }
 
+    /// An address was not dialled, because we have too many connections.
+    pub fn handle_dial_put_off(&mut self, addr: SocketAddr, now: Instant) {
+        self.at(now);
+        self.candidates.put_off(addr, now);
+        self.dial();
+    }
+
     /// Any message but `Piece`.
     pub fn handle_message(
         &mut self,

@@ -47,8 +47,9 @@ impl Swarm {
         }
         self.have.set(piece);
         self.unneed(piece);
-        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
-        for key in keys {
+        let lack = self.peers.iter().filter(|(_, p)| !p.has.get(piece));
+        let lack: Vec<PeerKey> = lack.map(|(key, _)| *key).collect();
+        for key in lack {
             self.send(key, Message::Have(piece));
         }
         self.check_complete();

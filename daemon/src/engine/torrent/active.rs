@@ -1,6 +1,7 @@
 //! The third stage: taking part in the swarm.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -96,9 +97,8 @@ impl Torrent {
         if let Err(Halt::Storage(StorageError::Changed(_))) = &end
             && self.record.is_complete()
             && self.record.share.is_none()
-            && let Err(error) = self.compare_again(&active.tree).await
         {
-            tracing::debug!(item = %self.item, "its files cannot be looked at: {error}");
+            return Err(self.outwait(&active.tree).await);
         }
         match end {
             Err(halt) => Err(halt),
@@ -201,6 +201,9 @@ impl Torrent {
                 }
                 Some((addr, connected)) = self.peers.dialled.recv() => match connected {
                     Ok(connection) => self.early.push(connection),
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        active.swarm.handle_dial_put_off(addr, Instant::now());
+                    }
                     Err(error) => {
                         tracing::debug!(item = %self.item, "{addr}: {error}");
                         active.swarm.handle_dial_failed(addr, Instant::now());

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use p2p_wire::control::ErrorKind;
 use p2p_wire::{Block, PieceIndex};
 use tokio::time::Instant;
 
@@ -334,9 +335,10 @@ impl Torrent {
         while !(active.keeping.writing == 0 && active.keeping.work.is_empty()) {
             let step = tokio::select! {
                 () = active.inbox.ready() => self.disk_done(active).await,
-                Some(Ok(work)) = active.keeping.work.join_next() => {
-                    self.work_done(active, work).await
-                }
+                Some(work) = active.keeping.work.join_next() => match work {
+                    Ok(work) => self.work_done(active, work).await,
+                    Err(error) => Err(Halt::Fault(ErrorKind::Failed, error.to_string())),
+                },
             };
             if let Err(halt) = step {
                 tracing::debug!(item = %self.item, "while going to sleep: {halt:?}");

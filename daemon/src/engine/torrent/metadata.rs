@@ -88,6 +88,9 @@ impl Torrent {
             }
             Some((addr, connected)) = self.peers.dialled.recv() => match connected {
                 Ok(connection) => self.early.push(connection),
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                    fetch.handle_dial_put_off(addr, Instant::now());
+                }
                 Err(_) => fetch.handle_dial_failed(addr, Instant::now()),
             },
             Some((key, said)) = self.peers.from_peers.recv() => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use p2p_wire::InfoHash;
 use p2p_wire::peer::{Handshake, Message, Reserved};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::super::{Ctx, view};
 use crate::net::{self, Bucket, Connection, FromPeer, Link, LocalAddrs, Throttle, Throttles};
@@ -45,6 +45,8 @@ pub(super) struct Peers {
     reports: net::Reports,
     pub(super) from_peers: mpsc::Receiver<(PeerKey, FromPeer)>,
     dials: mpsc::Sender<(SocketAddr, io::Result<Connection>)>,
+    /// Held by the dial of this item that waits to be made.
+    turn: Arc<Mutex<()>>,
     pub(super) dialled: mpsc::Receiver<(SocketAddr, io::Result<Connection>)>,
     pub(super) down: Arc<Bucket>,
     pub(super) up: Arc<Bucket>,
@@ -63,6 +65,7 @@ impl Peers {
             reports,
             from_peers,
             dials,
+            turn: Arc::default(),
             dialled,
             down,
             up,
@@ -106,15 +109,22 @@ impl Peers {
         (key, new)
     }
 
-    /// Connects in the background; the outcome comes through `dialled`.
+    /// Connects in the background; the outcome comes through `dialled`: `ResourceBusy` when the daemon has as many peers as `max_peers`,
+    /// which says nothing of the address.
     pub(super) fn dial(&self, addr: SocketAddr) {
         let (ctx, dials, ours) = (self.ctx.clone(), self.dials.clone(), self.handshake());
+        let turn = self.turn.clone();
         tokio::spawn(async move {
             let connected = async {
-                // Never closed; the number of dials under way in the whole daemon is bounded by it.
-                let _permit = ctx.dials.acquire().await.map_err(io::Error::other)?;
+                // Never closed; the number of dials under way in the whole daemon is bounded by it. One dial of each item waits for it at a
+                // time, so that items take turns whatever many dead addresses some of them have.
+                let _permit = {
+                    let _turn = turn.lock().await;
+                    ctx.dials.acquire().await.map_err(io::Error::other)?
+                };
                 let slot = ctx.slots.for_ours();
-                let slot = slot.ok_or_else(|| io::Error::other("as many peers as max_peers"))?;
+                let busy = || io::Error::from(io::ErrorKind::ResourceBusy);
+                let slot = slot.ok_or_else(busy)?;
                 let local = LocalAddrs::of(ctx.config.listen.iter().map(SocketAddr::ip));
                 net::dial(addr, local, ours, slot).await
             };

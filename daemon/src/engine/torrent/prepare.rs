@@ -55,7 +55,7 @@ impl Torrent {
         let pieces = info.layout().pieces();
         let wanted_files = view::wanted_files(info, &self.record.only);
         let wanted = view::wanted_pieces(info, &wanted_files);
-        if wanted.count() == 0 && !self.record.only.is_empty() {
+        if !wanted_files.contains(&true) && !self.record.only.is_empty() {
             return Err(Halt::Fault(
                 ErrorKind::NotFound,
                 "no file matches --only".into(),
@@ -70,7 +70,12 @@ impl Torrent {
         };
         let tree = self.tree(info, &wanted_files, stamps);
         if staged {
-            let stamps = self.make_room(&tree, &wanted_files).await?;
+            let mut lacking = wanted.clone();
+            self.record.held(pieces).iter().for_each(|piece| {
+                lacking.clear(piece);
+            });
+            let most = view::len_of(info, &lacking);
+            let stamps = self.make_room(&tree, &wanted_files, most).await?;
             if self.record.stamps.is_empty() {
                 self.record.stamps = stamps;
                 self.ctx.store.put(self.item, &self.record);
@@ -83,7 +88,11 @@ impl Torrent {
         if self.record.check != Check::No {
             unsure = (0..pieces).collect();
         } else if !self.record.is_complete() {
-            let logged = written::read(self.ctx.store.dir(), self.item).unwrap_or_default();
+            let (state, item) = (self.ctx.store.dir().to_owned(), self.item);
+            let read = move || Ok(written::read(&state, item).unwrap_or_default());
+            let logged = self
+                .during(self.ctx.clone().disk.run(Lane::Sync, read))
+                .await??;
             let logged: BTreeSet<u32> = logged.into_iter().collect();
             unsure = (logged.into_iter())
                 .filter(|piece| *piece < pieces && !have.get(*piece))
@@ -224,11 +233,12 @@ impl Torrent {
         &mut self,
         tree: &Arc<Tree>,
         wanted: &[bool],
+        most: u64,
     ) -> Result<Vec<Option<FileStamp>>, Halt> {
         let (tree, wanted, min_free) = (tree.clone(), wanted.to_vec(), self.ctx.config.min_free);
         let disk = self.ctx.disk.clone();
         let room = move || {
-            tree.prepare(&wanted, min_free)?;
+            tree.prepare(&wanted, most, min_free)?;
             Ok(tree.stamps())
         };
         Ok(self.during(disk.run(Lane::Sync, room)).await??)

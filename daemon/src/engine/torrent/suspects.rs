@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
@@ -18,6 +19,10 @@ use super::{Halt, Report, Torrent};
 use crate::resume::{Check, Have};
 use crate::storage::{Lane, StorageError, Tree};
 use crate::swarm::PeerKey;
+
+/// Files that did not change for so long have come to rest; longer where they change again and again.
+const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The suspect pieces of one awake item.
 pub(super) struct Suspects {
@@ -116,8 +121,33 @@ impl Torrent {
         Ok(())
     }
 
-    /// A file of a complete item changed while it was served.
-    pub(super) async fn compare_again(&mut self, tree: &Arc<Tree>) -> Result<(), StorageError> {
+    /// Files of a complete item changed while they were served: says so, and sleeps until they have come to rest. Else each read of a file that
+    /// another program keeps writing to would begin all anew.
+    pub(super) async fn outwait(&mut self, tree: &Arc<Tree>) -> Halt {
+        self.emit(
+            "item.changed",
+            format!("{} changed on disk", self.record.name),
+        );
+        self.report(Report::Changed(Change::Reset(self.item))).await;
+        let mut wait = REST;
+        loop {
+            if let Err(error) = self.compare_again(tree).await {
+                tracing::debug!(item = %self.item, "its files cannot be looked at: {error}");
+            }
+            let before = self.record.stamps.clone();
+            let rest = self.during(tokio::time::sleep(wait)).await;
+            if let Err(halt) = rest {
+                return halt;
+            }
+            if self.compare_again(tree).await.is_err() || self.record.stamps == before {
+                return Halt::Asked;
+            }
+            wait = (wait * 2).min(LONGEST_REST);
+        }
+    }
+
+    /// What the files are now counts from here on.
+    async fn compare_again(&mut self, tree: &Arc<Tree>) -> Result<(), StorageError> {
         let (look, info) = (tree.clone(), tree.info().clone());
         let look = move || Ok(look.stamps());
         let now = self.ctx.disk.run(Lane::Sync, look).await?;
