@@ -2,15 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use p2p_wire::control::{Item, Share, State, Status, Tracker};
 use p2p_wire::units::Size;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::caller::Caller;
 use super::{Daemon, SERVER, lookup, paths, settings};
 use crate::Fault;
 use crate::engine::Totals;
+
+/// How long `status` waits for a disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `status`. Who sees only what is theirs is told only the sums of that.
 pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
@@ -23,7 +27,8 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
     let count = |state: State| items.iter().filter(|item| item.state == state).count() as u32;
-    let warnings = warnings(daemon, &items, &shares, &trackers);
+    let mut warnings = warnings(daemon, &items, &shares, &trackers);
+    warnings.extend(disk_low(daemon).await);
     Status {
         server: SERVER.to_owned(),
         pid: std::process::id(),
@@ -100,7 +105,6 @@ fn warnings(
             because(&item.reason)
         ));
     }
-    warnings.extend(disk_low(daemon));
     for key in daemon.settings.overridden() {
         warnings.push(format!(
             "{key}: what was set by command wins over the file: p2pctl config unset {key} takes it back"
@@ -110,10 +114,25 @@ fn warnings(
 }
 
 /// The download folder, or the nearest folder above it that is there, has less room than `storage.min_free`.
-fn disk_low(daemon: &Daemon) -> Option<String> {
+async fn disk_low(daemon: &Daemon) -> Option<String> {
+    /// One look at a time: a disk that does not answer must not take up thread after thread.
+    static LOOKING: Semaphore = Semaphore::const_new(1);
     let dir = daemon.settings.download_dir();
-    let there = dir.ancestors().find(|path| path.exists())?;
-    let free = free_bytes(there)?;
+    let wanted = dir.clone();
+    let look = async {
+        let looking = LOOKING.acquire().await.ok()?;
+        let free = tokio::task::spawn_blocking(move || {
+            let there = wanted.ancestors().find(|path| path.exists());
+            let free = there.and_then(free_bytes);
+            drop(looking);
+            free
+        });
+        free.await.ok().flatten()
+    };
+    let Ok(free) = tokio::time::timeout(PATIENCE, look).await else {
+        return Some(format!("the disk of {} does not answer", dir.display()));
+    };
+    let free = free?;
     let min = daemon.settings.now().storage.min_free;
     (free < min.0).then(|| {
         let free = free >> 20;

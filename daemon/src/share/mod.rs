@@ -18,6 +18,7 @@ mod files;
 mod folder;
 mod gate;
 mod hashing;
+mod held;
 mod holder;
 mod hub;
 mod ignore;
@@ -96,6 +97,12 @@ impl Shares {
     /// `whose`, only that user's shares are there.
     pub async fn remove(&self, share: PathBuf, whose: Option<u32>) -> Result<Share, Fault> {
         self.hub.remove(&share, whose).await
+    }
+
+    /// Whether an entry of a share is this item.
+    pub async fn holds(&self, item: InfoHash) -> Result<bool, Fault> {
+        let holds = self.hub.store.holds(item).await;
+        holds.map_err(|error| self.hub.state_fault(&error))
     }
 
     /// Scans now; all when `None`.

@@ -208,6 +208,14 @@ impl Store {
             .map(drop)
     }
 
+    /// Whether an entry of any share is this item.
+    pub(crate) async fn holds(&self, item: InfoHash) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM share_entries WHERE info_hash = ?1)";
+        self.0
+            .call(move |db| db.query_row(sql, [item.0], |row| row.get(0)))
+            .await
+    }
+
     /// Forgets an entry, and gives the entries of any share with the same content.
     pub(crate) async fn remove(
         &self,

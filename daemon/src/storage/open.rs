@@ -22,7 +22,7 @@ const ALWAYS: OFlag = OFlag::O_NOFOLLOW
 
 /// What to do with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Read it.
     Read,
     /// Read and write it; it and its folders are made if absent.
@@ -30,7 +30,7 @@ pub(super) enum Access {
 }
 
 /// Opens the regular file `rel` below `root`.
-pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
+pub(crate) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
     let opened = match access {
         Access::Read => open_there(root, rel, OFlag::O_RDONLY),
         Access::Write => {
