@@ -1,7 +1,7 @@
 //! The system's daemon, as users of one machine have it: each with what is theirs, administrators with everything.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 
 use anyhow::{Context as _, Result, ensure};
 use p2p_tests::lab::wait_for;
@@ -162,7 +162,23 @@ fn what_a_user_names_on_the_disk_is_opened_with_their_rights() -> Result<()> {
     )?;
     assert_eq!(fs::read(machine.path("ben/in/carl.bin"))?, vec![9; 200_000]);
     machine.refused(BEN, &["mv", "carl.bin", &private], 5, "You may not use")?;
-    machine.refused(ANN, &["mv", "carl.bin", &inbox], 4, "")
+    machine.refused(ANN, &["mv", "carl.bin", &inbox], 4, "")?;
+
+    // The folder becomes a link to one that p2pd may change, and ben may not.
+    let vault = machine.folder(DAEMON, "vault", 0o700)?;
+    machine.file(DAEMON, "vault/carl.bin", b"precious")?;
+    fs::rename(&inbox, machine.path("ben/was"))?;
+    symlink(&vault, &inbox)?;
+    lchown(&inbox, Some(BEN), Some(BEN))?;
+    let outbox = machine.folder(BEN, "ben/out", 0o777)?;
+    for args in [
+        &["rm", "--yes", "--delete-data", "carl.bin"][..],
+        &["mv", "carl.bin", &outbox],
+    ] {
+        machine.refused(BEN, args, 11, "a link of another user")?;
+    }
+    assert_eq!(fs::read(machine.path("vault/carl.bin"))?, b"precious");
+    Ok(())
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) async fn add(
         false => None,
     };
     if let Some(item) = here(daemon, caller, &add, sent.as_ref()).await? {
-        return again(daemon, caller, item, peers, &add).await;
+        return again(daemon, caller, item, &place, peers, &add).await;
     }
     let found = match sent {
         Some(metainfo) => foreign(&trackers, &add, metainfo).await,
@@ -61,7 +61,7 @@ pub(super) async fn add(
     };
     let info_hash = found.info_hash();
     if let Some(item) = daemon.engine.item(info_hash).await {
-        return again(daemon, caller, item, peers, &add).await;
+        return again(daemon, caller, item, &place, peers, &add).await;
     }
     let only_peers = match &add.from {
         Some(from) => {
@@ -118,6 +118,7 @@ async fn again(
     daemon: &Arc<Daemon>,
     caller: &Caller,
     mut item: Item,
+    place: &Place,
     peers: Vec<SocketAddr>,
     add: &FetchAdd,
 ) -> Result<FetchAdded, Fault> {
@@ -135,6 +136,20 @@ async fn again(
             format!("{} is being fetched already", item.name),
             "From whom is settled when a fetch begins",
             format!("Begin anew:  p2pctl rm {}", item.info_hash),
+        ));
+    }
+    let path = item.path.to_path().unwrap_or_default();
+    let is_there = match place {
+        Place::Download(dir) => add.dir.is_none() || path.parent() == Some(dir.as_path()),
+        Place::Existing(data) => path == *data,
+        Place::Hashed(..) => true,
+    };
+    if !is_there {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("{} is here already", item.name),
+            format!("It lies at {}", path.display()),
+            format!("Move it:  p2pctl mv {} DIR", item.info_hash),
         ));
     }
     if matches!(item.state, State::Paused | State::Error | State::Held) {

@@ -20,7 +20,6 @@ use super::ignore::Rules;
 use super::lease;
 use super::scan::View;
 use crate::engine::FileStamp;
-use crate::storage;
 
 /// The hashing thread.
 #[derive(Clone)]
@@ -150,7 +149,7 @@ impl Job {
             .map_err(|error| Unhashed::Unread(error.to_string()))?;
         let open = |path: &Path| {
             let below = path.strip_prefix(&self.root).unwrap_or(path);
-            storage::open_beneath(root.path(), below, storage::Access::Read)
+            root.file(below)
         };
         if seen.stamp != self.stamp || is_written(&files, &open) {
             return Err(Unhashed::Restless);

@@ -5,7 +5,7 @@
 //! one that holds it, and what is in a folder is reached through its descriptor. Where p2pd's own user shares, paths are paths.
 
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::Mode;
+
+use crate::storage::{self, Access};
 
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
@@ -49,6 +51,14 @@ impl Held {
             None => Self::by_path(&self.path.join(name)),
             Some(fd) => Self::by_fd(openat(fd, name, DIR | OFlag::O_NOFOLLOW, Mode::empty())?),
         })
+    }
+
+    /// Opens the regular file `below` it, to read it.
+    pub(crate) fn file(&self, below: &Path) -> io::Result<File> {
+        match &self.fd {
+            Some(fd) => storage::open_in(fd, below, Access::Read),
+            None => storage::open_beneath(&self.path, below, Access::Read),
+        }
     }
 
     /// By which it, and what is in it, is reached.

@@ -39,8 +39,13 @@ impl<H: Holder> Folder<H> {
         let Notice::Watching(watch) = &self.notice else {
             return;
         };
-        let Dirty::Paths(paths) = watch.take() else {
-            return self.scan(false).await;
+        let paths = match watch.take() {
+            Dirty::Paths(paths) => paths,
+            Dirty::Everything => return self.scan(false).await,
+            Dirty::Limit => {
+                self.notice = Notice::Polling(String::new());
+                return self.scan(false).await;
+            }
         };
         // A disk that was unmounted, or a folder that took the place of another, changes everything.
         if self.is_elsewhere().await {

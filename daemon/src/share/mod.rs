@@ -5,6 +5,7 @@
 //! | `place` | what may be shared, and whether it is still the same disk |
 //! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
+//! | `held` | folders of other users' shares, safe from links that come later |
 //! | `watch`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
@@ -39,6 +40,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use p2p_wire::InfoHash;
 use p2p_wire::control::{Share, ShareProgress};
 use tokio::sync::watch as watching;
 

@@ -107,7 +107,7 @@ impl View<'_> {
         if depth > MAX_DEPTH {
             return scan.leave_out("too-deep");
         }
-        match self.list(root, &folder) {
+        match allowed(self.list(root, &folder)).map(Option::flatten) {
             Ok(None) => scan.leave_out("unreadable"),
             Ok(Some(children)) => {
                 scan.folders += 1;
@@ -157,11 +157,15 @@ impl View<'_> {
     }
 
     fn files(&self, root: &Held, entry: &Path, scan: &mut Scan) -> io::Result<Option<Files>> {
-        let found = self.files_at(root, entry, scan);
-        match found {
+        match allowed(self.files_at(root, entry, scan)) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                scan.leave_out("unreadable");
+                Ok(None)
+            }
             // What went since its folder was listed is no concern.
             Err(error) if is_gone(&error) => Ok(None),
-            found => found,
+            Err(error) => Err(error),
         }
     }
 
@@ -275,8 +279,15 @@ impl View<'_> {
             if !meta.is_dir() {
                 found.files.extend(scan.file(names.clone(), path, &meta));
             } else if names.len() < MAX_DEPTH {
-                let inner = folder.folder(&raw)?;
-                self.walk(&inner, &path, &below, names, found, scan)?;
+                let inner = folder.folder(&raw);
+                let walked =
+                    inner.and_then(|inner| self.walk(&inner, &path, &below, names, found, scan));
+                match allowed(walked) {
+                    Ok(Some(())) => {}
+                    Ok(None) => scan.leave_out("unreadable"),
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
             } else {
                 scan.leave_out("too-deep");
             }
