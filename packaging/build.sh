@@ -50,9 +50,8 @@ stage() {
     local doc name
     for name in p2pd p2p-tracker; do
         doc=$work/stage/usr/share/doc/$name
-        mkdir -p "$doc/examples"
+        mkdir -p "$doc"
         for file in README.md CHANGELOG.md; do install -m 0644 "$here/$file" "$doc/"; done
-        cp -r --no-preserve=mode "$here/packaging/examples/$name/." "$doc/examples/"
     done
 }
 
@@ -111,7 +110,7 @@ archive() {
     mkdir -p "$work/archive/$name/packaging"
     cp -r "$1" "$work/archive/$name/bin"
     cp -r "$here/systemd" "$work/archive/$name/"
-    cp -r "$here/packaging/install.sh" "$here/packaging/container" "$work/archive/$name/packaging/"
+    cp -r "$here/packaging/install.sh" "$here/packaging/container" "$here/packaging/examples" "$work/archive/$name/packaging/"
     for file in $docs; do cp "$here/$file" "$work/archive/$name/"; done
     settle_times "$work/archive"
     tar -C "$work/archive" --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s -cf - "$name" | xz -T1 -6 >"$out/$name.tar.xz"

@@ -52,6 +52,17 @@ shared() {
     $2 install -D -m 0644 "$stage/p2pctl.fish" "$1/fish/vendor_completions.d/p2pctl.fish"
 }
 
+# Examples of hooks, of drop-ins for units and so on. $1: the share folder; $2: as_root or nothing; $3: p2pd or p2p-tracker
+examples() {
+    for file in "$here/packaging/examples/$3"/*; do
+        $2 install -D -m 0644 "$file" "$1/doc/$3/examples/${file##*/}"
+    done
+    [ "$3" = p2pd ] || return 0
+    for file in "$here"/packaging/examples/hooks/*; do
+        $2 install -D -m 0755 "$file" "$1/doc/p2pd/examples/hooks/${file##*/}"
+    done
+}
+
 install_system() {
     build
     generate
@@ -64,6 +75,7 @@ install_system() {
     as_root install -D -m 0644 "$here/systemd/user/p2pd.service" "$dest/usr/lib/systemd/user/p2pd.service"
     for name in p2pd p2p-tracker; do
         as_root install -D -m 0644 "$here/systemd/$name.sysusers" "$dest/usr/lib/sysusers.d/$name.conf"
+        examples "$dest/usr/share" as_root "$name"
         # What an administrator wrote stays.
         [ -e "$dest/etc/p2p/$name.toml" ] || as_root install -D -m 0644 "$stage/etc/$name.toml" "$dest/etc/p2p/$name.toml"
     done
@@ -89,7 +101,9 @@ install_user() {
     install -d "${unit%/*}"
     sed "s|/usr/bin/p2pd|$HOME/.local/bin/p2pd|" "$here/systemd/user/p2pd.service" >"$unit"
     rm -f "$stage"/man/p2p-tracker*
-    shared "$dest${XDG_DATA_HOME:-$HOME/.local/share}" ''
+    data=$dest${XDG_DATA_HOME:-$HOME/.local/share}
+    shared "$data" ''
+    examples "$data" '' p2pd
     say "installed in $bin"
     case ":$PATH:" in *":$HOME/.local/bin:"*) ;; *) say "add it to your PATH: export PATH=\"\$HOME/.local/bin:\$PATH\"" ;; esac
     if [ -z "$dest" ] && systemctl --user daemon-reload 2>/dev/null; then
@@ -109,6 +123,7 @@ remove() {
         "$dest/usr/lib/sysusers.d/p2pd.conf" "$dest/usr/lib/sysusers.d/p2p-tracker.conf" "$dest/usr/lib/tmpfiles.d/p2pd.conf" \
         "$dest/usr/share/bash-completion/completions/p2pctl" "$dest/usr/share/zsh/site-functions/_p2pctl" \
         "$dest/usr/share/fish/vendor_completions.d/p2pctl.fish"
+    as_root rm -rf -- "$dest/usr/share/doc/p2pd" "$dest/usr/share/doc/p2p-tracker"
     for page in p2pd p2pctl p2p-tracker; do
         as_root rm -f -- "$dest/usr/share/man/man1/$page.1" "$dest/usr/share/man/man1/$page"-*.1 "$dest/usr/share/man/man5/$page.toml.5"
     done

@@ -8,12 +8,8 @@ set -Eeuo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 packages=$(cd "${1:-${CARGO_TARGET_DIR:-$here/target}/packages}" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
-trap 'echo "FAILED: line $LINENO: $BASH_COMMAND" >&2' ERR
-passed=0
-ok() { passed=$((passed + 1)); echo "ok: $*"; }
-failed() { echo "FAILED: $*" >&2; exit 1; }
+# shellcheck source=tests/lib.sh
+. "$here/tests/lib.sh"
 
 (cd "$packages" && sha256sum --quiet -c SHA256SUMS)
 lintian --allow-root --fail-on error,warning "$packages"/*.deb
@@ -46,6 +42,36 @@ share=$work/deb/usr/share
 [[ $(fish --no-config -c 'source $argv[1]; complete -C "p2pctl unpub"' "$share/fish/vendor_completions.d/p2pctl.fish") == unpublish* ]]
 ok "the completions load in bash, zsh and fish"
 
+# A root of its own over this machine's, so that scripts find what they call; with a database of packages of its own.
+# shellcheck disable=SC2016 # expanded inside
+unshare --mount --propagation private bash -Eeuo pipefail -c '
+    trap "echo \"line \$LINENO: \$BASH_COMMAND\" >&2" ERR
+    packages=$1 layers=$2 root=$2/root
+    mkdir "$layers"; mount -t tmpfs layers "$layers"; mkdir "$layers"/{upper,work,root}
+    mount -t overlay root -o "lowerdir=/,upperdir=$layers/upper,workdir=$layers/work" "$root"
+    mount -t proc proc "$root/proc"
+    by_rpm() { rpm --root "$root" --dbpath /var/lib/rpm-of-the-test "$@"; }
+    by_rpm --initdb
+    # What is here came by another way than rpm, so it knows of nothing that a package could depend on.
+    by_rpm -i --nodeps "$packages"/*.rpm
+    by_rpm -V --nodeps p2pd p2p-tracker
+    for unit in p2p-tracker.service p2pd.service p2pd.socket; do
+        said=$(chroot "$root" systemd-analyze verify --man=no /usr/lib/systemd/system/$unit 2>&1 | grep -E "p2p(d|-tracker)\\." || true)
+        [[ -z $said ]] || { echo "$said" >&2; exit 1; }
+    done
+    chroot "$root" getent passwd p2pd p2p-tracker >/dev/null
+    [[ $(chroot "$root" stat -c "%a %U %G" /srv/p2p) == "2775 root p2p" ]]
+    [[ $(chroot "$root" p2pctl --version) == p2pctl* ]]
+    chroot "$root" p2p-tracker config check >/dev/null
+    echo "[tracker]" >"$root/etc/p2p/p2p-tracker.toml"
+    by_rpm -i --nodeps --replacepkgs "$packages"/*.rpm
+    [[ $(cat "$root/etc/p2p/p2p-tracker.toml") == "[tracker]" ]]
+    by_rpm -e p2pd p2p-tracker 2>/dev/null
+    left=$(cd "$root" && find usr etc/p2p -newer "$layers" -name "*p2p*" -type f)
+    [[ $left == etc/p2p/p2p-tracker.toml.rpmsave ]] || { echo "left: $left" >&2; exit 1; }
+' sh "$packages" "$work/layers"
+ok "the .rpm packages install into a root: files, users, units; a changed configuration outlives them, nothing else does"
+
 tar -C "$work" -xf "$packages"/p2p-*-static.tar.xz
 for program in p2pd p2pctl p2p-tracker; do
     # In a root of its own, where there is no library: what is not static does not start.
@@ -56,6 +82,8 @@ done
 archive=$(echo "$work"/p2p-*-static)
 HOME=$work/home BINARIES=$archive/bin "$archive/packaging/install.sh" --user >/dev/null
 [[ -x $work/home/.local/bin/p2pd && -e $work/home/.config/systemd/user/p2pd.service ]]
+[[ -x $work/home/.local/share/doc/p2pd/examples/hooks/pre-release-clamd ]]
 ok "the programs of the archive start where there is no library, and install without root"
+"$here/tests/containers.sh" "$archive"
 
-echo "$passed passed, 0 failed"
+finish

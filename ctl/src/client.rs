@@ -15,7 +15,7 @@ use interprocess::local_socket::{
     ConnectOptions, GenericFilePath, Stream, ToFsName as _, traits::Stream as _,
 };
 use p2p_wire::control::{
-    Answer, Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, Progress, TORRENT_PART,
+    Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, RpcError, TORRENT_PART,
     TorrentData, TorrentPart, TorrentRef, Welcome,
 };
 use p2p_wire::metainfo::MAX_METAINFO_LEN;
@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::error::{Error, INTERRUPTED};
 use crate::interrupt::Interrupts;
+use crate::lines::{Head, broken, read_answer, read_message};
 use crate::socket::Socket;
 
 /// How p2pctl names itself to the daemon.
@@ -51,6 +52,13 @@ pub(crate) enum Incoming {
     Interrupt,
 }
 
+/// A line, or why there is none.
+enum Received {
+    Line(Vec<u8>),
+    Interrupted,
+    TimedOut,
+}
+
 /// What [`Client::next`] returns.
 pub(crate) enum Message {
     /// A request ended.
@@ -58,7 +66,7 @@ pub(crate) enum Message {
         /// Of the request.
         id: u64,
         /// Its result, or the JSON-RPC error.
-        answer: Result<Value, p2p_wire::control::RpcError>,
+        answer: Result<Value, RpcError>,
     },
     /// A request goes on.
     Progress {
@@ -189,26 +197,34 @@ impl Client {
     /// Waits for what comes next, at most until `deadline`.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Message, Error> {
         loop {
-            let incoming = match deadline {
-                None => self.incoming.recv().map_err(|_| self.socket.lost())?,
-                Some(at) => {
-                    let left = at.saturating_duration_since(Instant::now());
-                    match self.incoming.recv_timeout(left) {
-                        Ok(incoming) => incoming,
-                        Err(RecvTimeoutError::Timeout) => return Ok(Message::TimedOut),
-                        Err(RecvTimeoutError::Disconnected) => return Err(self.socket.lost()),
-                    }
-                }
-            };
-            match incoming {
-                Incoming::Line(line) => {
+            match self.receive(deadline)? {
+                Received::Line(line) => {
                     if let Some(message) = read_message(&line)? {
                         return Ok(message);
                     }
                 }
-                Incoming::End => return Err(self.socket.lost()),
-                Incoming::Interrupt => return Ok(Message::Interrupted),
+                Received::Interrupted => return Ok(Message::Interrupted),
+                Received::TimedOut => return Ok(Message::TimedOut),
             }
+        }
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Received, Error> {
+        let incoming = match deadline {
+            None => self.incoming.recv().map_err(|_| self.socket.lost())?,
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                match self.incoming.recv_timeout(left) {
+                    Ok(incoming) => incoming,
+                    Err(RecvTimeoutError::Timeout) => return Ok(Received::TimedOut),
+                    Err(RecvTimeoutError::Disconnected) => return Err(self.socket.lost()),
+                }
+            }
+        };
+        match incoming {
+            Incoming::Line(line) => Ok(Received::Line(line)),
+            Incoming::End => Err(self.socket.lost()),
+            Incoming::Interrupt => Ok(Received::Interrupted),
         }
     }
 
@@ -242,18 +258,21 @@ impl Client {
         let asked = Instant::now();
         let id = self.start(method, params)?;
         loop {
-            match self.next(deadline)? {
-                Message::Done { id: done, answer } if done == id => {
-                    if self.verbose {
-                        eprintln!("p2pctl: {method} took {:.1?}", asked.elapsed());
-                    }
-                    let value = answer.map_err(|error| Error::from_rpc(method, error))?;
-                    return decode(method, value);
-                }
-                Message::TimedOut => return Err(self.socket.silent()),
-                Message::Interrupted => return Err(Error::Quiet(INTERRUPTED)),
-                _ => {}
+            let line = match self.receive(deadline)? {
+                Received::Line(line) => line,
+                Received::TimedOut => return Err(self.socket.silent()),
+                Received::Interrupted => return Err(Error::Quiet(INTERRUPTED)),
+            };
+            let head = Head::of(&line)?;
+            if head.method.is_some() || head.id != Some(id) {
+                // It ends the waiting only if the daemon could not read what we sent.
+                read_message(&line)?;
+                continue;
             }
+            if self.verbose {
+                eprintln!("p2pctl: {method} took {:.1?}", asked.elapsed());
+            }
+            return read_answer(method, &line);
         }
     }
 
@@ -278,11 +297,6 @@ impl Client {
                 _ => self.socket.unreachable(&error),
             })
     }
-}
-
-/// Reads a result as the type that the protocol's table gives for `method`.
-pub(crate) fn decode<R: DeserializeOwned>(method: &str, value: Value) -> Result<R, Error> {
-    serde_json::from_value(value).map_err(|error| broken(method, &error))
 }
 
 fn open(socket: &Socket, timeout: Duration) -> io::Result<Stream> {
@@ -312,46 +326,4 @@ fn read_lines(stream: &Stream, to: &SyncSender<Incoming>) {
             return;
         }
     }
-}
-
-/// `None` for a notification that this version does not know.
-fn read_message(line: &[u8]) -> Result<Option<Message>, Error> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| broken("p2pd", &error))?;
-    if value.get("method").is_none() {
-        let answer: Answer = decode("p2pd", value)?;
-        let result = match answer.error {
-            Some(error) => Err(error),
-            None => Ok(answer.result.unwrap_or(Value::Null)),
-        };
-        return match answer.id {
-            Some(id) => Ok(Some(Message::Done { id, answer: result })),
-            // The daemon could not read what we sent.
-            None => Err(result.err().map_or_else(
-                || broken("p2pd", &"an answer without id"),
-                |error| Error::from_rpc("p2pd", error),
-            )),
-        };
-    }
-    let call: Call = decode("p2pd", value)?;
-    Ok(match call.method.as_str() {
-        "progress" => {
-            let progress: Progress<Value> = decode("progress", call.params)?;
-            Some(Message::Progress {
-                id: progress.id,
-                value: progress.progress,
-            })
-        }
-        "event" => Some(Message::Event(decode("event", call.params)?)),
-        "gap" => Some(Message::Gap(decode("gap", call.params)?)),
-        _ => None,
-    })
-}
-
-fn broken(method: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::Incompatible,
-        format!("the answer to {method} cannot be read"),
-        format!("{error}; what listens at the socket is no p2pd, or one of another version."),
-        "Compare the versions:  p2pctl -V",
-    )
 }

@@ -1,7 +1,7 @@
-//! Ctrl-C while a command waits for work that goes on without it.
+//! Signals: Ctrl-C while a command waits for work that goes on without it, and the end of a command that has the terminal.
 //!
-//! The signal is blocked in every thread and taken by one that waits for it, so no code runs inside a signal handler. It is
-//! blocked only in commands that follow work: elsewhere Ctrl-C ends the program as it does any other.
+//! A signal is blocked in every thread and taken by one that waits for it, so no code runs inside a signal handler. It is
+//! blocked only in commands that need it: elsewhere it ends the program as it does any other.
 
 use std::sync::mpsc::SyncSender;
 
@@ -29,4 +29,20 @@ impl Interrupts {
             },
         );
     }
+}
+
+/// Does `last` before SIGTERM or SIGHUP end the program. Call it before the first thread is started.
+pub(crate) fn before_the_end(last: fn()) -> nix::Result<()> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGHUP);
+    signals.thread_block()?;
+    std::thread::spawn(move || {
+        if let Ok(signal) = signals.wait() {
+            last();
+            // As shells name the end by a signal.
+            std::process::exit(128 + signal as i32);
+        }
+    });
+    Ok(())
 }

@@ -9,7 +9,7 @@
 //! | `commands` | one file per command or small family |
 //! | `context` | what a command runs with: the global options made ready |
 //! | `socket` | which daemon is meant, and what to say when it does not answer |
-//! | `client` | the connection: requests, answers, progress, events |
+//! | `client`, `lines` | the connection: requests, answers, progress, events; what its lines mean |
 //! | `interrupt` | Ctrl-C while work is followed |
 //! | `follow` | waiting for several requests with progress lines |
 //! | `output`, `table` | the three forms of standard output |
@@ -36,6 +36,7 @@ mod files;
 mod follow;
 mod human;
 mod interrupt;
+mod lines;
 mod output;
 mod pieces;
 mod rows;

@@ -22,6 +22,7 @@
 pub mod config;
 #[allow(clippy::disallowed_methods, reason = "owns a socket")]
 pub mod control;
+mod descriptors;
 #[allow(clippy::disallowed_methods, reason = "forks")]
 pub mod detach;
 #[allow(clippy::disallowed_methods, reason = "drives the swarms")]

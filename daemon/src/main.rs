@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use p2p_manual::{Manual, Page};
 use p2pd::config::{self, Config, Given, Mode, Places};
 use p2pd::log::Log;
-use p2pd::{detach, hooks, rights, service};
+use p2pd::{detach, rights, service};
 use serde::Deserialize as _;
 
 /// Bad configuration, as service managers know it (EX_CONFIG).
@@ -74,7 +74,7 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    if let Some(error) = hooks::become_hook(std::env::args_os()) {
+    if let Some(error) = p2p_hooks::become_hook(std::env::args_os()) {
         eprintln!("p2pd: the hook cannot be started: {error}");
         return ExitCode::from(NO_HOOK);
     }

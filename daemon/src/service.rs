@@ -68,6 +68,7 @@ pub async fn run(
     let stop = Arc::new(Notify::new());
     let mut signals = Signals::listen()?;
     raise_descriptor_limit();
+    crate::memory::keep();
     // Before there is a second thread: taking it changes the environment.
     let inherited = ListenFd::from_env().take_unix_listener(0)?;
     let opened = State::open(&places.state);
@@ -214,14 +215,21 @@ async fn feed_watchdog(engine: Option<Engine>) {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return;
     };
-    let nobody = InfoHash([0; 20]);
-    loop {
-        tokio::time::sleep(patience / 3).await;
+    let ask = || async {
         // To the registry's task and back: what hangs there is never fed again.
         if let Some(engine) = &engine {
-            let _not_there = engine.item(nobody).await;
+            let _not_there = engine.item(InfoHash([0; 20])).await;
         }
-        notify(&[NotifyState::Watchdog]);
+    };
+    feed(patience, ask, || notify(&[NotifyState::Watchdog])).await;
+}
+
+/// Feeds a few times within `patience`, each time after an answer.
+async fn feed<F: Future>(patience: Duration, ask: impl Fn() -> F, tell: impl Fn()) {
+    loop {
+        tokio::time::sleep(patience / 3).await;
+        ask().await;
+        tell();
     }
 }
 
@@ -324,5 +332,34 @@ impl Signals {
                 _ = self.hangup.recv() => reload().await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_whose_engine_does_not_answer_is_not_fed() {
+        let (answers, fed) = (AtomicBool::new(true), AtomicU32::new(0));
+        let ask = || async {
+            if !answers.load(SeqCst) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let tell = || {
+            fed.fetch_add(1, SeqCst);
+        };
+        let mut feeding = Box::pin(feed(Duration::from_secs(3), ask, tell));
+        let for_a_while = Duration::from_millis(9_500);
+        let ended = tokio::time::timeout(for_a_while, &mut feeding).await;
+        assert!(ended.is_err());
+        assert_eq!(fed.load(SeqCst), 9);
+        answers.store(false, SeqCst);
+        let ended = tokio::time::timeout(for_a_while, &mut feeding).await;
+        assert!(ended.is_err());
+        assert_eq!(fed.load(SeqCst), 9);
     }
 }

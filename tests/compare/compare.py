@@ -87,14 +87,17 @@ def main():
     parser.add_argument("--only", default="", metavar="NAME,...", help="p2p and these programs alone")
     parser.add_argument("--dir", default="target/compare", help="where the files are made (target/compare); the file system matters")
     parser.add_argument("--patience", type=int, default=120, help="seconds after which a program is given up (120)")
+    parser.add_argument("--no-sha", action="store_true", help="hide the CPU's SHA instructions from OpenSSL, with which the others hash")
     parser.add_argument("--address", default="198.51.100.1", help=argparse.SUPPRESS)
     options = parser.parse_args()
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     Node.patience = options.patience
+    if options.no_sha:
+        os.environ["OPENSSL_ia32cap"] = ":~0x20000000"
     bench = Bench(options)
-    print(f"{machine()}; {Ours.version()}; {options.runs} alternating runs\n", flush=True)
+    print(f"{machine()}; {Ours.version()}; {options.runs} alternating runs{', no SHA instructions for OpenSSL' * options.no_sha}\n", flush=True)
     failed = False
     try:
         for name in options.rows or ROWS:

@@ -1,5 +1,6 @@
 //! A tracker and peers as real processes with real sockets, each with its own state, all below one folder.
 
+mod control;
 mod peer;
 mod process;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+pub use self::control::Control;
 pub use self::peer::Peer;
 use self::process::stdout_of;
 pub use self::process::{Process, wait_for};
@@ -144,6 +146,15 @@ impl Lab {
         &self.url
     }
 
+    /// Memory of its own that the tracker holds, in bytes, and its open descriptors.
+    pub fn tracker_holds(&self) -> Result<(u64, usize)> {
+        let tracker = self
+            .tracker
+            .as_ref()
+            .context("the tracker is not running")?;
+        process::holds(tracker.pid())
+    }
+
     /// The folder of the lab.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -170,6 +181,14 @@ impl Lab {
     /// Starts a peer called `name` with folders of its own, without an account. `settings`: lines of its `p2pd.toml`.
     pub fn peer(&self, name: &str, settings: &str) -> Result<Peer> {
         let mut peer = self.new_peer(name, settings)?;
+        peer.start()?;
+        Ok(peer)
+    }
+
+    /// Starts a peer without an account through `wrapper`, a program and its first arguments.
+    pub fn peer_through(&self, name: &str, wrapper: &[&str], settings: &str) -> Result<Peer> {
+        let mut peer = self.new_peer(name, settings)?;
+        peer.wrapper = wrapper.iter().map(|&part| part.to_owned()).collect();
         peer.start()?;
         Ok(peer)
     }
@@ -249,7 +268,8 @@ impl Lab {
         Ok(peer)
     }
 
-    fn join(&self, peer: &Peer) -> Result<()> {
+    /// Has a peer join the tracker with an account of its own name.
+    pub fn join(&self, peer: &Peer) -> Result<()> {
         peer.ctl(&["tracker", "add", "home", &self.url])?;
         let password = peer.password_file();
         peer.ctl(&[

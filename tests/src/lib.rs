@@ -7,6 +7,8 @@
 //! machine with the system's daemon and several users. The tests in `tests/` use these for what crosses program boundaries: resume after
 //! a kill, many files, versions, wrong calls, rights.
 //!
+//! [`wild`] has peers made by hand, hostile ones among them, and [`http`] asks the tracker itself.
+//!
 //! [`plain`] is the yardstick of the transfers: what the machine itself takes for the same bytes.
 //!
 //! What needs root, other clients or a booted systemd is in scripts (`interop/`, `systemd/`) that `.ci/run` starts.
@@ -15,7 +17,9 @@ pub mod content;
 #[allow(unsafe_code, reason = "cutting the power has no safe interface")]
 pub mod cuts;
 pub mod hooks;
+pub mod http;
 pub mod lab;
 pub mod machine;
 pub mod plain;
 pub mod tour;
+pub mod wild;

@@ -13,7 +13,6 @@ export SYSTEMD_BOX_NAME=p2p-service SYSTEMD_BOX_NET=veth
 . "$here/tests/systemd/lib.sh"
 
 cleanup() { "$box" destroy >/dev/null 2>&1 || true; rm -rf -- "$work"; }
-trap cleanup EXIT
 show_logs() { "$box" exec journalctl -n 80 --no-pager -o short-precise -u p2p-tracker -u p2pd -u user@1000; }
 root() { in_box "$SYSTEMD_BOX_NAME" "$@"; }
 ann() { as_in "$SYSTEMD_BOX_NAME" ann "$@"; }
@@ -33,7 +32,10 @@ units=/usr/lib/systemd
 root systemd-analyze verify --man=no $units/system/p2p-tracker.service $units/system/p2pd.service $units/system/p2pd.socket >"$work/verify" 2>&1 || true
 root systemd-analyze verify --man=no --user $units/user/p2pd.service >>"$work/verify" 2>&1 || true
 if grep -E 'p2p(d|-tracker)\.' "$work/verify" >&2; then failed "systemd-analyze verify"; fi
-ok "installed, units are clean"
+for example in hooks/pre-release-clamd hooks/plugin-quota.py data.conf ../../p2p-tracker/examples/grafana.json; do
+    root test -e /usr/share/doc/p2pd/examples/$example
+done
+ok "installed with examples, units are clean"
 
 root systemctl start p2p-tracker
 [[ $(root systemctl show -p StatusText --value p2p-tracker) == *6969* ]] || failed "p2p-tracker has no status"
@@ -58,6 +60,24 @@ root systemctl restart p2p-tracker
 [[ $(root p2p-tracker fingerprint) == "$shown" ]] || failed "the tracker's own certificate is not served"
 ok "certificate and key come as credentials where root keeps them, else the tracker's own is served"
 
+cat >"$work/no-eve" <<'EOF'
+#!/bin/sh
+[ "$P2P_ACCOUNT" != eve ] && exit 0
+# The unit lets the tracker write there.
+touch /var/lib/p2p-tracker/of-the-hook 2>/dev/null || echo 'no eve here'
+exit 1
+EOF
+cat >"$work/told" <<'EOF'
+#!/bin/sh
+echo "told of $P2P_ACCOUNT as $(id -un)"
+EOF
+chmod 755 "$work/no-eve" "$work/told"
+root mkdir -p /etc/p2p/tracker-hooks.d/pre-register.d /etc/p2p/tracker-hooks.d/account.created.d
+"$box" copy "$work/no-eve" /etc/p2p/tracker-hooks.d/pre-register.d/10-no-eve
+"$box" copy "$work/told" /etc/p2p/tracker-hooks.d/account.created.d/10-told
+[[ $(root p2p-tracker hooks | grep -c ^ready) == 2 ]] || { root p2p-tracker hooks >&2; failed "the tracker's hooks are not ready"; }
+root systemctl restart p2p-tracker  # so that it knows of them at once
+
 root useradd -m ann
 root loginctl enable-linger ann
 until_ok "ann's service manager" ann systemctl --user is-system-running --wait
@@ -72,6 +92,12 @@ invite() { root sh -c "umask 077; p2p-tracker invite | tail -n 1 >$1; chown $2 $
 ann p2pctl tracker add home http://127.0.0.1:6969
 invite /tmp/invite ann
 ann p2pctl register --username ann --invite-file /tmp/invite --password-file $password
+invite /tmp/invite.eve ann
+if ann p2pctl register --username eve --invite-file /tmp/invite.eve --password-file $password 2>"$work/refused"; then failed "the gate let eve in"; fi
+has 'no eve here' cat "$work/refused" || { cat "$work/refused" >&2; failed "no word on why eve is refused"; }
+until_ok "the tracker's hook" has 'account.created 10-told: told of ann as p2p-tracker' root journalctl -u p2p-tracker
+root rm -r /etc/p2p/tracker-hooks.d
+ok "hooks of the tracker run from its unit in their sandbox: one refuses, one is told"
 ann sh -c 'mkdir ~/Public && p2pctl share ~/Public'
 ann sh -c 'head -c 30000000 /dev/urandom >/tmp/one.bin && cp /tmp/one.bin ~/Public/'
 until_ok "one.bin in the catalogue" has one.bin ann p2pctl search one.bin
@@ -79,9 +105,30 @@ root sh -c "cp $password $password.root"
 root p2pctl --system tracker add home http://127.0.0.1:6969
 invite /tmp/invite.root root
 root p2pctl --system register --username nas --invite-file /tmp/invite.root --password-file $password.root
+cat >"$work/probe" <<'EOF'
+#!/bin/sh
+echo "told of $P2P_NAME as $(id -un), $(grep NoNewPrivs /proc/self/status)"
+touch "${P2P_PATH%/*}/of-the-hook" && echo 'writes beside what was fetched'
+touch "$TMPDIR/own" && echo 'writes to its own folder'
+# The unit lets p2pd write there, so what says no is the sandbox of the hook.
+touch /var/lib/p2pd/of-the-hook 2>/dev/null || echo 'does not write to the state'
+EOF
+chmod 755 "$work/probe"
+root mkdir -p /etc/p2p/hooks.d/item.finished.d
+"$box" copy "$work/probe" /etc/p2p/hooks.d/item.finished.d/10-probe
+has ready root p2pctl --system hooks ls || { root p2pctl --system hooks ls >&2; failed "the hook is not ready"; }
 root p2pctl --system fetch --timeout 60s ann/Public/one.bin
 until_ok "the file" same /srv/p2p/one.bin /home/ann/Public/one.bin
 ok "a file dropped into the user's share is fetched by the system daemon"
+
+until_ok "the run of the hook" has item.finished root p2pctl --system --json hooks log
+root p2pctl --system --json hooks log >"$work/runs"
+for said in '"outcome": *"ok"' 'told of one.bin as p2pd, NoNewPrivs: 1' 'writes beside what was fetched' 'writes to its own folder' 'does not write to the state'; do
+    grep -q "$said" "$work/runs" || { cat "$work/runs" >&2; failed "the hook did not say: $said"; }
+done
+root test ! -e /var/lib/p2pd/of-the-hook
+root rm -r /etc/p2p/hooks.d/item.finished.d /srv/p2p/of-the-hook
+ok "a hook runs from the system unit in its sandbox, and its output is in p2pctl hooks log"
 
 ben() { root runuser -u ben -- "$@"; }
 root useradd -m -G p2p ben
@@ -96,6 +143,15 @@ until_ok "root to see it" has ben.bin root p2pctl --system ls ben.bin
 if has one.bin ben p2pctl --system ls; then failed "ben sees what root fetched"; fi
 if ben p2pctl --system limit up=1MiB/s 2>/dev/null; then failed "ben changed the limits"; fi
 ok "a member of the group p2p shares a folder through the system daemon, and sees nothing else"
+
+root install -D -m 0755 /usr/share/doc/p2pd/examples/hooks/pre-publish-extensions /etc/p2p/hooks.d/pre-publish.d/20-extensions
+ben sh -c 'head -c 3000 /dev/urandom >/tmp/setup.exe && mv /tmp/setup.exe ~/Public/'
+until_ok "the gate to hold setup.exe" has held ben p2pctl --system ls setup.exe
+has 'programs are not published here' ben p2pctl --system show setup.exe || failed "nobody says why setup.exe is held"
+root rm -r /etc/p2p/hooks.d/pre-publish.d
+ben p2pctl --system resume setup.exe
+until_ok "setup.exe to be seeded" has seeding ben p2pctl --system ls setup.exe
+ok "an example of a gate keeps an entry back under the system unit, until it is gone and asked again"
 
 for service in p2p-tracker p2pd; do
     root systemctl stop $service
@@ -140,4 +196,4 @@ if root systemctl restart p2p-tracker; then failed "started with a bad configura
 [[ $(root systemctl show -p NRestarts --value p2p-tracker) == 0 ]] || failed "restarts with a bad configuration"
 ok "a bad configuration ends with 78 and is not tried again"
 
-echo "$passed passed, 0 failed"
+finish

@@ -18,6 +18,7 @@
 //! | who holds which piece | [`points::Points`] | empty, with a new epoch; machines tell it again. The last holder of each piece is in the database, coarsely |
 //! | who tried to log in how often | [`accounts`] | forgotten |
 //!
+//! Programs of the administrator are told and asked by [`hooks`].
 //! [`swarms::Swarm`] and [`points::Points`] are pure: bytes, numbers and `now` in, decisions out.
 //! [`tracker::Tracker`] holds the parts together, [`service`] gives them sockets and signals, [`admin`] serves the administration commands.
 #![cfg_attr(test, allow(clippy::unwrap_used))] // tests unwrap
@@ -29,6 +30,7 @@ pub mod availability;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod hooks;
 pub mod http;
 pub mod ids;
 pub mod journal;

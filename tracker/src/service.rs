@@ -18,7 +18,7 @@ use crate::state::{
 use crate::store::StoreError;
 use crate::tls::{Origin, Tls, TlsError};
 use crate::tracker::{EXPIRE_EVERY, FLUSH_EVERY, Tracker};
-use crate::{admin, http, udp};
+use crate::{admin, hooks, http, udp};
 
 /// Why a tracker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,7 @@ pub async fn run(
     let udp_addresses = udp.addresses().map_err(StartError::Listen)?;
     let tls = Arc::new(Tls::open(&config.tls, state.path())?);
     let tracker = open(config, &state).await?;
+    let wanted = hooks::want(&tracker, None).await;
     let (stop, stopped) = watch::channel(false);
     let admin = admin::serve(
         Arc::clone(&tracker),
@@ -116,6 +117,7 @@ pub async fn run(
     ));
     let admin = tokio::spawn(admin);
     let announcing = tokio::spawn(udp::serve(Arc::clone(&tracker), udp, stopped.clone()));
+    let telling = tokio::spawn(hooks::task(Arc::clone(&tracker), wanted));
     let housekeeping = tokio::spawn(housekeep(Arc::clone(&tracker), stopped));
 
     let text: String = addresses
@@ -152,10 +154,12 @@ pub async fn run(
     let _ = std::fs::remove_file(address_file(state.path()));
     let _ = std::fs::remove_file(fingerprint_file(state.path()));
     let _ = stop.send(true);
+    tracker.hooks.stop();
     let _ = serving.await;
     let _ = admin.await;
     let _ = announcing.await;
     let _ = housekeeping.await;
+    let _ = telling.await;
     tracker.close().await;
     tracing::info!("stopped");
     Ok(())

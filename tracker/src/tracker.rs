@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use p2p_wire::InfoHash;
 use p2p_wire::api::{FileEntry, TrackerInfo};
+use tokio::sync::Notify;
 
 use crate::accounts::{Accounts, Directory, PasskeyKey};
 use crate::catalogue::{Catalogue, Listings};
 use crate::config::Config;
+use crate::hooks::Hooks;
 use crate::ids::{AccountId, NodeId};
 use crate::journal::Journal;
 use crate::metrics::Counters;
@@ -38,6 +40,8 @@ pub struct Tracker {
     points: Arc<Mutex<Points>>,
     /// What happens.
     pub journal: Journal,
+    /// Who is told and asked.
+    pub hooks: Hooks,
     /// What is counted.
     pub counters: Counters,
     /// For what expires.
@@ -49,12 +53,17 @@ struct Known {
     directory: Arc<Directory>,
     listings: Arc<Listings>,
     points: Arc<Mutex<Points>>,
+    /// Told when accounts or listings changed.
+    changed: Arc<Notify>,
     clock: Clock,
 }
 
 impl Mirror for Known {
     fn apply(&self, change: Change) {
         self.directory.apply(&change);
+        if matches!(change, Change::Account(_) | Change::Listing(..)) {
+            self.changed.notify_one();
+        }
         match change {
             Change::Listing(hash, listing) => {
                 if listing.is_none() {
@@ -82,8 +91,11 @@ impl Tracker {
             directory: Arc::default(),
             listings: Arc::default(),
             points: Arc::clone(&points),
+            changed: Arc::default(),
             clock,
         };
+        let state = database.parent().unwrap_or(Path::new("."));
+        let hooks = Hooks::new(state, Arc::clone(&known.changed));
         let (directory, listings) = (Arc::clone(&known.directory), Arc::clone(&known.listings));
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, Arc::new(known))?);
         let passkeys = PasskeyKey::new(store.passkey_secret().await?);
@@ -92,6 +104,7 @@ impl Tracker {
             catalogue: Catalogue::new(Arc::clone(&store), listings),
             journal: Journal::start(Arc::clone(&store)),
             config: RwLock::new(Arc::new(config)),
+            hooks,
             swarms: Swarms::default(),
             store,
             points,

@@ -11,6 +11,8 @@ mod answers;
 mod day;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/hooks.rs"]
+mod hooks;
 #[path = "cli/life.rs"]
 mod life;
 #[path = "cli/limits.rs"]

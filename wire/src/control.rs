@@ -17,7 +17,7 @@
 //! | `item.wait` | [`ItemRef`] | [`Item`] when complete or stopped for good; progress [`Item`] |
 //! | `item.list` | [`ItemList`] | [`ItemPage`] |
 //! | `item.show` | [`ItemShow`] | [`ItemDetail`] |
-//! | `item.pause` / `item.resume` / `item.announce` / `item.verify` | [`ItemsRef`] | `Vec<`[`Item`]`>` |
+//! | `item.pause` / `item.resume` / `item.announce` / `item.verify` | [`ItemsRef`] | [`ItemBatch`] |
 //! | `verify.wait` | [`VerifyWait`] | `Vec<`[`Item`]`>` once what `item.verify` began has ended for each; progress [`VerifyProgress`] |
 //! | `item.set` | [`ItemSet`] | [`Item`] |
 //! | `item.move` | [`ItemMove`] | [`Item`] |
@@ -74,8 +74,8 @@ pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};
 pub use hooks::{Hook, HookRun, HooksLog, HooksRun, PluginAnswer, PluginManifest};
 pub use items::{
-    Item, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet, ItemsRef, Link, State,
-    VerifyProgress, VerifyWait,
+    Item, ItemBatch, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet, ItemsRef, Link,
+    State, VerifyProgress, VerifyWait,
 };
 pub use path::PathText;
 pub use rpc::{Answer, Call, Cancel, Progress};

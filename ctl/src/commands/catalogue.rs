@@ -122,6 +122,10 @@ impl Search {
         context.out.list(&found, &rows::entries(Timestamp::now()))?;
         if found.is_empty() && context.human() {
             context.out.talk("Nothing found.");
+        } else if context.human() {
+            context
+                .out
+                .talk("Fetch one:  p2pctl fetch OWNER/SHARE/ENTRY");
         }
         Ok(())
     }

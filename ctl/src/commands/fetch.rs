@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, ItemRef, PathText, State};
 
-use crate::client::{Client, decode};
+use crate::client::Client;
 use crate::context::{Context, absolute};
 use crate::error::Error;
 use crate::failures::Failures;
 use crate::follow::{Bars, End, follow};
 use crate::human;
+use crate::lines::decode;
 use crate::rows::{self, item_name, short};
 use crate::target::{Given, expand};
 use crate::text;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use p2p_wire::control::{Item, ItemMove, ItemRemove, ItemSet, ItemsRef, PathText};
+use p2p_wire::control::{Item, ItemBatch, ItemMove, ItemRemove, ItemSet, ItemsRef, PathText};
 
 use crate::ask;
+use crate::client::Client;
 use crate::context::{Context, absolute};
 use crate::error::Error;
 use crate::human;
@@ -40,14 +41,13 @@ pub(crate) enum Act {
 impl Items {
     /// Does it to all at once.
     pub(crate) fn run(self, act: Act, context: &Context) -> Result<(), Error> {
-        let params = self.params();
         let (method, done) = match act {
             Act::Pause => ("item.pause", "Paused"),
             Act::Resume => ("item.resume", "Resumed"),
             Act::Announce => ("item.announce", "Announcing"),
             Act::Verify => ("item.verify", "Verifying"),
         };
-        let items: Vec<Item> = context.connect()?.call(method, params)?;
+        let items = self.each(&mut context.connect()?, method)?;
         let prefixes = HashMap::new();
         context
             .out
@@ -58,14 +58,36 @@ impl Items {
         Ok(())
     }
 
-    /// As the daemon wants them.
-    pub(crate) fn params(self) -> ItemsRef {
-        ItemsRef {
-            items: self.items,
-            all: self.all,
+    /// Has it done to all, in batches that fit into a line of the protocol.
+    pub(crate) fn each(&self, client: &mut Client, method: &str) -> Result<Vec<Item>, Error> {
+        let mut done = Vec::new();
+        if !self.all {
+            for items in self.items.chunks(BATCH) {
+                let params = ItemsRef {
+                    items: items.to_vec(),
+                    ..ItemsRef::default()
+                };
+                done.extend(client.call::<ItemBatch>(method, params)?.items);
+            }
+            return Ok(done);
+        }
+        let mut params = ItemsRef {
+            all: true,
+            ..ItemsRef::default()
+        };
+        loop {
+            let batch: ItemBatch = client.call(method, params.clone())?;
+            done.extend(batch.items);
+            params.after = batch.next;
+            if params.after.is_none() {
+                return Ok(done);
+            }
         }
     }
 }
+
+/// Items that a request may name.
+pub(super) const BATCH: usize = 500;
 
 /// `--all` of none is no error, but said to people.
 pub(super) fn tell_if_none(context: &Context, items: &[Item]) {
@@ -171,11 +193,14 @@ impl Remove {
             let names = self.items.join(", ");
             ask::confirm(context, &format!("Delete the data of {what} ({names})?"))?;
         }
-        let params = ItemRemove {
-            items: self.items,
-            delete_data: self.delete_data,
-        };
-        let items: Vec<Item> = client.call("item.remove", params)?;
+        let mut items: Vec<Item> = Vec::new();
+        for named in self.items.chunks(BATCH) {
+            let params = ItemRemove {
+                items: named.to_vec(),
+                delete_data: self.delete_data,
+            };
+            items.extend(client.call::<Vec<Item>>("item.remove", params)?);
+        }
         let prefixes = HashMap::new();
         context.out.report(&items, &rows::items(&prefixes), |item| {
             let name = item_name(item);

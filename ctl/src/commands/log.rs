@@ -4,9 +4,10 @@ use clap::Args;
 use p2p_wire::control::{LogLine, LogTail};
 use serde_json::Value;
 
-use crate::client::{Message, decode};
+use crate::client::Message;
 use crate::context::Context;
 use crate::error::Error;
+use crate::lines::decode;
 use crate::rows;
 
 /// Arguments of `log`.

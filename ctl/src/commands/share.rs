@@ -7,12 +7,13 @@ use p2p_wire::api::Visibility;
 use p2p_wire::control::{self, ErrorKind, PathText, ShareAdd, ShareProgress, ShareRef};
 use serde::de::DeserializeOwned;
 
-use crate::client::{Client, decode};
+use crate::client::Client;
 use crate::context::{Context, absolute};
 use crate::error::Error;
 use crate::failures::Failures;
 use crate::follow::{Bars, End, follow};
 use crate::human;
+use crate::lines::decode;
 use crate::rows;
 use crate::text;
 use crate::units::{self, PieceSize};

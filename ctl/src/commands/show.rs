@@ -59,8 +59,9 @@ impl Show {
         let params = ItemShow {
             item: self.item,
             parts: parts.clone(),
+            files_after: None,
         };
-        let detail: ItemDetail = context.connect()?.call("item.show", params)?;
+        let detail = whole(context, params)?;
         if context.out.format == Format::Json {
             return context.out.json(&detail);
         }
@@ -79,6 +80,20 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// An item with all its files, which may come in several answers.
+fn whole(context: &Context, mut params: ItemShow) -> Result<ItemDetail, Error> {
+    let mut client = context.connect()?;
+    let mut detail: ItemDetail = client.call("item.show", params.clone())?;
+    params.parts = vec!["files".to_owned()];
+    while let (Some(next), Some(files)) = (detail.files_next.take(), &mut detail.files) {
+        params.files_after = Some(next);
+        let more: ItemDetail = client.call("item.show", params.clone())?;
+        files.extend(more.files.unwrap_or_default());
+        detail.files_next = more.files_next;
+    }
+    Ok(detail)
 }
 
 fn show_part(

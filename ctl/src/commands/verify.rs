@@ -4,13 +4,14 @@ use clap::Args;
 use p2p_wire::control::{ErrorKind, Item, State, VerifyProgress, VerifyWait};
 
 use super::fetch::stopped;
-use super::items::{Act, Items, tell_if_none};
-use crate::client::{Client, decode};
+use super::items::{Act, BATCH, Items, tell_if_none};
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
 use crate::failures::Failures;
 use crate::follow::{Bars, End, follow};
 use crate::human;
+use crate::lines::decode;
 use crate::rows::{self, item_name, short};
 use crate::text;
 
@@ -31,7 +32,7 @@ impl Verify {
             return self.items.run(Act::Verify, context);
         }
         let mut client = context.connect_to_follow()?;
-        let started: Vec<Item> = client.call("item.verify", self.items.params())?;
+        let started = self.items.each(&mut client, "item.verify")?;
         tell_if_none(context, &started);
         let Some(verified) = wait(context, &mut client, &started)? else {
             context.out.talk(
@@ -63,17 +64,46 @@ fn wait(
     client: &mut Client,
     started: &[Item],
 ) -> Result<Option<Vec<Item>>, Error> {
-    let params = VerifyWait {
-        items: started.iter().map(|item| item.info_hash).collect(),
-    };
     let bars = Bars::one(context.out.progress());
+    let mut verified = Vec::with_capacity(started.len());
+    for items in started.chunks(BATCH) {
+        let ended = u32::try_from(verified.len()).unwrap_or(u32::MAX);
+        let of = u32::try_from(started.len()).unwrap_or(u32::MAX);
+        let draw = |progress: VerifyProgress| {
+            let ended = ended.saturating_add(progress.ended);
+            draw(
+                &bars,
+                &VerifyProgress {
+                    ended,
+                    of,
+                    ..progress
+                },
+            );
+        };
+        let waited = wait_for(client, items, draw);
+        bars.clear();
+        match waited? {
+            Some(items) => verified.extend(items),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(verified))
+}
+
+/// Waits for as many as a request may name.
+fn wait_for(
+    client: &mut Client,
+    items: &[Item],
+    draw: impl Fn(VerifyProgress),
+) -> Result<Option<Vec<Item>>, Error> {
+    let params = VerifyWait {
+        items: items.iter().map(|item| item.info_hash).collect(),
+    };
     let params = vec![serde_json::json!(params)];
     let followed = follow(client, "verify.wait", params, None, |_, value| {
-        draw(&bars, &decode("verify.wait", value)?);
+        draw(decode("verify.wait", value)?);
         Ok(())
-    });
-    bars.clear();
-    let followed = followed?;
+    })?;
     match (followed.end, followed.answers.into_iter().next().flatten()) {
         (_, Some(Ok(items))) => decode("verify.wait", items).map(Some),
         (_, Some(Err(error))) => Err(Error::from_rpc("verify.wait", error)),

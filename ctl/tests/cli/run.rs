@@ -152,6 +152,18 @@ pub(crate) fn played<S: AsRef<OsStr>>(
     text: &str,
     keys: &[u8],
 ) -> (String, i32, bool) {
+    played_until(fake, args, text, |terminal, _| {
+        terminal.write_all(keys).unwrap();
+    })
+}
+
+/// The same, with something else to do once `text` is drawn: with the terminal's other end, or to the process.
+pub(crate) fn played_until<S: AsRef<OsStr>>(
+    fake: &Fake,
+    args: &[S],
+    text: &str,
+    act: impl Fn(&mut std::fs::File, Pid),
+) -> (String, i32, bool) {
     let pty = pty();
     let found = tcgetattr(&pty.slave).unwrap();
     let kept = pty.slave.try_clone().unwrap();
@@ -184,7 +196,7 @@ pub(crate) fn played<S: AsRef<OsStr>>(
     let code = loop {
         bytes.extend(drawing.try_iter().flatten());
         if !typed && String::from_utf8_lossy(&bytes).contains(text) {
-            typing.write_all(keys).unwrap();
+            act(&mut typing, Pid::from_raw(child.id().cast_signed()));
             typed = true;
         }
         if let Some(status) = child.try_wait().unwrap() {

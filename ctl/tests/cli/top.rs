@@ -1,9 +1,10 @@
 //! `top` on a terminal.
 
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, item};
-use crate::run::{piped, played};
+use crate::run::{piped, played, played_until};
 
 fn status() -> Value {
     json!({
@@ -22,7 +23,7 @@ fn fake() -> Fake {
             "item.show",
             json!({"item": big, "peers": [], "pieces": null}),
         ),
-        ("item.pause", json!([])),
+        ("item.pause", json!({"items": []})),
         ("log.tail", json!([])),
     ])
 }
@@ -43,6 +44,16 @@ fn the_terminal_is_left_as_it_was_found() {
             "the keys are not shown: {drawn:?}"
         );
     }
+}
+
+#[test]
+fn the_terminal_is_given_back_when_it_is_told_to_end() {
+    let (drawn, code, same) = played_until(&fake(), &["top"], "big.iso", |_, pid| {
+        kill(pid, Signal::SIGTERM).unwrap();
+    });
+    assert_eq!(code, 128 + Signal::SIGTERM as i32, "{drawn}");
+    assert!(same, "the terminal is not as it was");
+    assert!(drawn.contains("\u{1b}[?1049l"), "{drawn:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `verify`: reading, waiting, and what is said of bad data.
+//! `verify`: reading, waiting, and what is said of bad data; answers that come in parts.
 
 use p2p_wire::control::Call;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn verifying(ended: impl Fn(&Call, &mut Peer) + Send + Sync + 'static) -> Fake {
     Fake::scripted(move |call, peer| match call.method.as_str() {
         "item.verify" => {
             let began = json!({"state": "verifying", "done": 0});
-            peer.answer(call, json!([item("3f2a", "big.iso", began)]));
+            peer.answer(call, json!({"items": [item("3f2a", "big.iso", began)]}));
         }
         "verify.wait" => ended(call, peer),
         _ => peer.answer(call, Value::Null),
@@ -107,4 +107,53 @@ fn verify_can_leave_the_reading_to_the_daemon() {
         ran.err
     );
     fake.wait_for("cancel", 1);
+}
+
+#[test]
+fn all_items_come_in_batches_and_are_told_of_together() {
+    let fake = Fake::scripted(|call, peer| match call.method.as_str() {
+        "item.pause" => {
+            let first = call.params["after"].is_null();
+            let (hash, name) = if first { ("3f2a", "a") } else { ("91c0", "b") };
+            let next = first.then_some(HASH);
+            let items = [item(hash, name, json!({"state": "paused"}))];
+            peer.answer(call, json!({"items": items, "next": next}));
+        }
+        _ => peer.answer(call, Value::Null),
+    });
+    let ran = terminal(&fake, &["pause", "--all"]);
+    assert_eq!(
+        ran.out, "Paused a (3f2a0000)\nPaused b (91c00000)\n",
+        "{}",
+        ran.err
+    );
+    let asked = fake.heard("item.pause");
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[1]["after"], HASH);
+}
+
+#[test]
+fn the_files_of_an_item_come_in_parts_and_are_shown_together() {
+    let fake = Fake::scripted(|call, peer| match call.method.as_str() {
+        "item.show" => {
+            let first = call.params["files_after"].is_null();
+            let path = if first { "a" } else { "b" };
+            let file = json!({"path": path, "size": 1, "done": 1, "wanted": true});
+            let mut detail = json!({"item": item("3f2a", "set", json!({})), "files": [file]});
+            if first {
+                detail["files_next"] = json!(1);
+            }
+            peer.answer(call, detail);
+        }
+        _ => peer.answer(call, Value::Null),
+    });
+    let ran = piped(&fake, &["show", "3f2a", "--files", "--json"]);
+    let detail: Value = serde_json::from_str(&ran.out).unwrap();
+    let paths: Vec<&str> = detail["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["a", "b"]);
 }

@@ -17,7 +17,11 @@ const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
 
 /// What a method comes to: a value, or an error as it goes over the socket.
-pub(super) type Outcome = Result<Value, RpcError>;
+pub(super) type Outcome = Result<Json, RpcError>;
+
+/// A value in JSON. Written straight from what it is: a page of a thousand items is not built as a tree first.
+#[derive(Debug)]
+pub(super) struct Json(String);
 
 /// Reads the parameters of a method. Absent parameters are an empty object: some methods need none.
 pub(super) fn params<P: DeserializeOwned>(params: Value) -> Result<P, RpcError> {
@@ -37,7 +41,7 @@ pub(super) fn params<P: DeserializeOwned>(params: Value) -> Result<P, RpcError> 
 /// The value that a method answers with.
 pub(super) fn value(result: Result<impl Serialize, Fault>) -> Outcome {
     let value = result.map_err(fault)?;
-    serde_json::to_value(value).map_err(|error| {
+    serde_json::to_string(&value).map(Json).map_err(|error| {
         // Only a map with keys that are no text can fail, and the protocol has none.
         fault(Fault::new(
             ErrorKind::Failed,
@@ -46,6 +50,11 @@ pub(super) fn value(result: Result<impl Serialize, Fault>) -> Outcome {
             "Report this: it is a fault of p2pd",
         ))
     })
+}
+
+/// The value of a method that has nothing to say.
+pub(super) fn null() -> Json {
+    Json("null".to_owned())
 }
 
 /// The error for a name that is no method.
@@ -85,17 +94,13 @@ pub(super) fn fault(fault: Fault) -> RpcError {
 
 /// The line of an answer, with its end.
 pub(super) fn line(id: Option<u64>, outcome: Outcome) -> String {
-    let (result, error) = match outcome {
-        Ok(value) => (Some(value), None),
-        Err(error) => (None, Some(error)),
-    };
-    let answer = Answer {
-        jsonrpc: "2.0".to_owned(),
-        id,
-        result,
-        error,
-    };
-    text(&answer)
+    match outcome {
+        Ok(Json(value)) => {
+            let id = id.map_or_else(|| "null".to_owned(), |id| id.to_string());
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{value}}}\n")
+        }
+        Err(error) => text(&Answer::err(id, error)),
+    }
 }
 
 /// The line of a notification, with its end.

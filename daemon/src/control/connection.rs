@@ -11,14 +11,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use interprocess::local_socket::tokio::Stream;
 use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe, TorrentPart};
-use p2p_wire::metainfo::MAX_METAINFO_LEN;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -27,6 +25,7 @@ use super::caller::Caller;
 use super::dispatch::{self, Request};
 use super::places::Place;
 use super::progress::Progress;
+use super::torrent::Torrent;
 use super::{Service, watch};
 use crate::Fault;
 use crate::hooks::Remote;
@@ -41,7 +40,13 @@ const MAX_REQUESTS: usize = 64;
 const QUEUE: usize = 32;
 
 /// Serves a client until it goes, or breaks the protocol.
-pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>, place: Place) {
+pub(super) async fn serve(
+    stream: Stream,
+    caller: Caller,
+    service: Arc<Service>,
+    place: Place,
+    room: Arc<Semaphore>,
+) {
     let (read, write) = tokio::io::split(stream);
     let (lines, queue) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write_lines(write, queue));
@@ -56,7 +61,8 @@ pub(super) async fn serve(stream: Stream, caller: Caller, service: Arc<Service>,
         cancels: HashMap::new(),
         subscription: None,
         plugin: None,
-        torrent: Vec::new(),
+        torrent: Torrent::default(),
+        room,
     };
     tokio::pin!(writer);
     tokio::select! {
@@ -87,8 +93,10 @@ struct Connection {
     cancels: HashMap<u64, oneshot::Sender<()>>,
     subscription: Option<AbortHandle>,
     plugin: Option<Remote>,
-    /// Parts of a .torrent for the request that follows them, at most [`MAX_METAINFO_LEN`] bytes.
-    torrent: Vec<u8>,
+    /// Parts of a .torrent for the request that follows them.
+    torrent: Torrent,
+    /// For the parts of all connections.
+    room: Arc<Semaphore>,
 }
 
 /// What the reader came upon.
@@ -193,7 +201,7 @@ impl Connection {
                         // It may just have ended.
                         let _ = cancel.send(());
                     }
-                    Value::Null
+                    answer::null()
                 });
                 if id.is_some() {
                     self.send(id, outcome).await;
@@ -233,7 +241,7 @@ impl Connection {
             caller: Arc::clone(&self.caller),
             torrent: match call.params.get("torrent") {
                 Some(Value::Bool(true)) => std::mem::take(&mut self.torrent),
-                _ => Vec::new(),
+                _ => Torrent::default(),
             },
             progress: Progress::new(id, &lines),
         };
@@ -260,20 +268,8 @@ impl Connection {
 
     /// Keeps a part of a .torrent; after a fault the client begins anew.
     fn keep_part(&mut self, part: &TorrentPart) -> Result<(), Fault> {
-        let fault = |why: String| {
-            Fault::new(
-                ErrorKind::Usage,
-                "the .torrent cannot be taken",
-                why,
-                "Send it in parts, from its beginning",
-            )
-        };
         let mut torrent = std::mem::take(&mut self.torrent);
-        let bytes = BASE64.decode(part.data.as_bytes());
-        torrent.extend(bytes.map_err(|error| fault(format!("a part is not base64: {error}")))?);
-        if torrent.len() > MAX_METAINFO_LEN {
-            return Err(fault(format!("it is larger than {MAX_METAINFO_LEN} bytes")));
-        }
+        torrent.add(part, &self.room)?;
         self.torrent = torrent;
         Ok(())
     }
@@ -300,7 +296,7 @@ impl Connection {
             self.caller.whose(),
             self.lines.clone(),
         );
-        self.send(Some(id), Ok(Value::Null)).await;
+        self.send(Some(id), Ok(answer::null())).await;
         let task = self.running.spawn(async move {
             events.await;
             id
@@ -323,7 +319,7 @@ impl Connection {
                 let plugin = may.and_then(|()| daemon.hooks.connect(manifest, is_owner, lines));
                 plugin.map_err(answer::fault).map(|plugin| {
                     self.plugin = Some(plugin);
-                    Value::Null
+                    answer::null()
                 })
             }
         };

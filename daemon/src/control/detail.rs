@@ -10,9 +10,15 @@ use p2p_wire::metainfo::Metainfo;
 
 use super::Daemon;
 use super::caller::Caller;
-use super::lookup::{self, not_here, pick};
+use super::lookup::{self, not_here};
 use crate::Fault;
 use crate::tracker::Trackers;
+
+/// Files in an answer at most: 100 bytes each without their paths.
+const FILES: usize = 5_000;
+
+/// Bytes of their paths, about: one may take six in JSON.
+const FILES_TEXT: usize = 384 * 1024;
 
 /// `item.show`: an item that is here, or else an entry of the catalogue.
 pub(super) async fn show(
@@ -34,7 +40,7 @@ pub(super) async fn show(
         ));
     }
     let trackers = daemon.trackers.of(caller.uid);
-    let item = pick(lookup::items(daemon, caller).await, &show.item)?;
+    let item = lookup::seek(daemon, caller, &show.item).await?;
     let catalogue = match &item {
         Some(item) => trackers.find(None, &item.info_hash.to_string()).await,
         None => trackers.find(None, &show.item).await,
@@ -55,6 +61,7 @@ pub(super) async fn show(
         item,
         catalogue: None,
         files: None,
+        files_next: None,
         peers: None,
         trackers: None,
         pieces: None,
@@ -62,9 +69,16 @@ pub(super) async fn show(
         versions: None,
     };
     if wants("files") {
-        detail.files = match here {
+        let files = match here {
             true => engine.files(hash).await,
             false => catalogue_files(&trackers, hash).await,
+        };
+        (detail.files, detail.files_next) = match files {
+            Some(files) => {
+                let (page, next) = files_page(files, show.files_after.unwrap_or(0));
+                (Some(page), next)
+            }
+            None => (None, None),
         };
     }
     if wants("peers") && here {
@@ -90,6 +104,22 @@ pub(super) async fn show(
     }
     detail.catalogue = entry;
     Ok(detail)
+}
+
+/// The files from `after` on that fit into a line with all else, and where the next begin.
+fn files_page(files: Vec<ItemFile>, after: u64) -> (Vec<ItemFile>, Option<u64>) {
+    let start = usize::try_from(after).unwrap_or(usize::MAX);
+    let total = files.len();
+    let mut text = 0;
+    let fits = |file: &ItemFile| {
+        let is_first = text == 0;
+        text += file.path.len();
+        is_first || text <= FILES_TEXT
+    };
+    let rest = files.into_iter().skip(start).take(FILES);
+    let page: Vec<ItemFile> = rest.take_while(fits).collect();
+    let end = start.saturating_add(page.len());
+    (page, (end < total).then_some(end as u64))
 }
 
 /// The files of an entry that is not here, from its metainfo.
@@ -133,4 +163,36 @@ async fn pieces(
         missing: known.missing,
         source: "tracker".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_huge_item_come_in_parts_that_fit_into_a_line() {
+        let path = |n: usize| format!("{n}{}", "\u{1}".repeat(n % 3_000));
+        let file = |n: usize| ItemFile {
+            path: path(n),
+            size: u64::MAX,
+            done: u64::MAX,
+            wanted: false,
+        };
+        let files: Vec<ItemFile> = (0..12_000).map(file).collect();
+        let (mut after, mut seen, mut parts) = (0, Vec::new(), 0);
+        loop {
+            let (page, next) = files_page(files.clone(), after);
+            let line = serde_json::to_string(&page).unwrap();
+            assert!(line.len() < p2p_wire::control::MAX_LINE * 9 / 10);
+            assert!(!page.is_empty(), "no progress after {after}");
+            seen.extend(page.into_iter().map(|file| file.path));
+            parts += 1;
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert!(seen == (0..12_000).map(path).collect::<Vec<_>>());
+        assert!(parts > 3, "{parts} parts");
+    }
 }

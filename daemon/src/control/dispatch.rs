@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::answer::{self, Outcome, params, value};
 use super::caller::Caller;
 use super::progress::Progress;
+use super::torrent::Torrent;
 use super::{
     Service, detail, doctor, fetch, hooks, items, overview, settings, shares, trackers, verify,
     watch,
@@ -17,7 +18,7 @@ pub(super) struct Request {
     /// Who asks.
     pub(super) caller: Arc<Caller>,
     /// The .torrent that came by `torrent.part`; empty if none did.
-    pub(super) torrent: Vec<u8>,
+    pub(super) torrent: Torrent,
     /// To tell how it goes.
     pub(super) progress: Progress,
 }
@@ -54,7 +55,7 @@ pub(super) async fn call(
         "share.list" => value(Ok(daemon.shares.list(caller.whose()).await)),
         "share.remove" => value(shares::remove(daemon, caller, params(p)?).await),
         "share.rescan" => value(shares::rescan(daemon, caller, params(p)?).await),
-        "fetch.add" => value(fetch::add(daemon, caller, params(p)?, torrent).await),
+        "fetch.add" => value(fetch::add(daemon, caller, params(p)?, torrent.bytes()).await),
         "item.wait" => value(items::wait(daemon, caller, params(p)?, progress).await),
         "item.list" => value(items::list(daemon, caller, params(p)?).await),
         "item.show" => value(detail::show(daemon, caller, params(p)?).await),
@@ -80,7 +81,9 @@ pub(super) async fn call(
         "account.login" => value(trackers::login(daemon, caller, params(p)?).await),
         "account.logout" => value(trackers::logout(daemon, caller, params(p)?).await),
         "account.whoami" => value(trackers::whoami(daemon, caller, params(p)?).await),
-        "catalogue.publish" => value(trackers::publish(daemon, caller, params(p)?, torrent).await),
+        "catalogue.publish" => {
+            value(trackers::publish(daemon, caller, params(p)?, torrent.bytes()).await)
+        }
         "catalogue.unpublish" => value(trackers::unpublish(daemon, caller, params(p)?).await),
         "catalogue.search" => value(daemon.trackers.of(caller.uid).search(params(p)?).await),
         "catalogue.nodes" => value(trackers::nodes(daemon, caller, params(p)?).await),

@@ -43,13 +43,13 @@ pub(super) async fn add(
     daemon: &Arc<Daemon>,
     caller: &Caller,
     add: FetchAdd,
-    torrent: Vec<u8>,
+    torrent: &[u8],
 ) -> Result<FetchAdded, Fault> {
     let trackers = daemon.trackers.of(caller.uid);
     let place = place(daemon, caller, &add).await?;
     let mut peers = peers::lookup_all(&add.peers).await?;
     let sent = match add.torrent {
-        true => Some(read_metainfo(&torrent)?),
+        true => Some(read_metainfo(torrent)?),
         false => None,
     };
     if let Some(item) = here(daemon, caller, &add, sent.as_ref()).await? {
@@ -219,7 +219,7 @@ async fn here(
     let hash = match (&add.target, sent) {
         (Some(target), None) if target.starts_with("magnet:") => Some(magnet(target)?.info_hash),
         (Some(target), None) if is_url(target) || target.contains('/') => None,
-        (Some(target), None) => return lookup::pick(lookup::items(daemon, caller).await, target),
+        (Some(target), None) => return lookup::seek(daemon, caller, target).await,
         (None, Some(metainfo)) => Some(metainfo.info.info_hash()),
         _ => {
             return Err(Fault::new(

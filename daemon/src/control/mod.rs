@@ -6,6 +6,7 @@
 //! | `places` | how many clients there may be |
 //! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
+//! | `torrent` | a .torrent that a client sends |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
 //! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
@@ -32,6 +33,7 @@ mod progress;
 mod settings;
 mod shares;
 mod socket;
+mod torrent;
 mod trackers;
 mod verify;
 mod watch;
@@ -45,7 +47,7 @@ use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::Listener as _;
 use p2p_wire::control::{ErrorKind, PROTO, Welcome};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 pub use self::configured::{configured_shares, configured_trackers};
@@ -170,6 +172,7 @@ impl Server {
     pub async fn serve(self, service: Service) {
         let service = Arc::new(service);
         let places = Places::default();
+        let room = Arc::new(Semaphore::new(torrent::ROOM));
         let mut clients = JoinSet::new();
         loop {
             let stream = match self.listener.accept().await {
@@ -196,10 +199,10 @@ impl Server {
                     continue;
                 }
             };
-            let (service, mode) = (Arc::clone(&service), self.mode);
+            let (service, room, mode) = (Arc::clone(&service), Arc::clone(&room), self.mode);
             clients.spawn(async move {
                 match caller::caller(peer, mode).await {
-                    Some(caller) => connection::serve(stream, caller, service, place).await,
+                    Some(caller) => connection::serve(stream, caller, service, place, room).await,
                     None => {
                         tracing::warn!("a caller who may not use this daemon was turned away");
                     }

@@ -4,30 +4,83 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use p2p_wire::control::{Item, Share, State, Status, Tracker};
+use p2p_wire::control::{Share, State, Status, Tracker};
 use p2p_wire::units::Size;
 use tokio::sync::{Notify, Semaphore};
 
 use super::caller::Caller;
 use super::{Daemon, SERVER, lookup, paths, settings};
 use crate::Fault;
-use crate::engine::Totals;
+use crate::engine::Glance;
+
+/// Items that stand still and are named in a warning at most.
+const FAILED: usize = 10;
+
+/// The items that a caller sees, in numbers.
+#[derive(Default)]
+struct Counts {
+    items: u32,
+    seeding: u32,
+    fetching: u32,
+    paused: u32,
+    held: u32,
+    errors: u32,
+    peers: u32,
+    down_rate: u64,
+    up_rate: u64,
+    downloaded: u64,
+    uploaded: u64,
+    /// Some that stand still: a sentence each.
+    failed: Vec<String>,
+}
+
+impl Counts {
+    fn add(&mut self, one: &Glance<'_>) {
+        self.items += 1;
+        match one.state() {
+            State::Seeding => self.seeding += 1,
+            State::Fetching | State::Metadata => self.fetching += 1,
+            State::Paused => self.paused += 1,
+            State::Held => self.held += 1,
+            State::Error => {
+                self.errors += 1;
+                if self.failed.len() < FAILED {
+                    let item = one.item();
+                    let why = because(&item.reason);
+                    self.failed.push(format!("{} stands still{why}", item.name));
+                }
+            }
+            State::Verifying => {}
+        }
+        let ((down_rate, up_rate), (downloaded, uploaded)) = (one.rates(), one.moved());
+        self.peers += one.peers();
+        self.down_rate += down_rate;
+        self.up_rate += up_rate;
+        self.downloaded += downloaded;
+        self.uploaded += uploaded;
+    }
+}
 
 /// How long `status` waits for a disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `status`. Who sees only what is theirs is told only the sums of that.
 pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
-    let items = lookup::items(daemon, caller).await;
-    let totals = match caller.whose() {
-        None => daemon.engine.totals().await,
-        Some(_) => sum(&items),
+    let whose = caller.whose();
+    let counts = daemon.engine.survey(move |all| {
+        let mut counts = Counts::default();
+        lookup::visible(all.iter(), whose).for_each(|one| counts.add(&one));
+        counts
+    });
+    let counts = counts.await.unwrap_or_default();
+    let (downloaded, uploaded) = match whose {
+        None => daemon.engine.moved(),
+        Some(_) => (counts.downloaded, counts.uploaded),
     };
-    let shares = daemon.shares.list(caller.whose()).await;
+    let shares = daemon.shares.list(whose).await;
     let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
-    let count = |state: State| items.iter().filter(|item| item.state == state).count() as u32;
-    let mut warnings = warnings(daemon, &items, &shares, &trackers);
+    let mut warnings = warnings(daemon, counts.failed, &shares, &trackers);
     warnings.extend(disk_low(daemon).await);
     Status {
         server: SERVER.to_owned(),
@@ -35,17 +88,17 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
         mode: daemon.mode.as_str().to_owned(),
         uptime_s: daemon.started.elapsed().as_secs(),
         port: daemon.engine.port(),
-        items: items.len() as u32,
-        seeding: count(State::Seeding),
-        fetching: count(State::Fetching) + count(State::Metadata),
-        paused: count(State::Paused),
-        held: count(State::Held),
-        errors: count(State::Error),
-        peers: totals.peers,
-        down_rate: totals.down_rate,
-        up_rate: totals.up_rate,
-        downloaded: totals.downloaded,
-        uploaded: totals.uploaded,
+        items: counts.items,
+        seeding: counts.seeding,
+        fetching: counts.fetching,
+        paused: counts.paused,
+        held: counts.held,
+        errors: counts.errors,
+        peers: counts.peers,
+        down_rate: counts.down_rate,
+        up_rate: counts.up_rate,
+        downloaded,
+        uploaded,
         shares,
         trackers,
         download_dir: paths::text(&daemon.settings.download_dir()),
@@ -54,29 +107,21 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     }
 }
 
-fn sum(items: &[Item]) -> Totals {
-    let of = |number: fn(&Item) -> u64| items.iter().map(number).sum();
-    Totals {
-        peers: items.iter().map(|item| item.peers).sum(),
-        down_rate: of(|item| item.down_rate),
-        up_rate: of(|item| item.up_rate),
-        downloaded: of(|item| item.downloaded),
-        uploaded: of(|item| item.uploaded),
+fn because(reason: &Option<String>) -> String {
+    match reason {
+        Some(reason) => format!(": {reason}"),
+        None => String::new(),
     }
 }
 
 /// What needs attention, each a sentence.
 fn warnings(
     daemon: &Daemon,
-    items: &[Item],
+    failed: Vec<String>,
     shares: &[Share],
     trackers: &[Tracker],
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let because = |reason: &Option<String>| match reason {
-        Some(reason) => format!(": {reason}"),
-        None => String::new(),
-    };
     for tracker in trackers {
         match tracker.state.as_str() {
             "login needed" => warnings.push(format!(
@@ -97,14 +142,7 @@ fn warnings(
             warnings.push(format!("share {name} is {state}{}", because(&share.reason)));
         }
     }
-    let failed = items.iter().filter(|item| item.state == State::Error);
-    for item in failed.take(10) {
-        warnings.push(format!(
-            "{} stands still{}",
-            item.name,
-            because(&item.reason)
-        ));
-    }
+    warnings.extend(failed);
     for key in daemon.settings.overridden() {
         warnings.push(format!(
             "{key}: what was set by command wins over the file: p2pctl config unset {key} takes it back"

@@ -123,7 +123,7 @@ pub(super) async fn publish(
     daemon: &Arc<Daemon>,
     caller: &Caller,
     publish: PublishItem,
-    torrent: Vec<u8>,
+    torrent: &[u8],
 ) -> Result<FileEntry, Fault> {
     let mut here = None;
     let metainfo = match (&publish.item, publish.torrent) {
@@ -145,7 +145,7 @@ pub(super) async fn publish(
             here = Some((item, metainfo));
             torrent
         }
-        (None, true) => BASE64.encode(&torrent),
+        (None, true) => BASE64.encode(torrent),
         _ => {
             return Err(Fault::new(
                 ErrorKind::Usage,
@@ -191,7 +191,7 @@ pub(super) async fn unpublish(
     which: ItemRef,
 ) -> Result<(), Fault> {
     let trackers = daemon.trackers.of(caller.uid);
-    let hash = match lookup::pick(lookup::items(daemon, caller).await, &which.item)? {
+    let hash = match lookup::seek(daemon, caller, &which.item).await? {
         Some(item) => item.info_hash,
         None => trackers.find(None, &which.item).await?.info_hash,
     };

@@ -6,7 +6,9 @@ use p2p_wire::control::{ErrorKind, Limits};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{InfoHash, magnet::Magnet};
 
-use super::registry::{Command, Registry, Slot, join};
+use super::ops::Op;
+use super::registry::{Command, Registry};
+use super::row::Slot;
 use super::torrent::Command as ToTorrent;
 use super::{AnnounceCommand, Change, Content, Ctx, NewItem, Place, gates, view};
 use tokio::sync::oneshot;
@@ -27,18 +29,8 @@ impl NewItem {
 impl Registry {
     pub(super) fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
         let item = new.info_hash();
-        if let Some(row) = self.rows.get_mut(&item) {
-            match &mut row.slot {
-                Slot::Awake(task) => drop(task.try_send(ToTorrent::Trackers(new.trackers))),
-                Slot::Dormant(record) => {
-                    if join(&mut record.trackers, new.trackers) {
-                        let tiers = record.trackers.clone();
-                        self.ctx.store.put(item, record);
-                        self.join(item, tiers);
-                    }
-                }
-                Slot::Busy(_) => {}
-            }
+        if self.rows.contains_key(&item) {
+            self.more_trackers(item, new.trackers);
             self.found(item, new.peers);
             let _ = reply.send(Ok(false));
             return;
@@ -90,11 +82,19 @@ impl Registry {
         self.found(item, peers);
     }
 
+    /// Further announce URLs of an item that is here already.
+    pub(super) fn more_trackers(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
+        match self.rows.get(&item).map(|row| &row.slot) {
+            Some(Slot::Awake(_)) => self.deliver(item, ToTorrent::Trackers(tiers)),
+            _ => self.op(item, Op::Join(tiers)),
+        }
+    }
+
     /// The announcer is told of further trackers by starting again, the reporter of piece points by a reset.
     pub(super) fn join(&mut self, item: InfoHash, tiers: Vec<Vec<String>>) {
         if let Some(row) = self.rows.get(&item).filter(|row| row.announced) {
             self.changes.push(Change::Reset(item));
-            self.announces.push_back(AnnounceCommand::Start {
+            self.announces.push(AnnounceCommand::Start {
                 info_hash: item,
                 tiers,
                 counters: row.counters.clone(),

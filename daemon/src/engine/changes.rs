@@ -10,6 +10,8 @@ use super::Change;
 /// Changes in order. Additions to one item are joined as long as nothing else happened to it, so the log is bounded by the pieces of all items.
 #[derive(Default)]
 pub(super) struct Changes {
+    /// Somebody takes them. As long as nobody does, as without a tracker, none is kept.
+    wanted: bool,
     log: Vec<Change>,
     /// Where the last entry of each item is.
     last: HashMap<InfoHash, usize>,
@@ -17,6 +19,9 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn push(&mut self, change: Change) {
+        if !self.wanted {
+            return;
+        }
         let item = match &change {
             Change::Reset(item)
             | Change::Added(item, _)
@@ -41,7 +46,8 @@ impl Changes {
     }
 
     pub(super) fn take(&mut self) -> Vec<Change> {
-        self.last.clear();
+        self.wanted = true;
+        self.last = HashMap::new();
         mem::take(&mut self.log)
     }
 }
@@ -54,6 +60,8 @@ mod tests {
     fn additions_are_joined_and_a_reset_swallows_them() {
         let (a, b) = (InfoHash([1; 20]), InfoHash([2; 20]));
         let mut changes = Changes::default();
+        changes.push(Change::Complete(a));
+        assert!(changes.take().is_empty(), "kept for nobody");
         changes.push(Change::Added(a, vec![1]));
         changes.push(Change::Added(b, vec![7]));
         changes.push(Change::Added(a, vec![2, 3]));

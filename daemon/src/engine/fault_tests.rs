@@ -133,7 +133,8 @@ impl Source {
                 let metainfo = builder.build(&hashes).unwrap();
                 let node = Node::start(&dir).await;
                 let stamp = |spec: &FileSpec| {
-                    FileStamp::of(&fs::metadata(spec.path.as_ref().unwrap()).unwrap())
+                    let file = fs::File::open(spec.path.as_ref().unwrap());
+                    FileStamp::of(&file.unwrap()).unwrap()
                 };
                 let stamps = specs.iter().map(stamp).collect();
                 node.add(&metainfo, Place::Hashed(top, stamps), vec![])
@@ -191,6 +192,11 @@ fn runtime() -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
+/// Whether all was on the disk before this call.
+fn is_late(faults: &Faults, call: u32) -> bool {
+    faults.renamed().is_some_and(|renamed| renamed <= call)
+}
+
 /// One download with this fault; how many calls it made.
 fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
     let dir = tempfile::tempdir().unwrap();
@@ -199,6 +205,7 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
     let faults = Faults::new(&downloads, plan);
     let first = runtime();
     let what = format!("{plan:?}");
+    let whole = source.content.len() as u64;
     let calls = first.block_on(async {
         let node = Node::start(dir.path()).await;
         let place = Place::Download(downloads.clone());
@@ -216,10 +223,15 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
             );
             node.engine.resume(item).await.unwrap();
         }
+        if !faults.is_dead() && plan.is_none_or(|(call, _)| is_late(&faults, call)) {
+            let downloaded = node.engine.moved().0;
+            assert_eq!(downloaded, whole, "once is enough: {what}");
+        }
         faults.calls()
     });
     // All tasks end where they stand, as after a cut.
     let cut = faults.is_dead();
+    let late = plan.is_some_and(|(call, _)| is_late(&faults, call));
     drop(first);
     drop(faults);
     if cut {
@@ -237,6 +249,10 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
                 .await;
             let shown = node.rests(item, || false).await.expect("at rest");
             assert_eq!(shown.state, ItemState::Seeding, "after {what}: {shown:?}");
+            if late {
+                let again = node.engine.moved().0;
+                assert_eq!(again, 0, "all was on the disk before {what}");
+            }
             source
                 .judge(&node, &downloads, &format!("after {what}"))
                 .await;
@@ -246,6 +262,9 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
         source.on_disk(&downloads) == source.content,
         "content after {what}"
     );
+    let names = fs::read_dir(&downloads).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["set"], "after {what}");
     calls
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use p2p_wire::InfoHash;
 use tokio::time::Instant;
 
-use super::registry::{Command, Registry, Slot};
+use super::registry::{Command, Registry};
+use super::row::Slot;
 use super::view;
 use crate::storage::{Lane, allocated, free_space};
 

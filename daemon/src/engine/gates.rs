@@ -11,7 +11,8 @@ use p2p_wire::control::{ErrorKind, Item};
 use p2p_wire::metainfo::File;
 use tokio::sync::oneshot;
 
-use super::registry::{Command, Registry, Row, Slot};
+use super::registry::{Command, Registry};
+use super::row::{Row, Slot};
 use super::{Ctx, NewItem, Place, view};
 use crate::Fault;
 use crate::hooks::{Gate, Hold, HoldVerdict, Hooks, Terms, Verdict};

@@ -4,6 +4,7 @@
 //! One owner for each mutable thing: everything else sends commands.
 
 mod add;
+mod announces;
 mod changes;
 mod events;
 #[cfg(test)]
@@ -11,9 +12,12 @@ mod fault_tests;
 mod full;
 mod gates;
 pub mod history;
+mod lives;
 mod ops;
 mod queries;
 mod registry;
+mod row;
+mod survey;
 mod torrent;
 mod types;
 mod view;
@@ -22,7 +26,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use p2p_wire::control::{ErrorKind, Item, ItemFile, ItemPeer, ItemPieces, Limits};
@@ -35,12 +39,15 @@ pub use self::history::history;
 use self::ops::Op;
 pub(crate) use self::registry::no_such;
 use self::registry::{Command, Inputs, Registry};
+use self::survey::Survey;
+pub use self::survey::{Glance, Glances};
 use self::torrent::{Ask, Report};
 pub use self::types::{
     AnnounceCommand, Change, Config, Content, Counters, FileStamp, Holding, ItemSetting, Links,
-    NewItem, Place, Totals,
+    NewItem, Place,
 };
 use crate::Fault;
+use crate::descriptors;
 use crate::hooks::Hooks;
 use crate::net::{self, Bucket, Listeners, Slots};
 use crate::resume::Store;
@@ -90,7 +97,14 @@ impl Engine {
             Fault::new(ErrorKind::Failed, "the engine cannot start", why, fix)
         };
         let preferred = kept_port(&state);
-        let slots = Slots::new(config.max_peers);
+        let room = descriptors::shares().peers;
+        if room < config.max_peers {
+            tracing::warn!(
+                "{room} peers at most instead of the {} of max_peers: the limit of open files is low",
+                config.max_peers
+            );
+        }
+        let slots = Slots::new(config.max_peers.min(room));
         let (arrived_tx, arrived) = mpsc::channel(64);
         let listeners = net::listen(&config.listen, preferred, &slots, &arrived_tx)
             .map_err(|error| failed(format!("cannot listen for peers: {error}")))?;
@@ -219,9 +233,22 @@ impl Engine {
             .await
     }
 
-    /// All items, in no order.
+    /// Looks at all items at one moment. `look` is called on the engine's thread, which does nothing else meanwhile: it must be quick.
+    /// `None` when the engine has stopped.
+    pub async fn survey<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Glances<'_>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let survey = |reply: oneshot::Sender<T>| {
+            Command::Survey(Survey::new(move |all| drop(reply.send(look(all)))))
+        };
+        self.call(survey).await
+    }
+
+    /// All items, in no order. Of many that is much: [`Engine::survey`] looks at them where they are.
     pub async fn items(&self) -> Vec<Item> {
-        self.call(Command::Items).await.unwrap_or_default()
+        let items = self.survey(|all| all.iter().map(|one| one.item()).collect());
+        items.await.unwrap_or_default()
     }
 
     /// An item as it changes, at most ten times a second; the channel closes when the item is removed.
@@ -239,6 +266,12 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Its announce URLs in tiers; passkeys are in them.
+    pub async fn trackers(&self, item: InfoHash) -> Option<Vec<Vec<String>>> {
+        self.call(|reply| Command::Ask(item, Ask::Trackers(reply)))
+            .await
     }
 
     /// Its files.
@@ -259,9 +292,10 @@ impl Engine {
             .await
     }
 
-    /// Totals.
-    pub async fn totals(&self) -> Totals {
-        self.call(Command::Totals).await.unwrap_or_default()
+    /// Block bytes received and sent since the start.
+    pub fn moved(&self) -> (u64, u64) {
+        let (down, up) = (&self.ctx.downloaded, &self.ctx.uploaded);
+        (down.load(Ordering::Relaxed), up.load(Ordering::Relaxed))
     }
 
     /// Rate limits of the whole daemon; `None` changes nothing, 0 lifts a limit.
@@ -297,8 +331,8 @@ impl Engine {
         self.call(Command::Held).await.unwrap_or_default()
     }
 
-    /// What changed since the last call, in order. One caller: the piece points reporter. A piece that [`Engine::holding`] told of already
-    /// may come again as an addition.
+    /// What changed since the last call, in order; nothing at the first, from which on it is kept. One caller: the piece points reporter. A
+    /// piece that [`Engine::holding`] told of already may come again as an addition.
     pub async fn take_changes(&self) -> Vec<Change> {
         self.call(Command::Changes).await.unwrap_or_default()
     }

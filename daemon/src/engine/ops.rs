@@ -6,21 +6,25 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Item, State};
 use tokio::sync::oneshot;
 
-use super::registry::{Command, Registry, Slot, no_such};
-use super::torrent::Command as ToTorrent;
-use super::{Change, Ctx, FileStamp, view};
+use super::registry::{Command, Registry, join, no_such};
+use super::row::Slot;
+use super::torrent::{Command as ToTorrent, apply};
+use super::{Change, Ctx, FileStamp, ItemSetting, view};
 use crate::Fault;
 use crate::hooks::{Gate, Hold};
 use crate::resume::{Check, Have, Record, Site, written};
 use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
 
-type Reply = oneshot::Sender<Result<Item, Fault>>;
+pub(super) type Reply = oneshot::Sender<Result<Item, Fault>>;
 
-/// A change of one item.
+/// A change of one item. None is lost: what waits for an item that goes is refused.
 pub(super) enum Op {
     Pause(Reply),
     Resume(Reply),
     Verify(Reply),
+    Set(ItemSetting, Reply),
+    /// Further announce URLs.
+    Join(Vec<Vec<String>>),
     Remove(bool, Reply),
     MoveTo(PathBuf, Reply),
     Relocate(PathBuf, Vec<FileStamp>, oneshot::Sender<Result<(), Fault>>),
@@ -33,8 +37,12 @@ impl Op {
             Self::Pause(reply) | Self::Resume(reply) | Self::Verify(reply) => {
                 drop(reply.send(Err(fault)));
             }
-            Self::Remove(_, reply) | Self::MoveTo(_, reply) => drop(reply.send(Err(fault))),
+            Self::Set(_, reply) | Self::Remove(_, reply) | Self::MoveTo(_, reply) => {
+                drop(reply.send(Err(fault)));
+            }
             Self::Relocate(_, _, reply) => drop(reply.send(Err(fault))),
+            // Nobody waits.
+            Self::Join(_) => {}
         }
     }
 }
@@ -119,6 +127,18 @@ impl Registry {
                 self.ctx.store.put(item, record);
                 self.changes.push(Change::Reset(item));
                 self.reply(item, reply);
+            }
+            Op::Set(setting, reply) => {
+                apply(record, setting);
+                self.ctx.store.put(item, record);
+                self.reply(item, reply);
+            }
+            Op::Join(tiers) => {
+                if join(&mut record.trackers, tiers) {
+                    let tiers = record.trackers.clone();
+                    self.ctx.store.put(item, record);
+                    self.join(item, tiers);
+                }
             }
             Op::Relocate(path, stamps, reply) => {
                 record.site = Site::Foreign(path);

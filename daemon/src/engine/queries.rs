@@ -1,15 +1,15 @@
 //! Questions about items, and settings: answered from the row of a dormant item, passed on to the task of an awake one.
 
-use std::sync::atomic::Ordering;
-
 use p2p_wire::InfoHash;
 use p2p_wire::control::Item;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{oneshot, watch};
 
-use super::registry::{Registry, Slot, no_such};
-use super::torrent::{Ask, Command as ToTorrent, answer_dormant, apply};
-use super::{ItemSetting, Totals, view};
-use crate::Fault;
+use super::ops::{Op, Reply};
+use super::registry::{Command, Registry, no_such};
+use super::row::Slot;
+use super::torrent::{Ask, Command as ToTorrent, answer_dormant};
+use super::{ItemSetting, view};
 
 impl Registry {
     pub(super) fn ask(&mut self, item: InfoHash, ask: Ask) {
@@ -17,13 +17,7 @@ impl Registry {
             return;
         };
         match &row.slot {
-            Slot::Awake(task) => {
-                if let Err(error) = task.try_send(ToTorrent::Ask(ask))
-                    && let mpsc::error::TrySendError::Closed(ToTorrent::Ask(ask)) = error
-                {
-                    row.asked.push(ask);
-                }
-            }
+            Slot::Awake(_) => self.deliver(item, ToTorrent::Ask(ask)),
             Slot::Dormant(record) => {
                 answer_dormant(&self.ctx, item, record, &row.live(), ask);
             }
@@ -35,61 +29,12 @@ impl Registry {
         }
     }
 
-    pub(super) fn answer_item(
-        &mut self,
-        item: InfoHash,
-        reply: oneshot::Sender<Result<Item, Fault>>,
-    ) {
+    pub(super) fn answer_item(&mut self, item: InfoHash, reply: Reply) {
         let (tx, rx) = oneshot::channel();
         self.ask(item, Ask::Item(tx));
         tokio::spawn(async move {
             let shown = rx.await.map_err(|_| no_such(item));
             let _ = reply.send(shown);
-        });
-    }
-
-    pub(super) fn items(&mut self, reply: oneshot::Sender<Vec<Item>>) {
-        let all: Vec<InfoHash> = self.rows.keys().copied().collect();
-        let mut answers = Vec::with_capacity(all.len());
-        for item in all {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        tokio::spawn(async move {
-            let mut items = Vec::with_capacity(answers.len());
-            for answer in answers {
-                items.extend(answer.await);
-            }
-            let _ = reply.send(items);
-        });
-    }
-
-    pub(super) fn totals(&mut self, reply: oneshot::Sender<Totals>) {
-        let awake: Vec<InfoHash> = (self.rows.iter())
-            .filter(|(_, row)| matches!(row.slot, Slot::Awake(_)))
-            .map(|(item, _)| *item)
-            .collect();
-        let mut answers = Vec::new();
-        for item in awake {
-            let (tx, rx) = oneshot::channel();
-            self.ask(item, Ask::Item(tx));
-            answers.push(rx);
-        }
-        let mut totals = Totals {
-            downloaded: self.ctx.downloaded.load(Ordering::Relaxed),
-            uploaded: self.ctx.uploaded.load(Ordering::Relaxed),
-            ..Totals::default()
-        };
-        tokio::spawn(async move {
-            for answer in answers {
-                if let Ok(item) = answer.await {
-                    totals.peers += item.peers;
-                    totals.down_rate += item.down_rate;
-                    totals.up_rate += item.up_rate;
-                }
-            }
-            let _ = reply.send(totals);
         });
     }
 
@@ -104,31 +49,41 @@ impl Registry {
             _ => view::item(item, &super::add::blank(item), &row.live()),
         };
         let (watchers, watching) = watch::channel(first);
-        if let Slot::Awake(task) = &row.slot {
-            let _ = task.try_send(ToTorrent::Watch(watchers.clone()));
-        }
-        row.watchers = Some(watchers);
+        row.watchers = Some(watchers.clone());
+        self.deliver(item, ToTorrent::Watch(watchers));
         Some(watching)
     }
 
-    pub(super) fn set(
-        &mut self,
-        item: InfoHash,
-        setting: ItemSetting,
-        reply: oneshot::Sender<Result<Item, Fault>>,
-    ) {
-        self.apply(item, setting);
-        self.answer_item(item, reply);
+    /// Applies a setting, or has it applied when the item is a row again.
+    pub(super) fn set(&mut self, item: InfoHash, setting: ItemSetting, reply: Reply) {
+        match self.rows.get(&item).map(|row| &row.slot) {
+            Some(Slot::Awake(_)) => self.deliver(item, ToTorrent::Set(setting, reply)),
+            _ => self.op(item, Op::Set(setting, reply)),
+        }
     }
 
-    pub(super) fn apply(&mut self, item: InfoHash, setting: ItemSetting) {
-        match self.rows.get_mut(&item).map(|row| &mut row.slot) {
-            Some(Slot::Awake(task)) => drop(task.try_send(ToTorrent::Set(setting))),
-            Some(Slot::Dormant(record)) => {
-                apply(record, setting);
-                self.ctx.store.put(item, record);
+    /// Tells a torrent task something that must not be lost: waits beside the registry while the channel is full, and is told anew where the
+    /// task has ended.
+    pub(super) fn deliver(&mut self, item: InfoHash, command: ToTorrent) {
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
+        let Slot::Awake(task) = &row.slot else {
+            return;
+        };
+        match task.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(command)) => row.late.push(command),
+            Err(TrySendError::Full(command)) => {
+                let (ctx, task) = (self.ctx.clone(), task.clone());
+                tokio::spawn(async move {
+                    if let Err(SendError(command)) = task.send(command).await
+                        && let Some(commands) = ctx.commands.upgrade()
+                    {
+                        let _ = commands.send(Command::Again(item, command)).await;
+                    }
+                });
             }
-            _ => {}
         }
     }
 

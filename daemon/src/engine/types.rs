@@ -1,12 +1,14 @@
 //! What goes into the engine and what comes out.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use nix::sys::statvfs::fstatvfs;
 use p2p_wire::control::Limits;
 use p2p_wire::magnet::Magnet;
 use p2p_wire::metainfo::Metainfo;
@@ -84,9 +86,11 @@ pub enum Place {
     Existing(PathBuf),
 }
 
-/// What tells whether a file changed since it was read: taken by fstat.
+/// What tells whether a file is still the one that was read: taken by fstat and fstatfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
+    /// Which file system, by its own identity: the number of the device may be another one after a reboot, and another disk's by then.
+    pub file_system: u64,
     /// Inode.
     pub inode: u64,
     /// Bytes.
@@ -98,31 +102,31 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// The stamp of an open or found file.
-    pub fn of(meta: &Metadata) -> Self {
+    /// The stamp of an open file.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::new(
+            fstatvfs(file)?.filesystem_id(),
+            &file.metadata()?,
+        ))
+    }
+
+    /// The stamp of a file that lies on this file system.
+    pub fn new(file_system: u64, meta: &Metadata) -> Self {
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
         Self {
+            file_system,
             inode: meta.ino(),
             size: meta.size(),
             mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
             ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
         }
     }
-}
 
-/// The engine at a glance.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Totals {
-    /// Connected peers.
-    pub peers: u32,
-    /// Bytes/s of blocks received.
-    pub down_rate: u64,
-    /// Bytes/s of blocks sent.
-    pub up_rate: u64,
-    /// Block bytes received since the start.
-    pub downloaded: u64,
-    /// Block bytes sent since the start.
-    pub uploaded: u64,
+    /// The same file with the same length: what writing into it and renaming it leave as they are.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        let what = |stamp: &Self| (stamp.file_system, stamp.inode, stamp.size);
+        what(self) == what(other)
+    }
 }
 
 /// What an announce says of an item; written by the item's owner, read by the announcer.
@@ -201,4 +205,23 @@ pub struct Links {
     pub events: Events,
     /// Who is asked at gates; nobody without.
     pub hooks: Option<Hooks>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_same_number_and_length_on_another_disk_is_another_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stamp = FileStamp::of(file.as_file()).unwrap();
+        let again = FileStamp::of(&File::open(file.path()).unwrap()).unwrap();
+        assert_eq!(stamp, again);
+        let elsewhere = FileStamp::of(&File::open("/proc/version").unwrap()).unwrap();
+        let alike = FileStamp {
+            file_system: elsewhere.file_system,
+            ..stamp
+        };
+        assert!(stamp.is_same_file(&again) && !stamp.is_same_file(&alike));
+    }
 }

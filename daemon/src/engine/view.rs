@@ -41,39 +41,11 @@ pub(super) struct Live<'a> {
 /// An item in one line.
 pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Item {
     let pieces = record.layout.map_or(0, |layout| layout.pieces());
-    let unread = record.check != Check::No;
-    let held = match (live.have, unread) {
-        (Some(have), _) => have.count(),
-        (None, false) => record.have.count(pieces),
-        (None, true) => 0,
-    };
+    let held = held(record, live);
     let size = record.wanted_len;
     let complete = record.is_complete();
-    let done = live.done.unwrap_or(match (complete, record.layout) {
-        (true, _) => size,
-        (false, _) if live.read.is_some() => live.read.unwrap_or(0).min(size),
-        (false, Some(layout)) => {
-            (u64::from(held) * u64::from(layout.piece_len())).min(layout.total_len())
-        }
-        (false, None) => 0,
-    });
-    let state = if live.fault.is_some() {
-        State::Error
-    } else if live.read.is_some() {
-        State::Verifying
-    } else if live.hold.is_some() {
-        State::Held
-    } else if record.paused {
-        State::Paused
-    } else if record.layout.is_none() {
-        State::Metadata
-    } else if unread || (complete && record.suspect != Have::Nothing) {
-        State::Verifying
-    } else if complete {
-        State::Seeding
-    } else {
-        State::Fetching
-    };
+    let done = done(record, live);
+    let state = state(record, live);
     let running = matches!(state, State::Fetching | State::Metadata);
     let stuck = running && live.stats.peers == 0;
     let reason = live.fault.map(|(_, text)| text.to_owned());
@@ -120,6 +92,53 @@ pub(super) fn item(info_hash: InfoHash, record: &Record, live: &Live<'_>) -> Ite
         completed: record.completed.map(time_text),
         private: record.private,
         owner_uid: record.owner,
+    }
+}
+
+/// What an item is doing.
+pub(super) fn state(record: &Record, live: &Live<'_>) -> State {
+    let complete = record.is_complete();
+    if live.fault.is_some() {
+        State::Error
+    } else if live.read.is_some() {
+        State::Verifying
+    } else if live.hold.is_some() {
+        State::Held
+    } else if record.paused {
+        State::Paused
+    } else if record.layout.is_none() {
+        State::Metadata
+    } else if record.check != Check::No || (complete && record.suspect != Have::Nothing) {
+        State::Verifying
+    } else if complete {
+        State::Seeding
+    } else {
+        State::Fetching
+    }
+}
+
+/// Bytes verified; while its data is read those that were read so far.
+pub(super) fn done(record: &Record, live: &Live<'_>) -> u64 {
+    let size = record.wanted_len;
+    live.done
+        .unwrap_or(match (record.is_complete(), record.layout) {
+            (true, _) => size,
+            (false, _) if live.read.is_some() => live.read.unwrap_or(0).min(size),
+            (false, Some(layout)) => {
+                let held = u64::from(held(record, live));
+                (held * u64::from(layout.piece_len())).min(layout.total_len())
+            }
+            (false, None) => 0,
+        })
+}
+
+/// Pieces verified.
+fn held(record: &Record, live: &Live<'_>) -> u32 {
+    let pieces = record.layout.map_or(0, |layout| layout.pieces());
+    match (live.have, record.check) {
+        (Some(have), _) => have.count(),
+        (None, Check::No) => record.have.count(pieces),
+        (None, Check::All) => 0,
     }
 }
 
@@ -278,6 +297,12 @@ pub(super) fn time_text(seconds: u64) -> String {
     jiff::Timestamp::from_second(seconds)
         .unwrap_or(jiff::Timestamp::MAX)
         .to_string()
+}
+
+/// What [`time_text`] wrote, in seconds since 1970.
+pub(super) fn seconds_of(text: &str) -> u64 {
+    let time = text.parse::<jiff::Timestamp>();
+    time.map_or(0, |time| u64::try_from(time.as_second()).unwrap_or(0))
 }
 
 /// Seconds since 1970.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use p2p_hooks::{Schedule, stops};
 use p2p_wire::control::Event;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -11,9 +12,7 @@ use tokio::time::Instant;
 use super::Inner;
 use super::event::Body;
 use super::journal::Due;
-use super::process::stops;
 use super::run::Answer;
-use super::schedule::Schedule;
 use crate::state::StateError;
 
 /// Between two attempts to use a database that fails.
@@ -44,7 +43,7 @@ pub(super) async fn task(inner: Arc<Inner>) {
             let inner = inner.clone();
             running.spawn(async move { (due, inner.deliver(due).await) });
         }
-        if inner.inbox.is_empty() && schedule.has_none_of_the_daemon() {
+        if inner.inbox.is_empty() && !schedule.has(&None) {
             inner
                 .idle
                 .send_if_modified(|idle| !std::mem::replace(idle, true));

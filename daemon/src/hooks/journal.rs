@@ -17,12 +17,8 @@ const RUNS: u32 = 100;
 #[derive(Clone)]
 pub(super) struct Journal(pub(super) State);
 
-/// Something that a hook must still be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) id: i64,
-    pub(super) item: Option<InfoHash>,
-}
+/// Something that a hook must still be told; what is about no item is in one order of its own.
+pub(super) type Due = p2p_hooks::Due<Option<InfoHash>>;
 
 /// A row of the journal.
 #[derive(Debug)]
@@ -114,7 +110,7 @@ impl Journal {
                     let item = item.and_then(|bytes| <[u8; 20]>::try_from(bytes).ok());
                     Ok(Due {
                         id: row.get(0)?,
-                        item: item.map(InfoHash),
+                        key: item.map(InfoHash),
                     })
                 })?;
                 rows.collect()
@@ -213,7 +209,7 @@ fn insert(tx: &Connection, hook: &str, body: &Body) -> rusqlite::Result<Option<D
     let added = tx.prepare_cached(sql)?.execute(row)? > 0;
     Ok(added.then(|| Due {
         id: tx.last_insert_rowid(),
-        item,
+        key: item,
     }))
 }
 

@@ -3,32 +3,25 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `event` | the names of events and gates, and what hooks are told |
-//! | `find` | which programs are hooks, and whether each may be run |
-//! | `confine`, `process`, `output` | one run: what the child gives up, its time, what it prints |
-//! | `run` | what a run means: told, allowed, refused, later, failed |
+//! | `run` | a run of a hook, which `p2p_hooks` starts, and what it means: told, allowed, refused, later, failed |
 //! | `journal`, `hold` | what is still due, what is held, the last runs: in the state database |
-//! | `inbox`, `schedule`, `deliver` | events on their way: gathered, ordered (PURE), told |
+//! | `inbox`, `deliver` | events on their way: gathered, told |
 //! | `gate` | questions, and what comes of them |
 //! | `plugins` | long-lived hooks: which there are, what they want to hear |
 //! | `session`, `remote`, `questions` | one life of one that p2pd starts; one that connects; what goes to and fro |
 //!
 //! Nothing here blocks the engine: an event is dropped into the inbox, a gate is asked by a task of its own while the item is held.
 
-mod confine;
 mod deliver;
 mod event;
-mod find;
 mod gate;
 mod hold;
 mod inbox;
 mod journal;
-mod output;
 mod plugins;
-mod process;
 mod questions;
 mod remote;
 mod run;
-mod schedule;
 mod session;
 
 use std::collections::{HashMap, HashSet};
@@ -36,21 +29,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use p2p_hooks::{Folders, Found, Runner, Standing};
 use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Hook, HookRun, PathText};
 use tokio::sync::{Semaphore, watch};
 
-pub use self::confine::become_hook;
 pub use self::event::Gate;
 use self::event::{About, Body, new_id};
-use self::find::{Found, Standing};
 pub use self::gate::{Terms, Verdict};
 pub use self::hold::{Hold, HoldVerdict};
 use self::inbox::Inbox;
 use self::journal::Journal;
 pub use self::journal::{Owed, owe};
 use self::plugins::Plugins;
-use self::process::Runner;
 pub use self::remote::Remote;
 use crate::Fault;
 use crate::config::{self, GateFailure, Mode, Places};
@@ -69,7 +60,7 @@ pub struct Hooks {
 }
 
 struct Inner {
-    dirs: Vec<PathBuf>,
+    folders: Folders,
     config: config::Hooks,
     about: About,
     journal: Journal,
@@ -114,7 +105,7 @@ impl Hooks {
         let stopping = watch::Sender::new(false);
         let inbox = Arc::new(Inbox::default());
         let inner = Inner {
-            dirs: folders(places),
+            folders: folders(places),
             slots: Semaphore::new(config.concurrency.get() as usize),
             config,
             about: About::new(places),
@@ -162,8 +153,8 @@ impl Hooks {
 
     /// What lies in the hook folders, and whether it is run.
     pub async fn list(&self) -> Vec<Hook> {
-        let dirs = self.inner.dirs.clone();
-        let found = tokio::task::spawn_blocking(move || find::all(&dirs)).await;
+        let folders = self.inner.folders.clone();
+        let found = tokio::task::spawn_blocking(move || folders.all()).await;
         let files = found.unwrap_or_default().into_iter();
         let running = self.inner.plugins.list();
         let idle = |file: &Hook| !running.iter().any(|plugin| plugin.path == file.path);
@@ -180,7 +171,7 @@ impl Hooks {
     pub async fn run(&self, event: &str, item: InfoHash) -> Result<Vec<HookRun>, Fault> {
         let inner = &self.inner;
         if !event::is_known(event) {
-            let fix = match event::nearest(event) {
+            let fix = match inner.folders.nearest(event) {
                 Some(meant) => format!("Perhaps `{meant}` is meant; docs/hooks.md lists them"),
                 None => "docs/hooks.md lists them".to_owned(),
             };
@@ -190,7 +181,11 @@ impl Hooks {
         }
         let hooks = inner.hooks_of(event).await;
         if hooks.is_empty() {
-            let dirs = inner.dirs.iter().map(|dir| dir.display().to_string());
+            let dirs = inner
+                .folders
+                .dirs
+                .iter()
+                .map(|dir| dir.display().to_string());
             return Err(Fault::new(
                 ErrorKind::NotFound,
                 format!("no hook of {event} is run"),
@@ -223,8 +218,8 @@ impl Inner {
     async fn hooks_of(&self, event: &str) -> Vec<Listener> {
         self.plugins.settled().await;
         let plugins = self.plugins.wanting(event);
-        let (dirs, event) = (self.dirs.clone(), event.to_owned());
-        let found = tokio::task::spawn_blocking(move || find::of_event(&dirs, &event)).await;
+        let (folders, event) = (self.folders.clone(), event.to_owned());
+        let found = tokio::task::spawn_blocking(move || folders.of_event(&event)).await;
         let programs = found.unwrap_or_default().into_iter();
         let programs = programs.filter(|hook| hook.standing == Standing::Ready);
         let programs = programs.map(Listener::Program);
@@ -246,13 +241,15 @@ impl Inner {
 }
 
 /// Where hooks lie, the first hiding the next by name.
-fn folders(places: &Places) -> Vec<PathBuf> {
+fn folders(places: &Places) -> Folders {
     let beside = places.config.parent().unwrap_or(&places.config);
     let own = beside.join("hooks.d");
-    match places.mode {
+    let dirs = match places.mode {
         Mode::User => vec![own],
         Mode::System => vec![own, PathBuf::from("/usr/lib/p2p/hooks.d")],
-    }
+    };
+    let names = event::names().chain([plugins::FOLDER]).collect();
+    Folders { dirs, names }
 }
 
 fn shown(found: Found) -> Hook {

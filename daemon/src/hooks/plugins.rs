@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use p2p_hooks::{Standing, stops};
 use p2p_wire::control::{Hook, HookRun, PathText, PluginManifest};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::event::{Body, Gate, is_known};
-use super::find::{self, PLUGINS, Standing};
-use super::process::stops;
 use super::run::{Answer, log};
 use super::{Inner, session};
 
@@ -29,6 +28,8 @@ const QUEUE: usize = 64;
 /// How long the first events and questions wait for plugins that are starting.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// The folder of plugins beside those of the events, without its `.d`.
+pub(super) const FOLDER: &str = "plugins";
 /// What is put before a plugin's name where hooks are named.
 const PREFIX: &str = "plugin ";
 
@@ -92,7 +93,7 @@ impl Plugins {
     pub(super) fn list(&self) -> Vec<Hook> {
         let table = self.table();
         let shown = table.iter().map(|(name, plugin)| Hook {
-            event: PLUGINS.to_owned(),
+            event: FOLDER.to_owned(),
             name: name.clone(),
             path: plugin.path.as_deref().map(PathText::from),
             state: plugin.state.to_owned(),
@@ -199,8 +200,8 @@ pub(super) fn check(manifest: &PluginManifest) -> Result<(), String> {
 
 /// Starts the plugins that lie in the hook folders.
 pub(super) async fn start(inner: &Arc<Inner>) {
-    let dirs = inner.dirs.clone();
-    let found = tokio::task::spawn_blocking(move || find::of_event(&dirs, PLUGINS)).await;
+    let folders = inner.folders.clone();
+    let found = tokio::task::spawn_blocking(move || folders.of_event(FOLDER)).await;
     let known = inner.journal.manifests().await.unwrap_or_default();
     for file in found.unwrap_or_default() {
         if file.standing != Standing::Ready {

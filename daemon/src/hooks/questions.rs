@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use p2p_hooks::clean;
 use p2p_wire::control::{Answer as Reply, PluginAnswer};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Terms;
-use super::output::clean;
 use super::plugins::Request;
 use super::run::Answer;
 

@@ -3,20 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use p2p_hooks::{End, Found, Job, Ran, Said};
 use p2p_wire::control::{HookRun, Item};
 
 use super::event::{Body, Gate};
-use super::find::Found;
-use super::output::clean;
-use super::process::{End, Job, Ran};
 use super::{Inner, Listener, Terms};
 
-/// "Ask again later": EX_TEMPFAIL of sysexits.
-const LATER: i32 = 75;
 /// Lines of a hook's output that go to the log.
 const LOGGED: usize = 20;
-/// A reason is cut after this many characters.
-const REASON: usize = 500;
 
 /// What a hook said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,49 +95,16 @@ fn writable(gate: Option<Gate>, item: Option<&Item>) -> Vec<PathBuf> {
 }
 
 fn answer(gate: Option<Gate>, ran: &Ran) -> Answer {
-    let first = || {
-        let line: String = clean(&ran.output.first_line());
-        line.chars().take(REASON).collect::<String>()
-    };
-    if ran.output.is_too_much() {
-        return Answer::Failed("it printed more than 1 MiB and was cut off".into());
-    }
-    match &ran.end {
-        End::Exited(0) => match gate.map(|_| Terms::read(&ran.answer)) {
+    match ran.said(gate.is_some()) {
+        Said::Ok => match gate.map(|_| Terms::read(&ran.answer)) {
             None => Answer::Ok(Terms::default()),
             Some(Ok(terms)) => Answer::Ok(terms),
             Some(Err(why)) => Answer::Failed(format!("its answer cannot be read: {why}")),
         },
-        End::Exited(LATER) => Answer::Later(match first().is_empty() {
-            true => "asks to be asked again later".to_owned(),
-            false => first(),
-        }),
-        End::Exited(1) if gate.is_some() => Answer::Refused(match first().is_empty() {
-            true => "it gave no reason".to_owned(),
-            false => first(),
-        }),
-        End::Exited(code) => Answer::Failed(format!("it ended with exit code {code}{}", hint(ran))),
-        End::Killed(signal) => Answer::Failed(format!("signal {signal} ended it")),
-        End::TimedOut => Answer::Failed("it took too long and was ended".into()),
-        End::NotStarted(why) => Answer::Failed(format!("it cannot be started: {why}")),
-        End::Stopped => Answer::Stopped,
-    }
-}
-
-/// What a program prints that was not let.
-const DENIED: [&str; 3] = [
-    "Permission denied",
-    "Operation not permitted",
-    "Read-only file system",
-];
-
-fn hint(ran: &Ran) -> &'static str {
-    let tail = ran.output.tail();
-    match DENIED.iter().any(|denied| tail.contains(denied)) {
-        true => {
-            "; perhaps the sandbox stopped it: docs/hooks.md says what it lets, and how to run a hook as a service of its own"
-        }
-        false => "",
+        Said::Refused(why) => Answer::Refused(why),
+        Said::Later(why) => Answer::Later(why),
+        Said::Failed(why) => Answer::Failed(why),
+        Said::Stopped => Answer::Stopped,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use p2p_hooks::{Confines, Folder, clean, signal, stops};
 use p2p_wire::control::{Answer as Reply, MAX_LINE, PluginManifest};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -17,10 +18,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
-use super::confine::Confines;
-use super::output::clean;
 use super::plugins::{Request, check};
-use super::process::{Folder, signal, stops};
 use super::questions::Questions;
 
 /// Until a plugin has said what it wants and is ready.
@@ -41,7 +39,7 @@ pub(super) async fn run(inner: &Arc<Inner>, name: &str, path: &Path) -> String {
 }
 
 async fn live(inner: &Arc<Inner>, name: &str, path: &Path) -> io::Result<String> {
-    let folder = Folder::new(&inner.runner.scratch)?;
+    let folder = inner.runner.folder()?;
     let mut child = spawn(inner, path, &folder)?;
     let group = child.id().and_then(|pid| i32::try_from(pid).ok());
     let group = group.map(Pid::from_raw);

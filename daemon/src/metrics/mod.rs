@@ -2,33 +2,80 @@
 
 mod server;
 
-use p2p_wire::control::{Item, Share, State, Tracker};
+use p2p_wire::control::{Share, State, Tracker};
 use p2p_wire::metrics::Text;
 
 pub(crate) use self::server::{bind, serve};
 use crate::control::Daemon;
-use crate::engine::Totals;
+use crate::engine::Glance;
 
 /// What is shown.
 struct Seen {
     /// When the daemon started, in seconds since 1970.
     started: f64,
-    items: Vec<Item>,
-    totals: Totals,
+    items: Items,
+    /// Block bytes received and sent.
+    moved: (u64, u64),
     shares: Vec<Share>,
     trackers: Vec<Tracker>,
+}
+
+/// All items, in numbers.
+#[derive(Default)]
+struct Items {
+    /// By state, as [`STATES`] lists them.
+    counts: [u64; STATES.len()],
+    wanted: u64,
+    missing: u64,
+    peers: u32,
+}
+
+const STATES: [(&str, State); 7] = [
+    ("metadata", State::Metadata),
+    ("verifying", State::Verifying),
+    ("fetching", State::Fetching),
+    ("seeding", State::Seeding),
+    ("held", State::Held),
+    ("paused", State::Paused),
+    ("error", State::Error),
+];
+
+impl Items {
+    fn of<'a>(all: impl Iterator<Item = Glance<'a>>) -> Self {
+        let mut items = Self::default();
+        for one in all {
+            let state = one.state();
+            for ((_, known), count) in STATES.iter().zip(&mut items.counts) {
+                *count += u64::from(*known == state);
+            }
+            items.peers += one.peers();
+            items.wanted += one.size();
+            items.missing += one.size().saturating_sub(one.done());
+        }
+        items
+    }
 }
 
 /// All metrics as they are now.
 async fn text(daemon: &Daemon) -> String {
     let seen = Seen {
         started: jiff::Timestamp::now().as_second() as f64 - daemon.started.elapsed().as_secs_f64(),
-        items: daemon.engine.items().await,
-        totals: daemon.engine.totals().await,
+        items: daemon
+            .engine
+            .survey(|all| Items::of(all.iter()))
+            .await
+            .unwrap_or_default(),
+        moved: daemon.engine.moved(),
         shares: daemon.shares.list(None).await,
         trackers: daemon.trackers.of(daemon.mode.owner()).list().await,
     };
     seen.text()
+}
+
+/// A user's name, or number where there is none.
+fn owner(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 impl Seen {
@@ -44,23 +91,25 @@ impl Seen {
         .value(self.started);
         self.items(&mut text);
         text.gauge("p2pd_peers", "Connected peers, over all items.")
-            .value(self.totals.peers);
+            .value(self.items.peers);
         text.counter(
             "p2pd_received_bytes_total",
             "Bytes of blocks received from peers.",
         )
-        .value(self.totals.downloaded);
+        .value(self.moved.0);
         text.counter("p2pd_sent_bytes_total", "Bytes of blocks sent to peers.")
-            .value(self.totals.uploaded);
+            .value(self.moved.1);
         let mut family = text.gauge(
             "p2pd_share_items",
             "Items of a share, by what became of them.",
         );
         for share in &self.shares {
-            let name = share.name.as_str();
-            family = family
-                .with(&[("share", name), ("state", "published")], share.published)
-                .with(&[("share", name), ("state", "pending")], share.pending);
+            // A name is unique for its owner alone.
+            let owner = owner(share.owner_uid);
+            for (state, count) in [("published", share.published), ("pending", share.pending)] {
+                let labels = [("owner", &*owner), ("share", &share.name), ("state", state)];
+                family = family.with(&labels, count);
+            }
         }
         let mut family = text.gauge(
             "p2pd_tracker_up",
@@ -81,32 +130,16 @@ impl Seen {
     }
 
     fn items(&self, text: &mut Text) {
-        let states = [
-            ("metadata", State::Metadata),
-            ("verifying", State::Verifying),
-            ("fetching", State::Fetching),
-            ("seeding", State::Seeding),
-            ("held", State::Held),
-            ("paused", State::Paused),
-            ("error", State::Error),
-        ];
         let mut family = text.gauge("p2pd_items", "Items, by what they are doing.");
-        for (name, state) in states {
-            let count = self.items.iter().filter(|item| item.state == state).count();
+        for ((name, _), count) in STATES.iter().zip(self.items.counts) {
             family = family.with(&[("state", name)], count);
         }
-        let wanted: u64 = self.items.iter().map(|item| item.size).sum();
         text.gauge("p2pd_items_bytes", "Size of all items.")
-            .value(wanted);
-        let missing: u64 = self
-            .items
-            .iter()
-            .map(|item| item.size.saturating_sub(item.done))
-            .sum();
+            .value(self.items.wanted);
         text.gauge(
             "p2pd_items_missing_bytes",
             "Bytes of all items that are not here yet.",
         )
-        .value(missing);
+        .value(self.items.missing);
     }
 }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use p2p_wire::Block;
 use p2p_wire::peer::Message;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Messages that a peer which does not read may have waiting, before it is dropped.
 const MAX_MESSAGES: usize = 20_000;
@@ -25,7 +26,16 @@ pub(super) enum Out {
 pub struct Link {
     queue: Mutex<Queue>,
     wake: Notify,
+    closed: watch::Sender<bool>,
     pieces: AtomicU32,
+    held: Mutex<Held>,
+}
+
+/// How long a limit kept the connection from being read.
+#[derive(Debug, Default)]
+struct Held {
+    before: Duration,
+    since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -76,15 +86,45 @@ impl Link {
         self.lock().block_bytes
     }
 
-    /// Closes the connection once what waits now was offered to the socket.
+    /// Closes the connection once the messages that wait now were offered to the socket; blocks are not.
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.out.retain(|out| matches!(out, Out::Message(_)));
+        queue.block_bytes = 0;
+        drop(queue);
+        self.closed.send_replace(true);
         self.wake.notify_one();
+    }
+
+    /// Returns once [`Link::close`] was called.
+    pub(super) async fn closed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// How many pieces the torrent has, once that is known: bounds the bitfield.
     pub fn set_pieces(&self, pieces: u32) {
         self.pieces.store(pieces, Ordering::Relaxed);
+    }
+
+    /// How long a limit kept the connection from being read, since this was asked last.
+    pub fn take_held(&self) -> Duration {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let current = held.since.map(|since| now.duration_since(since));
+        held.since = held.since.map(|_| now);
+        mem::take(&mut held.before) + current.unwrap_or_default()
+    }
+
+    /// The connection is not read from now on, or is again.
+    pub(super) fn hold(&self, holds: bool) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(since) = held.since.take() {
+            held.before += now.duration_since(since);
+        }
+        held.since = holds.then_some(now);
     }
 
     pub(super) fn pieces(&self) -> Option<u32> {
@@ -128,6 +168,22 @@ mod tests {
         let (out, closed) = link.take();
         assert_eq!(out.len(), 1);
         assert!(!closed && !link.cancel(block(4)));
+    }
+
+    #[test]
+    fn time_under_a_limit_is_counted_once_and_while_it_lasts() {
+        let link = Link::default();
+        assert_eq!(link.take_held(), Duration::ZERO);
+        link.hold(true);
+        let begin = Instant::now();
+        let mut held = Duration::ZERO;
+        while held.is_zero() {
+            held = link.take_held();
+        }
+        link.hold(false);
+        held += link.take_held();
+        assert!(held <= begin.elapsed() + Duration::from_millis(1));
+        assert_eq!(link.take_held(), Duration::ZERO);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use super::{Connection, Slots};
+use crate::descriptors;
 
 const MAX_PENDING: usize = 512;
 const MAX_PENDING_ADDRESS: usize = 8;
@@ -75,7 +76,7 @@ pub fn listen(
     if sockets.is_empty() {
         return Err(failed);
     }
-    let pending = Arc::new(Pending::default());
+    let pending = Arc::new(Pending::new(MAX_PENDING.min(descriptors::shares().pending)));
     let tasks = sockets
         .into_iter()
         .map(|socket| {
@@ -114,16 +115,25 @@ async fn accept(
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pending(Mutex<Waiting>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    most: usize,
     next: u64,
     oldest_first: VecDeque<(u64, IpAddr, AbortHandle)>,
 }
 
 impl Pending {
+    fn new(most: usize) -> Self {
+        Self(Mutex::new(Waiting {
+            most,
+            next: 0,
+            oldest_first: VecDeque::new(),
+        }))
+    }
+
     fn start(
         self: &Arc<Self>,
         stream: TcpStream,
@@ -166,7 +176,7 @@ impl Waiting {
         {
             self.give_way(at);
         }
-        if self.oldest_first.len() >= MAX_PENDING {
+        if self.oldest_first.len() >= self.most {
             self.give_way(0);
         }
     }
@@ -190,7 +200,7 @@ async fn greet(
     let Some(handshake) = Handshake::from_bytes(&bytes) else {
         return Ok(None);
     };
-    let Some(slot) = slots.take() else {
+    let Some(slot) = slots.for_theirs(addr.ip().to_canonical()) else {
         tracing::debug!("no room for {addr}: as many connections as max_peers allows");
         return Ok(None);
     };
@@ -234,14 +244,5 @@ mod tests {
         let mut byte = [0];
         let closed = timeout(Duration::from_secs(5), silent[0].read(&mut byte)).await;
         assert!(matches!(closed, Ok(Ok(0) | Err(_))));
-    }
-
-    #[tokio::test]
-    async fn no_more_connections_than_places() {
-        let slots = Slots::new(2);
-        let (first, second) = (slots.take(), slots.take());
-        assert!(first.is_some() && second.is_some() && slots.take().is_none());
-        drop(first);
-        assert!(slots.take().is_some());
     }
 }

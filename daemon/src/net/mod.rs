@@ -10,9 +10,7 @@ mod listen;
 mod local;
 mod near;
 mod peer;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod slots;
 
 pub use self::dial::dial;
 pub use self::limit::{Bucket, Throttle, is_lan};
@@ -21,39 +19,4 @@ pub use self::listen::{Listeners, listen};
 pub use self::local::LocalAddrs;
 pub use self::near::is_near;
 pub use self::peer::{Connection, FromPeer, Reports, Throttles, spawn};
-
-/// Counts the connections of the daemon.
-#[derive(Clone, Debug)]
-pub struct Slots {
-    used: Arc<AtomicUsize>,
-    most: usize,
-}
-
-/// A place among the connections; free again when dropped.
-#[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
-
-impl Slots {
-    /// So many places.
-    pub fn new(most: usize) -> Self {
-        Self {
-            used: Arc::new(AtomicUsize::new(0)),
-            most,
-        }
-    }
-
-    /// A place, if one is free.
-    pub fn take(&self) -> Option<Slot> {
-        let more = |used| (used < self.most).then_some(used + 1);
-        let taken = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.ok().map(|_| Slot(self.used.clone()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub use self::slots::{Slot, Slots};

@@ -12,7 +12,7 @@ use p2p_wire::peer::{Frame, FrameDecoder, Handshake, Message};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::link::{Link, Out};
 use super::{Slot, Throttle};
@@ -32,6 +32,13 @@ const MAX_SLICES: usize = 64;
 
 /// A peer that takes nothing of what waits for it for this long is dropped.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// A connection that was closed has so long to send the messages that waited.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Blocks are taken out of the buffer they were read into when they are a smaller part of it than this: else each would hold all of it as
+/// long as it waits for its piece.
+const DENSE: usize = 4;
 
 /// A connection whose handshake arrived.
 #[derive(Debug)]
@@ -85,9 +92,21 @@ pub fn spawn(
             mut stream, slot, ..
         } = connection;
         let (reader, writer) = stream.split();
+        // Nothing is read from a connection that was closed: whoever is at the other end could go on for long.
+        let reads = async {
+            tokio::select! {
+                biased;
+                () = link.closed() => {
+                    sleep(LINGER).await;
+                    Ok(())
+                }
+                end = read(key, reader, &link, (&throttles.down, &slot), &reports) => end,
+            }
+        };
         let why = tokio::select! {
-            end = read(key, reader, &link, &throttles.down, &reports) => end,
-            end = write(key, writer, greeting, &link, &throttles.up, &reports) => end,
+            end = reads => end,
+            end = write(key, writer, greeting, &link, (&throttles.up, &slot), &reports) => end,
+            () = slot.lost() => Err(io::Error::other("gave way to another connection")),
         };
         drop(slot);
         let why = why.map_or_else(|error| error.to_string(), |()| "closed".into());
@@ -100,18 +119,22 @@ async fn read(
     key: PeerKey,
     stream: ReadHalf<'_>,
     link: &Link,
-    throttle: &Throttle,
+    (throttle, slot): (&Throttle, &Slot),
     reports: &Reports,
 ) -> io::Result<()> {
+    let mut allocated = 0;
     let mut decoder = FrameDecoder::new(link.pieces());
     let mut buffer = BytesMut::new();
     let mut size = MIN_READ;
     loop {
         stream.readable().await?;
+        link.hold(true);
         let allowed = throttle.take(size).await;
+        link.hold(false);
         let need = decoder.need(&buffer).min(size);
         if buffer.capacity() - buffer.len() < need.max(MIN_READ) {
             buffer.reserve(size);
+            allocated = buffer.capacity();
         }
         let read = match stream.try_read_buf(&mut (&mut buffer).limit(allowed)) {
             Ok(0) => return Ok(()),
@@ -134,9 +157,35 @@ async fn read(
             let Some(frame) = frame else { break };
             frames.push(frame);
         }
+        if frames.iter().any(|frame| !frame.data.is_empty()) {
+            slot.used();
+        }
+        unpin(&mut frames, allocated);
         if !frames.is_empty() && reports.send((key, FromPeer::Batch(frames))).await.is_err() {
             return Ok(());
         }
+    }
+}
+
+/// Copies what the frames hold out of a buffer of so many bytes, unless they are a good part of it.
+fn unpin(frames: &mut [Frame], allocated: usize) {
+    let held: usize = frames.iter_mut().map(|frame| payload(frame).len()).sum();
+    if held >= allocated / DENSE {
+        return;
+    }
+    for frame in frames {
+        let payload = payload(frame);
+        if !payload.is_empty() {
+            *payload = Bytes::copy_from_slice(payload);
+        }
+    }
+}
+
+/// The bytes of a frame that lie in the buffer they were read into.
+fn payload(frame: &mut Frame) -> &mut Bytes {
+    match &mut frame.message {
+        Message::Bitfield(bytes) | Message::Extended(_, bytes) => bytes,
+        _ => &mut frame.data,
     }
 }
 
@@ -145,7 +194,7 @@ async fn write(
     stream: WriteHalf<'_>,
     first: Option<Handshake>,
     link: &Link,
-    throttle: &Throttle,
+    (throttle, slot): (&Throttle, &Slot),
     reports: &Reports,
 ) -> io::Result<()> {
     let mut outbox = Outbox::default();
@@ -177,6 +226,9 @@ async fn write(
         };
         throttle.give_back(allowed - written);
         let sent = outbox.advance(written);
+        if !sent.is_empty() {
+            slot.used();
+        }
         if !sent.is_empty() && reports.send((key, FromPeer::Sent(sent))).await.is_err() {
             return Ok(());
         }
@@ -258,7 +310,13 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use p2p_wire::peer::Reserved;
+    use p2p_wire::{InfoHash, PeerId};
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::Slots;
 
     use super::*;
 
@@ -275,6 +333,136 @@ mod tests {
         }
         out.push_back(Out::Message(Message::Choke));
         out
+    }
+
+    /// A connection with its other end, and what it reports.
+    async fn pair() -> (
+        TcpStream,
+        Arc<Link>,
+        mpsc::Receiver<(PeerKey, FromPeer)>,
+        Slots,
+    ) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(listener.accept(), far);
+        let (stream, addr) = near.unwrap();
+        let handshake = Handshake {
+            reserved: Reserved::ours(),
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+        };
+        let (slots, link) = (Slots::new(2), Arc::new(Link::default()));
+        let connection = Connection {
+            stream,
+            addr,
+            handshake,
+            outgoing: false,
+            slot: slots.for_theirs(addr.ip()).unwrap(),
+        };
+        let (reports, reported) = mpsc::channel(64);
+        let throttles = Throttles::default();
+        spawn(
+            PeerKey(1),
+            connection,
+            None,
+            link.clone(),
+            throttles,
+            reports,
+        );
+        (far.unwrap(), link, reported, slots)
+    }
+
+    #[tokio::test]
+    async fn a_block_among_rubbish_does_not_hold_the_rubbish() {
+        let (mut far, _link, mut reported, _slots) = pair().await;
+        let mut bytes = BytesMut::new();
+        let sent = 40;
+        for piece in 0..sent {
+            let block = Block {
+                piece,
+                begin: 0,
+                len: 16_384,
+            };
+            Message::Piece(block).encode(&mut bytes);
+            bytes.put_bytes(7, 16_384);
+            bytes.put_u32(240 * 1024 + 1);
+            bytes.put_u8(200);
+            bytes.put_bytes(0, 240 * 1024);
+        }
+        tokio::spawn(async move {
+            let _ = far.write_all(&bytes).await;
+            std::future::pending::<()>().await;
+        });
+        let mut blocks = Vec::new();
+        while blocks.len() < sent as usize {
+            let (_, FromPeer::Batch(frames)) = reported.recv().await.unwrap() else {
+                panic!("nothing but frames")
+            };
+            blocks.extend(frames.into_iter().map(|f| f.data).filter(|d| !d.is_empty()));
+        }
+        // What a block holds can be told once nobody else holds a part of it.
+        let held = blocks.into_iter().map(|block| {
+            let alone = block.try_into_mut();
+            alone.map_or(MAX_READ, |buffer| buffer.capacity())
+        });
+        let held: usize = held.sum();
+        assert!(held <= DENSE * 40 * 16_384, "{held} bytes are held");
+    }
+
+    /// The clock moves on when nothing else does: when the socket takes no more.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_of_what_waits_for_it_goes() {
+        let (_far, link, mut reported, _slots) = pair().await;
+        let block = Block {
+            piece: 1,
+            begin: 0,
+            len: 65_536,
+        };
+        for _ in 0..300 {
+            link.block(block, vec![0; 65_536].into());
+        }
+        let begin = tokio::time::Instant::now();
+        let why = loop {
+            if let Some((_, FromPeer::Closed(why))) = reported.recv().await {
+                break why;
+            }
+        };
+        assert_eq!(why, "takes nothing");
+        assert!(begin.elapsed() >= STALLED && begin.elapsed() < 2 * STALLED);
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_sends_no_block_reads_nothing_and_is_gone_soon() {
+        let (mut far, link, mut reported, slots) = pair().await;
+        let block = Block {
+            piece: 1,
+            begin: 0,
+            len: 65_536,
+        };
+        for _ in 0..300 {
+            link.block(block, vec![0; 65_536].into());
+        }
+        link.close();
+        let flood = vec![0; 1 << 20];
+        let ended = timeout(Duration::from_secs(30), async {
+            let (mut reader, mut writer) = far.split();
+            let mut sink = vec![0; 1 << 20];
+            loop {
+                tokio::select! {
+                    wrote = writer.write_all(&flood) => if wrote.is_err() { break },
+                    read = reader.read(&mut sink) => if !matches!(read, Ok(1..)) { break },
+                }
+            }
+        });
+        assert!(ended.await.is_ok(), "it goes on");
+        while let Some((_, report)) = reported.recv().await {
+            match report {
+                FromPeer::Closed(_) => break,
+                FromPeer::Batch(frames) => assert!(frames.is_empty(), "it was read"),
+                FromPeer::Sent(_) => panic!("blocks were sent"),
+            }
+        }
+        assert!(slots.for_ours().is_some() && slots.for_ours().is_some());
     }
 
     proptest! {

@@ -341,6 +341,7 @@ fn take_have(r: &mut Reader<'_>) -> Result<Have, Damaged> {
 }
 
 fn put_stamp(w: &mut Writer, stamp: &FileStamp) {
+    w.uint(stamp.file_system);
     w.uint(stamp.inode);
     w.uint(stamp.size);
     w.wide(stamp.mtime_ns);
@@ -349,6 +350,7 @@ fn put_stamp(w: &mut Writer, stamp: &FileStamp) {
 
 fn take_stamp(r: &mut Reader<'_>) -> Result<FileStamp, Damaged> {
     Ok(FileStamp {
+        file_system: r.uint()?,
         inode: r.uint()?,
         size: r.uint()?,
         mtime_ns: r.wide()?,
@@ -396,6 +398,7 @@ pub(crate) mod tests {
             stamps: vec![
                 None,
                 Some(FileStamp {
+                    file_system: u64::MAX,
                     inode: 1,
                     size: 2,
                     mtime_ns: -3,

@@ -6,6 +6,13 @@
 //! goes on only where it sees the same thing at that path itself, and says what it lacks where it does not.
 //!
 //! The process is this program again, told by [`HELPER`]. Question and answer are one JSON object each, on its standard input and output.
+//!
+//! The price is that the daemon, which faces the network, keeps CAP_SETUID and CAP_SETGID. Neither gives a right over files, but who took
+//! the daemon over could become any user but root. What would need neither: p2pctl opens the path itself, with its user's own rights
+//! (`O_PATH`), and passes the descriptor beside the request (SCM_RIGHTS); the daemon compares what the descriptor is with what it sees at
+//! the path, as it does now with the helper's answer. Requests for a path that does not exist yet (a download folder) pass its
+//! nearest folder that does. A small unit of its own that keeps the capabilities, reached by a socket of the daemon's user alone, would
+//! only move them: who took the daemon over could still ask it to look at anything as anybody.
 
 mod helper;
 

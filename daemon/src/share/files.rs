@@ -1,15 +1,18 @@
 //! What a scan finds at a path: the files of an entry, and the digest that tells whether they changed.
 
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
 
 use crate::engine::FileStamp;
 
 /// An entry as it looks from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Of path, inode, size and times of all files: the same as long as nothing changed.
+    /// Of path, file system, inode, size and times of all files: the same as long as nothing changed.
     pub(crate) stamp: [u8; 20],
     /// The same without what a rename changes.
     pub(crate) content: [u8; 20],
@@ -51,6 +54,7 @@ impl Files {
         let (mut stamp, mut content) = (vec![u8::from(self.is_folder)], Vec::new());
         for file in &self.files {
             let FileStamp {
+                file_system,
                 inode,
                 size,
                 mtime_ns,
@@ -60,6 +64,7 @@ impl Files {
                 content.extend_from_slice(name.as_bytes());
                 content.push(b'/');
             }
+            content.extend_from_slice(&file_system.to_be_bytes());
             content.extend_from_slice(&inode.to_be_bytes());
             content.extend_from_slice(&size.to_be_bytes());
             content.extend_from_slice(&mtime_ns.to_be_bytes());
@@ -79,14 +84,20 @@ impl Files {
     }
 }
 
-/// The identity of a file.
-pub(super) fn stamp(meta: &Metadata) -> FileStamp {
-    let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-    FileStamp {
-        inode: meta.ino(),
-        size: meta.len(),
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+/// Which file system each device is, asked once for each: during one look nothing is mounted in the place of another.
+#[derive(Debug, Default)]
+pub(super) struct FileSystems(HashMap<u64, u64>);
+
+impl FileSystems {
+    /// The identity of the file at `path`; `None` when it is gone.
+    pub(super) fn stamp(&mut self, path: &Path, meta: &Metadata) -> Option<FileStamp> {
+        let known = self.0.get(&meta.dev()).copied();
+        let file_system = match known {
+            Some(id) => id,
+            None => statvfs(path).ok()?.filesystem_id(),
+        };
+        self.0.insert(meta.dev(), file_system);
+        Some(FileStamp::new(file_system, meta))
     }
 }
 

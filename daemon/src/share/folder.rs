@@ -44,6 +44,8 @@ pub(super) enum Command {
     Outcome(Outcome),
     /// Announce URLs changed.
     Logins,
+    /// Something was mounted or unmounted, somewhere.
+    Mounts,
     /// A gate let an item pass.
     Passed,
     /// The item that this entry shared with another one is gone.
@@ -94,6 +96,8 @@ pub(super) struct Folder<H> {
     pub(super) look_at: Option<Instant>,
     pub(super) last_look: (Instant, Duration),
     pub(super) scan_at: Instant,
+    /// When entries at rest were taken last.
+    settled: Instant,
 }
 
 impl<H: Holder> Folder<H> {
@@ -148,6 +152,7 @@ impl<H: Holder> Folder<H> {
             look_at: None,
             last_look: (now, Duration::ZERO),
             scan_at: now,
+            settled: now.checked_sub(GATHER).unwrap_or(now),
         };
         for (entry, known) in entries {
             folder.insert(entry, known);
@@ -224,6 +229,11 @@ impl<H: Holder> Folder<H> {
             }
             Command::Outcome(outcome) => self.hear(outcome),
             Command::Logins => self.announce_anew().await,
+            Command::Mounts => {
+                if self.unavailable.is_some() || self.is_elsewhere().await {
+                    self.scan(false).await;
+                }
+            }
             Command::Passed => {
                 self.leave_out().await;
                 self.publish_passed().await;
@@ -340,7 +350,15 @@ impl<H: Holder> Folder<H> {
         if self.scan_at <= now {
             self.scan(false).await;
         }
-        self.ready.extend(self.settle.take(Instant::now()));
+        if self.settle_at() <= now {
+            self.settled = now;
+            self.ready.extend(self.settle.take(now));
+        }
+    }
+
+    /// What comes to rest together is taken together: each time all that waits is looked through.
+    fn settle_at(&self) -> Instant {
+        self.settled + GATHER
     }
 
     fn wake_at(&mut self) -> Option<Instant> {
@@ -349,7 +367,8 @@ impl<H: Holder> Folder<H> {
             Notice::Never if self.unavailable.is_none() && self.unread.is_none() => None,
             _ => Some(self.scan_at),
         };
-        [self.settle.due(), self.look_at, progress, scan]
+        let settle = self.settle.due().map(|due| due.max(self.settle_at()));
+        [settle, self.look_at, progress, scan]
             .into_iter()
             .flatten()
             .min()

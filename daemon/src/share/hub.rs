@@ -1,6 +1,7 @@
 //! What all shares use, and the way to each: adding, removing, finding them; handing them what trackers answer.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use super::admission::check_globs;
 use super::folder::{Command, Folder};
 use super::hashing::Hashing;
 use super::holder::Holder;
+use super::mounts::Mounts;
 use super::place;
 use super::store::{NewShare, Row, Store};
 use crate::Fault;
@@ -251,6 +253,10 @@ impl<H: Holder> Hub<H> {
     async fn route(self: Arc<Self>, mut outcomes: mpsc::Receiver<Outcome>) {
         let mut logins = self.trackers.logins();
         let mut passes = self.holder.hooks().map(Hooks::passes);
+        let mounts = Mounts::watch();
+        if let Err(error) = &mounts {
+            tracing::warn!("a disk that is mounted at a share is noticed late: {error}");
+        }
         loop {
             tokio::select! {
                 outcome = outcomes.recv() => {
@@ -268,6 +274,14 @@ impl<H: Holder> Hub<H> {
                     let handles = self.folders().clone();
                     for handle in handles {
                         let _ = handle.commands.send(Command::Logins).await;
+                    }
+                }
+                () = mounted(&mounts) => {
+                    let handles = self.folders().clone();
+                    for handle in handles {
+                        // A share whose disk does not answer must not hold up the others.
+                        let told = async move { handle.commands.send(Command::Mounts).await.ok() };
+                        tokio::spawn(told);
                     }
                 }
                 () = changed(&mut passes) => {
@@ -339,6 +353,14 @@ impl<H: Holder> Hub<H> {
         if let Err(fault) = result {
             tracing::warn!("{fault}");
         }
+    }
+}
+
+/// Until something is mounted or unmounted; for ever where that cannot be told.
+async fn mounted(mounts: &io::Result<Mounts>) {
+    match mounts {
+        Ok(mounts) => mounts.changed().await,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -83,7 +83,7 @@ impl<H: Holder> Folder<H> {
     }
 
     /// Whether another folder, or none, lies at the place of the one that was looked at last.
-    async fn is_elsewhere(&self) -> bool {
+    pub(super) async fn is_elsewhere(&self) -> bool {
         let base = self.base.clone();
         let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
         identity.is_ok_and(|now| now != self.identity)
@@ -218,6 +218,9 @@ impl<H: Holder> Folder<H> {
         self.identity = now;
         if self.unavailable.take().is_some() {
             self.come_back().await;
+        } else if is_other {
+            // The watch is on the folder that was here before.
+            self.notice().await;
         }
         self.doubt(scan.why.clone());
         self.left_out.clone_from(&scan.left_out);

@@ -6,7 +6,7 @@
 //! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
 //! | `held` | folders of other users' shares, safe from links that come later |
-//! | `watch`, `lease` | hints from the file system; whether somebody writes |
+//! | `watch`, `mounts`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
 //! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
@@ -26,6 +26,7 @@ mod ignore;
 #[allow(unsafe_code, reason = "leases have no safe interface")]
 mod lease;
 mod look;
+mod mounts;
 mod place;
 mod reconcile;
 mod scan;

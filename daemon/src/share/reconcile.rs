@@ -16,6 +16,12 @@ use super::holder::Holder;
 use super::settle::News;
 use super::store::Known;
 
+/// An entry that came or changed.
+type Fresh = (PathBuf, News, Seen);
+
+/// Entries that are compared before others get their turn.
+const BREATH: usize = 256;
+
 /// Items that are taken back at once when a share ends.
 const AT_ONCE: usize = 32;
 
@@ -28,7 +34,8 @@ impl<H: Holder> Folder<H> {
     ) {
         let (mut fresh, mut gone) = (Vec::new(), Vec::new());
         let mut changed = HashSet::new();
-        for (entry, news, seen) in looked {
+        for (n, (entry, news, seen)) in looked.into_iter().enumerate() {
+            breathe(n).await;
             let known = self.known.get(&entry).copied();
             match (known, seen) {
                 (Some(known), Some(seen)) if known.stamp == seen.stamp => {}
@@ -59,23 +66,45 @@ impl<H: Holder> Folder<H> {
         }
         let fresh = self.rename(fresh, gone).await;
         let now = Instant::now();
-        let waiting: HashMap<PathBuf, [u8; 20]> = self.ready.iter().cloned().collect();
-        for (entry, news, seen) in fresh {
+        let fresh = self.drop_waiting(fresh);
+        for (n, (entry, news, seen)) in fresh.into_iter().enumerate() {
+            breathe(n).await;
             let is_unfit = self
                 .unfit
                 .get(&entry)
                 .is_some_and(|(stamp, _)| *stamp == seen.stamp);
-            if is_unfit || waiting.get(&entry) == Some(&seen.stamp) {
+            if is_unfit {
                 continue;
             }
             self.unfit.remove(&entry);
-            if waiting.contains_key(&entry) {
-                self.ready.retain(|(other, _)| *other != entry);
-            }
             let age = self.age(&seen, is_new);
             self.settle.observe(entry, seen.stamp, news, age, now);
         }
         self.look_at_links(&changed).await;
+    }
+
+    /// Leaves out what waits to be hashed as it looks now; what waits and looks otherwise has to settle anew.
+    fn drop_waiting(&mut self, fresh: Vec<Fresh>) -> Vec<Fresh> {
+        if self.ready.is_empty() || fresh.is_empty() {
+            return fresh;
+        }
+        let looks: HashMap<&Path, [u8; 20]> = fresh
+            .iter()
+            .map(|(entry, _, seen)| (&**entry, seen.stamp))
+            .collect();
+        let mut same = HashSet::new();
+        self.ready
+            .retain(|(entry, stamp)| match looks.get(&**entry) {
+                Some(now) if now == stamp => {
+                    same.insert(entry.clone());
+                    true
+                }
+                Some(_) => false,
+                None => true,
+            });
+        let mut fresh = fresh;
+        fresh.retain(|(entry, ..)| !same.contains(entry));
+        fresh
     }
 
     /// A write through one name of a hard link is told of that name alone: looks at the others.
@@ -94,29 +123,31 @@ impl<H: Holder> Folder<H> {
     }
 
     /// Finds what was renamed among what came and what is gone; withdraws the rest of what is gone and gives the rest of what came.
-    async fn rename(
-        &mut self,
-        mut fresh: Vec<(PathBuf, News, Seen)>,
-        gone: Vec<(PathBuf, Known)>,
-    ) -> Vec<(PathBuf, News, Seen)> {
+    async fn rename(&mut self, fresh: Vec<Fresh>, gone: Vec<(PathBuf, Known)>) -> Vec<Fresh> {
+        if gone.is_empty() {
+            return fresh;
+        }
+        let mut by_content: HashMap<[u8; 20], Vec<Fresh>> = HashMap::new();
+        for one in fresh {
+            by_content.entry(one.2.content).or_default().push(one);
+        }
+        let mut rest = Vec::new();
         for (old, known) in gone {
-            let found = fresh
-                .iter()
-                .position(|(_, _, seen)| seen.content == known.content);
-            let Some(at) = found else {
+            let came = by_content.get_mut(&known.content).and_then(Vec::pop);
+            let Some((new, news, seen)) = came else {
                 self.withdraw(&old, known, "share.removed", "is gone and is withdrawn")
                     .await;
                 self.settle.forget(&old);
                 continue;
             };
-            let (new, news, seen) = fresh.swap_remove(at);
             if !self.relocate(&old, &new, known, &seen).await {
                 self.withdraw(&old, known, "share.removed", "is gone and is withdrawn")
                     .await;
-                fresh.push((new, news, seen));
+                rest.push((new, news, seen));
             }
         }
-        fresh
+        rest.extend(by_content.into_values().flatten());
+        rest
     }
 
     /// Keeps the hashes of an entry under its new name. False if that cannot be done.
@@ -278,5 +309,12 @@ impl<H: Holder> Folder<H> {
                 }
             }
         }
+    }
+}
+
+/// Lets the other tasks of the thread in after every [`BREATH`] entries: of a hundred thousand at once they would wait for long.
+async fn breathe(n: usize) {
+    if n % BREATH == BREATH - 1 {
+        tokio::task::yield_now().await;
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::safe_component;
 
-use super::files::{Files, FoundFile, Seen, joined, stamp};
+use super::files::{FileSystems, Files, FoundFile, Seen, joined};
 use super::hashing::path_of;
 use super::held::Held;
 use super::ignore::Rules;
@@ -44,6 +44,7 @@ pub(crate) struct Scan {
     pub(crate) left_out: LeftOut,
     /// Folders, each of which would need a watch.
     pub(crate) folders: u32,
+    pub(super) file_systems: FileSystems,
 }
 
 /// Counts by reason: `hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`, `too-deep`.
@@ -364,8 +365,8 @@ impl Scan {
         }
         Some(FoundFile {
             names,
+            stamp: self.file_systems.stamp(&path, meta)?,
             path,
-            stamp: stamp(meta),
         })
     }
 }

@@ -27,14 +27,15 @@ use tokio::sync::{Notify, oneshot};
 pub use self::error::StorageError;
 pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{
-    allocated, delete, delete_stage, free_space, make_folder, move_into, not_a_folder, places,
-    stage_of,
+    allocated, delete, delete_stage, free_space, leave_stage, make_folder, move_into, not_a_folder,
+    places, stage_of, staged_top,
 };
 use self::queue::{Queue, Work};
 #[cfg(test)]
 pub(crate) use self::seam::{Fault, Faults};
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};
+use crate::descriptors;
 use crate::resume::written::WrittenLog;
 
 /// Bytes that one item may have in the queue to be hashed and written.
@@ -104,7 +105,12 @@ impl WriteJob {
         self.blocks.iter().map(Bytes::len).sum()
     }
 
-    fn done(self, outcome: Result<Outcome, StorageError>) -> Done {
+    /// Where in the content they begin.
+    fn offset(&self) -> u64 {
+        self.tree.info().layout().offset(self.piece) + u64::from(self.begin)
+    }
+
+    fn done(&self, outcome: Result<Outcome, StorageError>) -> Done {
         Done::Written(Written {
             piece: self.piece,
             len: self.len() as u64,
@@ -195,7 +201,7 @@ impl Disk {
             sync: lane("disk-sync", || {})?,
             check: lane("disk-check", || {})?,
             idle: lane("disk-idle", p2p_hash::stand_back)?,
-            cache: FileCache::new(MAX_OPEN),
+            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files)),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })
@@ -288,28 +294,35 @@ fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
         if digest == job.tree.info().piece_hash(job.piece) {
             to_write.push(job);
         } else {
-            job.inbox.clone().push([job.done(Ok(Outcome::Bad))]);
+            job.inbox.push([job.done(Ok(Outcome::Bad))]);
         }
     }
     to_write
 }
 
-/// Writes pieces and parts of one item.
-fn store(jobs: Vec<WriteJob>) {
+/// Writes pieces and parts of one item: what lies in a row with one write.
+fn store(mut jobs: Vec<WriteJob>) {
     let Some((inbox, log)) = jobs.first().map(|j| (j.inbox.clone(), j.log.clone())) else {
         return;
     };
+    jobs.sort_by_key(WriteJob::offset);
     let mut done = Vec::with_capacity(jobs.len());
     let mut good = Vec::with_capacity(jobs.len());
-    for mut job in jobs {
-        let outcome = piece::write(&job.tree, job.piece, job.begin, &job.blocks).map(|()| {
-            if !job.last {
-                return Outcome::Part(mem::take(&mut job.hash));
+    for row in jobs.chunk_by_mut(|a, b| a.offset() + a.len() as u64 == b.offset()) {
+        let blocks: Vec<Bytes> = row.iter().flat_map(|job| &job.blocks).cloned().collect();
+        let written = piece::write(&row[0].tree, row[0].offset(), &blocks);
+        for job in row {
+            let outcome = written.clone().map(|()| match job.last {
+                true => Outcome::Good,
+                false => Outcome::Part(mem::take(&mut job.hash)),
+            });
+            if matches!(outcome, Ok(Outcome::Good)) {
+                good.push(job.piece.get());
             }
-            good.push(job.piece.get());
-            Outcome::Good
-        });
-        done.push(job.done(outcome));
+            done.push(job.done(outcome));
+            // Memory for what comes next.
+            job.blocks.clear();
+        }
     }
     if let Some(log) = log
         && !good.is_empty()

@@ -12,8 +12,7 @@ use p2p_wire::PieceIndex;
 
 use super::StorageError;
 use super::seam::{self, Call};
-use super::tree::Tree;
-use crate::engine::FileStamp;
+use super::tree::{Opened, Tree};
 
 /// Buffers in one `pwritev`: what Linux takes at most.
 const MAX_SLICES: usize = 1024;
@@ -29,14 +28,8 @@ pub(super) fn advance(hasher: &Hasher, hashes: &mut [Stream], blocks: &[&[Bytes]
     }
 }
 
-/// Writes blocks of `piece`, in order from `begin` on, to the files they belong to; padding is left out.
-pub(super) fn write(
-    tree: &Tree,
-    piece: PieceIndex,
-    begin: u32,
-    blocks: &[Bytes],
-) -> Result<(), StorageError> {
-    let offset = tree.info.layout().offset(piece) + u64::from(begin);
+/// Writes blocks, in order from `offset` of the content on, to the files they belong to; padding is left out.
+pub(super) fn write(tree: &Tree, offset: u64, blocks: &[Bytes]) -> Result<(), StorageError> {
     let len = blocks.iter().map(|block| block.len() as u64).sum();
     let mut rest = Cut::new(blocks);
     for span in tree.info.spans(offset, len) {
@@ -162,14 +155,14 @@ pub(super) fn sha1(bytes: &[u8]) -> Digest {
     digests[0]
 }
 
-fn check(tree: &Tree, index: usize, file: &File) -> Result<(), StorageError> {
+fn check(tree: &Tree, index: usize, file: &Opened) -> Result<(), StorageError> {
     let Some(Some(expected)) = tree.stamps.get(index) else {
         return Ok(());
     };
-    let meta = file
-        .metadata()
+    let found = file
+        .stamp()
         .map_err(|error| StorageError::at(tree.path(index), &error))?;
-    if FileStamp::of(&meta) == *expected {
+    if found == *expected {
         Ok(())
     } else {
         Err(StorageError::Changed(tree.path(index)))

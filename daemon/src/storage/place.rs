@@ -17,7 +17,7 @@ use super::error::at;
 use super::open::{open_root, remove_beneath};
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
-use super::tree::aside;
+use super::tree::{Opened, aside};
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -103,12 +103,22 @@ impl Tree {
                 )));
             }
         }
+        let mut taken = Vec::new();
         for (index, len) in todo {
             let path = self.path(index);
-            let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-            seam::allow(Call::Allocate, || path.clone())
-                .and_then(|_| allocate(&file, len))
-                .map_err(at(&path))?;
+            let made = self.file(index).and_then(|file| {
+                let before = file.metadata()?.len();
+                taken.push((file.clone(), before));
+                seam::allow(Call::Allocate, || path.clone())?;
+                allocate(&file, len)
+            });
+            if let Err(error) = made {
+                // A call that fails keeps what it took so far.
+                for (file, before) in taken {
+                    let _ = file.set_len(before);
+                }
+                return Err(StorageError::at(&path, &error));
+            }
         }
         Ok(())
     }
@@ -153,7 +163,8 @@ impl Tree {
             .collect();
         let open = |path: &Path| {
             let index = indices.get(path).copied();
-            self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?)
+            let opened = self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?);
+            opened.map(Opened::into_file)
         };
         let options = Options {
             threads,
@@ -186,21 +197,33 @@ impl Tree {
         Ok(good)
     }
 
-    /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. All is synced
-    /// when this returns; what its files hold must be before. Files that p2pd did not make are never overwritten.
-    pub fn complete(&self, stage: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
-        let top = top_of(&self.info);
-        let from = stage.join(top);
-        sync_folders(&from)?;
-        let path = rename_free(&from, dir, top)?;
-        sync_folder(dir)?;
-        // The stage stays only where it holds the unwanted parts of wanted pieces.
-        let _ = fs::remove_dir(stage);
-        if let Some(parent) = stage.parent() {
-            let _ = fs::remove_dir(parent);
-        }
-        Ok(path)
+    /// Returns when all names below the staged file or folder are on the disk.
+    pub fn sync_staged(&self, stage: &Path) -> Result<(), StorageError> {
+        sync_folders(&staged_top(stage, &self.info))
     }
+
+    /// Moves a complete item from its stage to `dir`, under its name or, if that is taken, `name (2)` and so on. After an error it is
+    /// where it was. Files that p2pd did not make are never overwritten.
+    pub fn complete(&self, stage: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
+        let from = staged_top(stage, &self.info);
+        rename_free(&from, dir, top_of(&self.info))
+    }
+}
+
+/// The file or folder that holds all of an item while it is staged. It is there from the first preparation until the item is put at its
+/// place; the stage itself may be there for longer.
+pub fn staged_top(stage: &Path, info: &Info) -> PathBuf {
+    stage.join(top_of(info))
+}
+
+/// Returns when the new name in `dir` is on the disk. The stage goes, except where it holds the unwanted parts of wanted pieces.
+pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
+    sync_folder(dir)?;
+    let _ = fs::remove_dir(stage);
+    if let Some(parent) = stage.parent() {
+        let _ = fs::remove_dir(parent);
+    }
+    Ok(())
 }
 
 /// Gives a file its length and, where the file system can, its room on the disk.

@@ -61,6 +61,8 @@ mod faults {
         /// Calls so far.
         calls: u32,
         plan: Option<(u32, Fault)>,
+        /// The number of the first rename.
+        renamed: Option<u32>,
         is_dead: bool,
         /// Files written to since their last sync.
         unsynced: Vec<(PathBuf, Vec<u8>)>,
@@ -75,6 +77,7 @@ mod faults {
                 root: root.to_owned(),
                 calls: 0,
                 plan,
+                renamed: None,
                 is_dead: false,
                 unsynced: Vec::new(),
             });
@@ -85,6 +88,13 @@ mod faults {
             let disks = lock();
             let disk = disks.iter().find(|disk| disk.root == self.0);
             disk.map_or(0, |disk| disk.calls)
+        }
+
+        /// The number of the first rename: before it, everything was synced.
+        pub(crate) fn renamed(&self) -> Option<u32> {
+            let disks = lock();
+            let disk = disks.iter().find(|disk| disk.root == self.0);
+            disk.and_then(|disk| disk.renamed)
         }
 
         /// Whether the power was cut.
@@ -112,6 +122,9 @@ mod faults {
     impl Disk {
         fn allow(&mut self, call: Call, path: &Path) -> io::Result<usize> {
             self.calls += 1;
+            if call == Call::Rename && !self.is_dead {
+                self.renamed.get_or_insert(self.calls);
+            }
             let fault = self.plan.filter(|(at, _)| *at == self.calls);
             if self.is_dead {
                 return Err(io::Error::from_raw_os_error(nix::libc::EIO));

@@ -47,7 +47,7 @@ impl Tree {
             let path = self.path(*index);
             let file = self.file(*index).map_err(|e| StorageError::at(&path, &e))?;
             // A file system that cannot do it keeps no cache of its own, or is none that loses writes.
-            let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+            let _ = posix_fadvise(&**file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }
         Ok(())
     }
@@ -58,8 +58,7 @@ impl Tree {
         seam::allow(Call::Sync, || path.clone())
             .and_then(|_| file.sync_data())
             .map_err(at(&path))?;
-        let meta = file.metadata().map_err(at(&path))?;
-        Ok(FileStamp::of(&meta))
+        file.stamp().map_err(at(&path))
     }
 }
 

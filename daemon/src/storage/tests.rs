@@ -58,16 +58,26 @@ fn job(tree: &Arc<Tree>, piece: u32, bytes: &Bytes, inbox: &Arc<Inbox>) -> Write
     }
 }
 
+fn read(tree: &Arc<Tree>, inbox: &Arc<Inbox>) -> ReadJob {
+    ReadJob {
+        tree: tree.clone(),
+        offset: 0,
+        len: 1,
+        buffer: None,
+        inbox: inbox.clone(),
+    }
+}
+
 fn numbers(jobs: &[WriteJob]) -> Vec<u32> {
     jobs.iter().map(|job| job.piece.get()).collect()
 }
 
 #[test]
-fn one_item_is_stored_by_one_thread_at_a_time_while_others_hash() {
+fn one_item_is_stored_by_one_thread_while_its_next_pieces_gather() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::start(1).unwrap();
     let (info, pieces) = item(1);
-    let [a, b] = ["a", "b"].map(|name| tree(&disk, &info, &dir.path().join(name)));
+    let [a, b, c] = ["a", "b", "c"].map(|name| tree(&disk, &info, &dir.path().join(name)));
     let inbox = Arc::new(Inbox::default());
     let queue = Queue::default();
     let new = |tree: &Arc<Tree>, piece: u32| job(tree, piece, &pieces[piece as usize], &inbox);
@@ -82,14 +92,60 @@ fn one_item_is_stored_by_one_thread_at_a_time_while_others_hash() {
         panic!("the other item can be stored beside it");
     };
     assert_eq!((numbers(&second), second[0].tree.id()), (vec![1], b.id()));
-    assert!(
-        matches!(queue.next(), Some(Work::Hash(_))),
-        "a is being stored"
-    );
+    for _ in 0..2 {
+        queue.read(read(&a, &inbox));
+    }
+    for _ in 0..2 {
+        let work = queue.next();
+        assert!(matches!(work, Some(Work::Read(_))), "a is being stored");
+    }
+    queue.write(new(&c, 0));
+    let Some(Work::Hash(together)) = queue.next() else {
+        panic!("nobody works on the third item");
+    };
+    assert_eq!(numbers(&together), [1, 0]);
     queue.stored(a.id());
     assert!(matches!(queue.next(), Some(Work::Store(jobs)) if numbers(&jobs) == [1]));
     queue.end();
     assert!(queue.next().is_none());
+}
+
+#[test]
+fn room_that_was_taken_for_some_files_is_given_back_when_the_disk_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let (info, _) = item(3);
+    let tree = tree(&disk, &info, dir.path());
+    // Each file is opened, then allocated: the last call is that of the third.
+    let faults = Faults::new(dir.path(), None);
+    tree.prepare(&[], 0).unwrap();
+    let calls = faults.calls();
+    drop(faults);
+    (0..3).for_each(|file| std::fs::remove_file(tree.path(file)).unwrap());
+    let tree = self::tree(&disk, &info, dir.path());
+    let _faults = Faults::new(dir.path(), Some((calls, Fault::Full)));
+    assert!(matches!(tree.prepare(&[], 0), Err(StorageError::Full(_))));
+    assert_eq!(allocated(dir.path()), 0);
+}
+
+#[test]
+fn pieces_in_a_row_are_written_together_and_each_to_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let (info, pieces) = item(2);
+    let tree = tree(&disk, &info, dir.path());
+    let inbox = Arc::new(Inbox::default());
+    // Two rows, one in each file.
+    let jobs = [4, 2, 5, 1].map(|n: u32| job(&tree, n, &pieces[n as usize], &inbox));
+    store(Vec::from(jobs));
+    assert_eq!(inbox.take().len(), 4);
+    for n in [1, 2, 4, 5] {
+        assert!(
+            tree.is_good(info.layout().piece(n).unwrap()).unwrap(),
+            "{n}"
+        );
+    }
+    assert!(!tree.is_good(info.layout().piece(3).unwrap()).unwrap());
 }
 
 #[test]
@@ -105,13 +161,8 @@ fn small_pieces_are_hashed_in_large_batches_and_reads_take_turns() {
     }
     let mut batches = Vec::new();
     for offset in 0..2 {
-        queue.read(ReadJob {
-            tree: tree.clone(),
-            offset,
-            len: 1,
-            buffer: None,
-            inbox: inbox.clone(),
-        });
+        let job = read(&tree, &inbox);
+        queue.read(ReadJob { offset, ..job });
     }
     for _ in 0..4 {
         batches.push(match queue.next() {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::statvfs::fstatvfs;
 use p2p_wire::PieceIndex;
 use p2p_wire::metainfo::Info;
 
@@ -17,7 +19,37 @@ use crate::engine::FileStamp;
 use crate::resume::Site;
 
 /// By tree and file: the open file, and when it was last used.
-type Open = HashMap<(u64, usize), (Arc<File>, u64)>;
+type Open = HashMap<(u64, usize), (Arc<Opened>, u64)>;
+
+/// An open file, and on which file system it lies: that cannot change while it is open, and asking a network file system takes a round trip.
+pub(super) struct Opened {
+    file: File,
+    file_system: u64,
+}
+
+impl Opened {
+    fn new(file: File) -> io::Result<Self> {
+        let file_system = fstatvfs(&file)?.filesystem_id();
+        Ok(Self { file, file_system })
+    }
+
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
+    /// What the file is now.
+    pub(super) fn stamp(&self) -> io::Result<FileStamp> {
+        Ok(FileStamp::new(self.file_system, &self.file.metadata()?))
+    }
+}
+
+impl Deref for Opened {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
 
 /// Open files, over all items. A file beyond the bound takes the place of the one not used for longest.
 pub(super) struct FileCache {
@@ -38,8 +70,8 @@ impl FileCache {
     fn get(
         &self,
         key: (u64, usize),
-        open: impl FnOnce() -> io::Result<File>,
-    ) -> io::Result<Arc<File>> {
+        open: impl FnOnce() -> io::Result<Opened>,
+    ) -> io::Result<Arc<Opened>> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         if let Some((file, used)) = self.lock().get_mut(&key) {
             *used = now;
@@ -174,20 +206,20 @@ impl Tree {
     }
 
     /// The open file; made if it is not there and the tree is writable.
-    pub(super) fn file(&self, file: usize) -> io::Result<Arc<File>> {
+    pub(super) fn file(&self, file: usize) -> io::Result<Arc<Opened>> {
         let open = || self.open(file, self.access);
         self.cache.get((self.id, file), open)
     }
 
     /// Opens a file to read it, past the cache.
-    pub(super) fn open_to_read(&self, file: usize) -> io::Result<File> {
+    pub(super) fn open_to_read(&self, file: usize) -> io::Result<Opened> {
         self.open(file, Access::Read)
     }
 
-    fn open(&self, file: usize, access: Access) -> io::Result<File> {
+    fn open(&self, file: usize, access: Access) -> io::Result<Opened> {
         let place = self.files.get(file).ok_or(io::ErrorKind::NotFound)?;
         seam::allow(Call::Open, || place.root.join(&place.rel))?;
-        open_beneath(&place.root, &place.rel, access)
+        Opened::new(open_beneath(&place.root, &place.rel, access)?)
     }
 
     /// Whether a piece has its hash; see [`piece::is_good`].
@@ -200,7 +232,7 @@ impl Tree {
         let look = |file: usize| {
             let padding = self.info.files().get(file)?.padding;
             let open = (!padding).then(|| self.open_to_read(file).ok()).flatten()?;
-            open.metadata().ok().map(|meta| FileStamp::of(&meta))
+            open.stamp().ok()
         };
         (0..self.files.len()).map(look).collect()
     }

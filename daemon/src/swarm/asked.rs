@@ -1,18 +1,25 @@
 //! What one peer asked us for and has not got yet.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use p2p_wire::Block;
 
 /// Requests in the order they came: the front ones are leaving, the others wait.
 ///
-/// Invariant: `all` names the blocks of both; none stands twice. So a peer with thousands of requests costs no more for each than one
-/// with ten.
+/// Invariant: `all` names the blocks of both; none stands twice; those that wait have their place in `waiting` with them. So a peer with
+/// thousands of requests costs no more for each, and for taking it back, than one with ten.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    waiting: VecDeque<Block>,
-    leaving: VecDeque<Block>,
+    next: u64,
+    waiting: BTreeMap<u64, Block>,
     leaving_bytes: u64,
-    all: BTreeSet<Block>,
+    all: BTreeMap<Block, Stage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waits(u64),
+    Leaves,
 }
 
 /// What became of a request that is taken back.
@@ -39,11 +46,13 @@ impl Asked {
 
     /// A request; false if the same is here already.
     pub(super) fn push(&mut self, block: Block) -> bool {
-        let new = self.all.insert(block);
-        if new {
-            self.waiting.push_back(block);
-        }
-        new
+        let Entry::Vacant(vacant) = self.all.entry(block) else {
+            return false;
+        };
+        vacant.insert(Stage::Waits(self.next));
+        self.waiting.insert(self.next, block);
+        self.next += 1;
+        true
     }
 
     /// The next block to hand out, while less than `ahead` bytes are leaving.
@@ -51,54 +60,59 @@ impl Asked {
         if self.leaving_bytes >= ahead {
             return None;
         }
-        let block = self.waiting.pop_front()?;
+        let (_, block) = self.waiting.pop_first()?;
         self.leaving_bytes += u64::from(block.len);
-        self.leaving.push_back(block);
+        self.all.insert(block, Stage::Leaves);
         Some(block)
     }
 
     /// A block that was handed out has gone, or never will.
     pub(super) fn gone(&mut self, block: Block) -> bool {
-        // They go in order, as a rule: the first is it.
-        let Some(at) = self.leaving.iter().position(|b| *b == block) else {
-            return false;
-        };
-        self.leaving.remove(at);
-        self.leaving_bytes -= u64::from(block.len);
-        self.all.remove(&block)
+        let leaves = self.all.get(&block) == Some(&Stage::Leaves);
+        if leaves {
+            self.all.remove(&block);
+            self.leaving_bytes -= u64::from(block.len);
+        }
+        leaves
     }
 
     /// The peer wants `block` no more.
     pub(super) fn take_back(&mut self, block: Block) -> TakenBack {
-        if !self.all.contains(&block) {
-            return TakenBack::Unknown;
+        match self.all.get(&block) {
+            None => TakenBack::Unknown,
+            Some(Stage::Leaves) => {
+                self.gone(block);
+                TakenBack::Left
+            }
+            Some(Stage::Waits(place)) => {
+                self.waiting.remove(place);
+                self.all.remove(&block);
+                TakenBack::Waited
+            }
         }
-        if self.gone(block) {
-            return TakenBack::Left;
-        }
-        self.waiting.retain(|b| *b != block);
-        self.all.remove(&block);
-        TakenBack::Waited
     }
 
     /// Takes out the waiting requests that `which` names.
     pub(super) fn drop_waiting(&mut self, which: impl Fn(&Block) -> bool) -> Vec<Block> {
-        let (dropped, kept): (VecDeque<_>, _) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(which);
-        self.waiting = kept;
+        let waiting = self.waiting.values();
+        let dropped: Vec<Block> = waiting.filter(|block| which(block)).copied().collect();
         for block in &dropped {
-            self.all.remove(block);
+            self.take_back(*block);
         }
-        dropped.into()
+        dropped
     }
 
     /// Panics if the state contradicts itself.
     pub(super) fn check_invariants(&self) {
-        let both = self.waiting.iter().chain(&self.leaving);
-        assert_eq!(both.clone().count(), self.all.len());
-        assert!(both.clone().all(|block| self.all.contains(block)));
-        let leaving: u64 = self.leaving.iter().map(|b| u64::from(b.len)).sum();
-        assert_eq!(leaving, self.leaving_bytes);
+        let leaving = self
+            .all
+            .iter()
+            .filter(|(_, stage)| **stage == Stage::Leaves);
+        let bytes: u64 = leaving.clone().map(|(block, _)| u64::from(block.len)).sum();
+        assert_eq!(bytes, self.leaving_bytes);
+        assert_eq!(self.all.len(), self.waiting.len() + leaving.count());
+        for (place, block) in &self.waiting {
+            assert_eq!(self.all.get(block), Some(&Stage::Waits(*place)));
+        }
     }
 }

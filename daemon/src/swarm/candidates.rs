@@ -104,10 +104,19 @@ impl Candidates {
         self.banned.contains(&canonical(addr))
     }
 
+    #[cfg(test)]
+    pub(super) fn banned_len(&self) -> usize {
+        self.banned.len()
+    }
+
     /// Never again.
     pub(super) fn ban(&mut self, addr: SocketAddr) {
         let addr = canonical(addr);
         self.take(addr);
+        // An attacker can have any number of ports; which one makes room does not matter.
+        if self.banned.len() >= MAX_KNOWN {
+            self.banned.pop_first();
+        }
         self.banned.insert(addr);
     }
 

@@ -2,6 +2,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use p2p_wire::PeerId;
 use p2p_wire::peer::Message;
 
 use super::candidates::{Ending, canonical};
@@ -10,8 +11,19 @@ use super::{Action, DropReason, NewPeer, PeerKey, Swarm};
 
 /// Two connections between the same peers within this time were made at once, one by each.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// When all places are taken, a peer that has been of no use to either side for so long gives up its own.
-const USELESS_AFTER: Duration = Duration::from_secs(60);
+
+/// Whether `new` takes the place of a connection to the same peer, and of when that is: of two made at once both sides keep the one that
+/// the peer with the smaller id dialled.
+pub(super) fn replaces(
+    new: &NewPeer,
+    old: (&NewPeer, Instant),
+    our_id: PeerId,
+    now: Instant,
+) -> bool {
+    let (old, since) = old;
+    let at_once = now.saturating_duration_since(since) < AT_ONCE;
+    at_once && old.outgoing != new.outgoing && new.outgoing == (our_id < new.peer_id)
+}
 
 impl Swarm {
     pub(super) fn connect(&mut self, key: PeerKey, peer: NewPeer) {
@@ -27,9 +39,10 @@ impl Swarm {
             return;
         }
         self.candidates.link(peer.addr, key);
-        self.ids.insert(peer.peer_id, key);
+        self.ids.insert(peer.who(), key);
         self.peers
             .insert(key, Peer::new(peer, self.layout.pieces(), self.now));
+        self.divide();
         self.greet(key);
         self.next_tick = self.next_tick.min(self.now + Duration::from_secs(60));
     }
@@ -43,15 +56,17 @@ impl Swarm {
             }
             return Err(DropReason::Duplicate);
         }
-        if self.banned_ids.contains(&peer.peer_id) || self.candidates.is_banned(peer.addr) {
+        if self.banned_ids.contains(&peer.who()) || self.candidates.is_banned(peer.addr) {
             self.candidates.ban(peer.addr);
             return Err(DropReason::BadData);
         }
         if !self.candidates.allows(peer.addr) {
             return Err(DropReason::NoRoom);
         }
-        if let Some(old) = self.ids.get(&peer.peer_id).copied() {
-            if !self.prefers_new(old, peer) {
+        if let Some(old) = self.ids.get(&peer.who()).copied() {
+            let our_id = self.options.our_id;
+            let known = self.peers.get(&old);
+            if known.is_some_and(|p| !replaces(peer, (&p.info, p.connected), our_id, now)) {
                 self.candidates.link(peer.addr, old);
                 return Err(DropReason::Duplicate);
             }
@@ -61,36 +76,12 @@ impl Swarm {
                 self.candidates.link(addr, key);
             }
         }
-        if self.peers.len() >= self.options.max_peers && !self.make_room() {
+        if !self.has_room(peer.outgoing) {
             self.candidates.link(peer.addr, key);
             self.candidates.unlink(key, Ending::Useless, false, now);
             return Err(DropReason::NoRoom);
         }
         Ok(())
-    }
-
-    /// Of two connections made at once, both sides keep the one that the peer with the smaller id dialled.
-    fn prefers_new(&self, old: PeerKey, new: &NewPeer) -> bool {
-        let Some(old) = self.peers.get(&old) else {
-            return true;
-        };
-        let at_once = self.now.saturating_duration_since(old.connected) < AT_ONCE;
-        let ours_counts = self.options.our_id < new.peer_id;
-        at_once && old.info.outgoing != new.outgoing && new.outgoing == ours_counts
-    }
-
-    fn make_room(&mut self) -> bool {
-        let now = self.now;
-        let useless = self.peers.iter().find(|(_, peer)| {
-            !peer.interested
-                && !peer.interesting
-                && now.saturating_duration_since(peer.connected) >= USELESS_AFTER
-        });
-        let Some(key) = useless.map(|(key, _)| *key) else {
-            return false;
-        };
-        self.drop_peer(key, DropReason::NoRoom);
-        true
     }
 
     /// Drops the peer that is missed least: one of no use to either side, else the youngest. False when there is none.
@@ -141,14 +132,15 @@ impl Swarm {
             return false;
         };
         self.hungry.remove(&key);
-        if self.ids.get(&peer.info.peer_id) == Some(&key) {
-            self.ids.remove(&peer.info.peer_id);
+        if self.ids.get(&peer.info.who()) == Some(&key) {
+            self.ids.remove(&peer.info.who());
         }
         if peer.as_seed {
             self.picker.remove_seed();
         } else if peer.has.count() > 0 {
             self.picker.remove_many(peer.has.iter());
         }
+        self.divide();
         let lonely = self.peers.is_empty();
         self.candidates.unlink(key, ending, lonely, self.now);
         self.fill_slots();

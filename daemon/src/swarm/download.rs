@@ -52,7 +52,7 @@ impl Swarm {
         let source = Source {
             key,
             addr: info.addr,
-            id: info.peer_id,
+            who: info.who(),
         };
         let foreign = |partial: &Partial| partial.single && partial.owner != Some(key);
         let receipt = if self.progress.get(block.piece).is_some_and(foreign) {
@@ -210,7 +210,7 @@ impl Swarm {
             && self
                 .peers
                 .get_mut(&key)
-                .is_some_and(|p| p.refused.insert(block));
+                .is_some_and(|p| p.may_be_asked_again(block));
         if !choking && !again {
             self.lose_piece(key, block.piece);
             self.hungry.insert(key);

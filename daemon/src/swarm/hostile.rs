@@ -200,7 +200,8 @@ struct World {
 }
 
 fn addr(n: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, n + 1], 6881))
+    // 6 and 7 are at the same place.
+    SocketAddr::from(([10, 0, 0, n.min(6) + 1], 6881 + u16::from(n)))
 }
 
 fn set(bits: u16) -> Bitfield {

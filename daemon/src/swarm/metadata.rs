@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use p2p_wire::metainfo::{Info, MAX_METAINFO_LEN};
 use p2p_wire::peer::{ExtensionHandshake, Message, MetadataMessage};
-use p2p_wire::{BLOCK_LEN, InfoHash, PeerId};
+use p2p_wire::{InfoHash, PeerId};
 
+use super::attempt::{Attempt, PATIENCE, Part};
 use super::candidates::{Candidates, Ending, canonical};
+use super::connections::replaces;
 use super::extension::{UT_METADATA, handshake};
+use super::peer::Who;
 use super::said::Said;
 use super::{Action, DropReason, NewPeer, PeerKey, Violation};
 
@@ -22,33 +25,28 @@ pub type Acquainted = (PeerKey, NewPeer, Vec<Message>);
 const MAX_PEERS: usize = 50;
 /// Peers asked at one time.
 const ATTEMPTS: usize = 3;
-/// Parts asked of one peer at one time.
-const PIPELINE: u32 = 8;
-/// A part may take so long.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// A peer that refused or was too slow is asked again after this.
 const REST: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(180);
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
-/// One peer's copy of the dictionary as it arrives.
-#[derive(Debug)]
-struct Attempt {
-    size: u32,
-    parts: BTreeMap<u32, Bytes>,
-    asked: BTreeSet<u32>,
-    progress: Instant,
-}
-
-impl Attempt {
-    fn count(&self) -> u32 {
-        self.size.div_ceil(BLOCK_LEN)
-    }
+/// What a [`MetadataFetch`] is told at its start.
+#[derive(Clone, Debug)]
+pub struct MetadataOptions {
+    /// Of the wanted `info` dictionary.
+    pub info_hash: InfoHash,
+    /// Our id in this session.
+    pub our_id: PeerId,
+    /// Our listen port.
+    pub port: u16,
+    /// If not empty: the only addresses to dial and the only ones to take it from.
+    pub only_peers: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct Acquaintance {
     info: NewPeer,
+    connected: Instant,
     heard: Instant,
     sent: Instant,
     said: Said,
@@ -63,57 +61,48 @@ struct Asked {
 /// Messages about pieces that peers send meanwhile (bitfield, have, unchoke, ...) are kept per peer, so that the peers can be
 /// handed to a [`super::Swarm`] once the metadata is known.
 pub struct MetadataFetch {
-    info_hash: InfoHash,
-    port: u16,
-    peers: BTreeMap<PeerKey, Asked>,
-    banned_ids: BTreeSet<PeerId>,
-    candidates: Option<Candidates>,
+    options: MetadataOptions,
+    peers: BTreeMap<PeerKey, Acquaintance>,
+    banned: BTreeSet<Who>,
+    candidates: Candidates,
     actions: VecDeque<Action>,
-    now: Option<Instant>,
+    now: Instant,
 }
 
 impl MetadataFetch {
-    /// Wants the `info` dictionary with this hash. `port`: our listen port. `seed` seeds every random choice.
-    pub fn new(info_hash: InfoHash, port: u16, _seed: u64) -> Self {
-        Self {
-            info_hash,
-            port,
+    /// Knows nobody but the chosen peers, if there are any.
+    pub fn new(options: MetadataOptions, now: Instant) -> Self {
+        let mut this = Self {
+            candidates: Candidates::new(&options.only_peers, now),
+            options,
             peers: BTreeMap::new(),
-            banned_ids: BTreeSet::new(),
-            candidates: None,
+            banned: BTreeSet::new(),
             actions: VecDeque::new(),
-            now: None,
-        }
+            now,
+        };
+        this.work(now);
+        this
     }
 
     /// A connection whose handshake is done.
     pub fn handle_connected(&mut self, key: PeerKey, peer: NewPeer, now: Instant) {
-        self.now = Some(now);
+        self.now = now;
         let info = NewPeer {
             addr: canonical(peer.addr),
             ..peer
         };
-        let same = self.peers.values().any(|p| p.info.peer_id == info.peer_id);
-        let reason = if same {
-            Some(DropReason::Duplicate)
-        } else if self.banned_ids.contains(&info.peer_id) {
-            Some(DropReason::BadData)
-        } else if self.peers.len() >= MAX_PEERS {
-            Some(DropReason::NoRoom)
-        } else {
-            None
-        };
-        let candidates = self.candidates(now);
-        candidates.link(info.addr, key);
-        if let Some(reason) = reason {
-            candidates.unlink(key, Ending::Useless, false, now);
+        let refused = self.admit(&info, now).err();
+        self.candidates.link(info.addr, key);
+        if let Some(reason) = refused {
+            self.candidates.unlink(key, Ending::Useless, false, now);
             self.actions.push_back(Action::Drop(key, reason));
             return;
         }
         self.peers.insert(
             key,
-            Asked {
+            Acquaintance {
                 info,
+                connected: now,
                 heard: now,
                 sent: now,
                 said: Said::default(),
@@ -123,23 +112,64 @@ impl MetadataFetch {
             },
         );
         if info.extended {
-            let hello = handshake(self.port).to_bytes();
+            let hello = handshake(self.options.port).to_bytes();
             self.send(key, Message::Extended(0, hello), now);
         }
     }
 
+    /// Whether the connection may stay.
+    fn admit(&mut self, peer: &NewPeer, now: Instant) -> Result<(), DropReason> {
+        if peer.peer_id == self.options.our_id {
+            if peer.outgoing {
+                self.candidates.ban(peer.addr);
+            }
+            return Err(DropReason::Duplicate);
+        }
+        if self.banned.contains(&peer.who()) || self.candidates.is_banned(peer.addr) {
+            return Err(DropReason::BadData);
+        }
+        if !self.candidates.allows(peer.addr) {
+            return Err(DropReason::NoRoom);
+        }
+        let mut known = self.peers.iter();
+        if let Some((old, known)) = known.find(|(_, p)| p.info.who() == peer.who()) {
+            let old = *old;
+            let (since, our_id) = (known.connected, self.options.our_id);
+            if !replaces(peer, (&known.info, since), our_id, now) {
+                return Err(DropReason::Duplicate);
+            }
+            self.drop_peer(old, DropReason::Duplicate, now);
+        }
+        if self.peers.len() >= MAX_PEERS && !self.make_room(now) {
+            return Err(DropReason::NoRoom);
+        }
+        Ok(())
+    }
+
+    /// Drops the peer that has been connected for longest without having the metadata to give.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let idle = self.peers.iter().filter(|(_, p)| p.offer.is_none());
+        let idle = idle.min_by_key(|(_, p)| p.connected);
+        let idle = idle.filter(|(_, p)| p.connected + PATIENCE <= now);
+        let Some(key) = idle.map(|(key, _)| *key) else {
+            return false;
+        };
+        self.drop_peer(key, DropReason::NoRoom, now);
+        true
+    }
+
     /// The connection ended.
     pub fn handle_disconnected(&mut self, key: PeerKey, now: Instant) {
-        self.now = Some(now);
+        self.now = now;
         self.forget(key, now);
         self.work(now);
     }
 
     /// Dialling failed.
     pub fn handle_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
-        self.now = Some(now);
+        self.now = now;
         let lonely = self.peers.is_empty();
-        self.candidates(now).failed(addr, lonely, now);
+        self.candidates.failed(addr, lonely, now);
         self.work(now);
     }
 
@@ -150,7 +180,7 @@ impl MetadataFetch {
         message: Message,
         now: Instant,
     ) -> Result<Option<Info>, Violation> {
-        self.now = Some(now);
+        self.now = now;
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(None);
         };
@@ -170,21 +200,19 @@ impl MetadataFetch {
 
     /// Addresses to try.
     pub fn add_candidates(&mut self, addrs: &[SocketAddr], now: Instant) {
-        self.now = Some(now);
-        self.candidates(now).add(addrs, now);
+        self.now = now;
+        self.candidates.add(addrs, now);
         self.work(now);
     }
 
     /// The time of [`MetadataFetch::poll_timeout`] came.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = Some(now);
+        self.now = now;
         let since = |then: Instant| now.saturating_duration_since(then);
         let (mut silent, mut quiet) = (Vec::new(), Vec::new());
         for (key, peer) in &mut self.peers {
-            let slow = |a: &mut Attempt| since(a.progress) >= PATIENCE;
-            if peer.attempt.as_mut().is_some_and(slow) {
-                peer.attempt = None;
-                peer.rests_until = now + REST;
+            if peer.attempt.as_ref().is_some_and(|a| a.gives_up() <= now) {
+                peer.rest(now);
             }
             if since(peer.heard) >= SILENCE {
                 silent.push(*key);
@@ -208,18 +236,19 @@ impl MetadataFetch {
 
     /// When to call [`MetadataFetch::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let later = |at: &Instant| *at > self.now;
+        let is_full = self.peers.len() >= MAX_PEERS;
         let peers = self.peers.values().flat_map(|peer| {
-            let attempt = peer.attempt.as_ref().map(|a| a.progress + PATIENCE);
-            let now = self.now.unwrap_or(peer.heard);
-            let rested =
-                (peer.offer.is_some() && peer.rests_until > now).then_some(peer.rests_until);
+            let (attempt, offers) = (peer.attempt.as_ref(), peer.offer.is_some());
+            let known = attempt.map(Attempt::is_known).filter(later);
+            let rested = Some(peer.rests_until).filter(|_| offers).filter(later);
+            let idle = Some(peer.connected + PATIENCE).filter(|_| is_full && !offers);
             let alive = [peer.heard + SILENCE, peer.sent + KEEP_ALIVE];
-            alive.into_iter().chain(attempt).chain(rested)
+            let more = [attempt.map(Attempt::gives_up), known, rested];
+            let more = more.into_iter().chain([idle.filter(later)]).flatten();
+            alive.into_iter().chain(more)
         });
-        let dial = self
-            .candidates
-            .as_ref()
-            .and_then(|c| c.next_due(self.peers.len(), MAX_PEERS));
+        let dial = self.candidates.next_due(self.peers.len(), MAX_PEERS);
         peers.chain(dial).min()
     }
 
@@ -231,17 +260,9 @@ impl MetadataFetch {
             .into_iter()
             .map(|(key, peer)| (key, peer.info, peer.said.into_messages()))
             .collect();
-        let addrs = self
-            .candidates
-            .map(Candidates::into_addrs)
-            .unwrap_or_default();
+        let addrs = self.candidates.into_addrs();
         let untried = addrs.into_iter().filter(|a| !connected.contains(a));
         (peers, untried.collect())
-    }
-
-    fn candidates(&mut self, now: Instant) -> &mut Candidates {
-        self.candidates
-            .get_or_insert_with(|| Candidates::new(&[], now))
     }
 
     fn extension_handshake(&mut self, key: PeerKey, payload: Bytes) {
@@ -273,26 +294,14 @@ impl MetadataFetch {
                 None
             }
             MetadataMessage::Reject(_) => {
-                peer.attempt = None;
-                peer.rests_until = now + REST;
+                peer.rest(now);
                 None
             }
             MetadataMessage::Data(part, _, data) => {
-                let attempt = peer.attempt.as_mut()?;
-                let begin = part.checked_mul(BLOCK_LEN)?;
-                let expected = attempt.size.checked_sub(begin)?.min(BLOCK_LEN);
-                if !attempt.asked.remove(&part) {
-                    return None;
-                }
-                if data.len() != expected as usize {
-                    peer.attempt = None;
-                    peer.rests_until = now + REST;
-                    return None;
-                }
-                attempt.progress = now;
-                attempt.parts.insert(part, data);
-                if attempt.parts.len() as u32 == attempt.count() {
-                    return self.finish(key, now);
+                match peer.attempt.as_mut()?.take(part, data, now) {
+                    Part::Unwanted | Part::Kept => {}
+                    Part::Wrong => peer.rest(now),
+                    Part::Last => return self.finish(key, now),
                 }
                 None
             }
@@ -303,17 +312,12 @@ impl MetadataFetch {
     fn finish(&mut self, key: PeerKey, now: Instant) -> Option<Info> {
         let peer = self.peers.get_mut(&key)?;
         let attempt = peer.attempt.take()?;
-        let mut whole = BytesMut::with_capacity(attempt.size as usize);
-        attempt
-            .parts
-            .values()
-            .for_each(|part| whole.extend_from_slice(part));
-        let (id, addr) = (peer.info.peer_id, peer.info.addr);
-        match Info::from_bytes(whole.freeze()) {
-            Ok(info) if info.info_hash() == self.info_hash => Some(info),
+        let info = peer.info;
+        match Info::from_bytes(attempt.whole()) {
+            Ok(found) if found.info_hash() == self.options.info_hash => Some(found),
             _ => {
-                self.banned_ids.insert(id);
-                self.candidates(now).ban(addr);
+                self.banned.insert(info.who());
+                self.candidates.ban(info.addr);
                 self.drop_peer(key, DropReason::BadData, now);
                 None
             }
@@ -322,41 +326,51 @@ impl MetadataFetch {
 
     /// Begins attempts, asks for parts, dials.
     fn work(&mut self, now: Instant) {
-        let mut running = self.peers.values().filter(|p| p.attempt.is_some()).count();
+        while let Some(key) = self.next_attempt(now) {
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.attempt = peer.offer.map(|(_, size)| Attempt::new(size, now));
+            }
+        }
         let mut requests = Vec::new();
         for (key, peer) in &mut self.peers {
-            let Some((id, size)) = peer.offer else {
-                continue;
-            };
-            if peer.attempt.is_none() && running < ATTEMPTS && peer.rests_until <= now {
-                running += 1;
-                peer.attempt = Some(Attempt {
-                    size,
-                    parts: BTreeMap::new(),
-                    asked: BTreeSet::new(),
-                    progress: now,
-                });
-            }
-            let Some(attempt) = &mut peer.attempt else {
-                continue;
-            };
-            for part in 0..attempt.count() {
-                if attempt.asked.len() as u32 >= PIPELINE {
-                    break;
-                }
-                if !attempt.parts.contains_key(&part) && attempt.asked.insert(part) {
-                    requests.push((*key, id, part));
-                }
+            if let (Some((id, _)), Some(attempt)) = (peer.offer, &mut peer.attempt) {
+                requests.extend(attempt.ask().into_iter().map(|part| (*key, id, part)));
             }
         }
         for (key, id, part) in requests {
             let request = MetadataMessage::Request(part).to_bytes();
             self.send(key, Message::Extended(id, request), now);
         }
-        let connected = self.peers.len();
-        while let Some(addr) = self.candidates(now).next(connected, MAX_PEERS, now) {
-            self.actions.push_back(Action::Dial(addr));
+        loop {
+            let connected = self.peers.len();
+            while let Some(addr) = self.candidates.next(connected, MAX_PEERS, now) {
+                self.actions.push_back(Action::Dial(addr));
+            }
+            let waits = self.candidates.next_due(0, MAX_PEERS);
+            let wants_room = connected >= MAX_PEERS && waits.is_some_and(|due| due <= now);
+            if !wants_room || !self.make_room(now) {
+                return;
+            }
         }
+    }
+
+    /// The peer to be asked next: of those that rest no more the one that has waited for longest. When all places are taken, the slowest
+    /// of the others gives way to it; but the one that will have given all first stays, else many slow ones would never come to an end.
+    fn next_attempt(&mut self, now: Instant) -> Option<PeerKey> {
+        let waits = |p: &Acquaintance| p.offer.is_some() && p.attempt.is_none();
+        let waiting = self.peers.iter().filter(|(_, p)| waits(p));
+        let next = waiting.min_by_key(|(_, p)| p.rests_until);
+        let next = *next.filter(|(_, p)| p.rests_until <= now)?.0;
+        let running = (self.peers.iter()).filter_map(|(key, p)| Some((*key, p.attempt.as_ref()?)));
+        let mut running: Vec<(PeerKey, &Attempt)> = running.collect();
+        if running.len() < ATTEMPTS {
+            return Some(next);
+        }
+        running.sort_by_key(|(_, attempt)| attempt.rest(now));
+        let mut slow = running.iter().skip(1).rev();
+        let slow = slow.find(|(_, attempt)| attempt.is_known() <= now)?.0;
+        self.peers.get_mut(&slow)?.rest(now);
+        Some(next)
     }
 
     fn send(&mut self, key: PeerKey, message: Message, now: Instant) {
@@ -374,9 +388,16 @@ impl MetadataFetch {
     fn forget(&mut self, key: PeerKey, now: Instant) {
         if self.peers.remove(&key).is_some() {
             let lonely = self.peers.is_empty();
-            self.candidates(now)
-                .unlink(key, Ending::Useless, lonely, now);
+            self.candidates.unlink(key, Ending::Useless, lonely, now);
         }
+    }
+}
+
+impl Acquaintance {
+    /// It is not asked for a while.
+    fn rest(&mut self, now: Instant) {
+        self.attempt = None;
+        self.rests_until = now + REST;
     }
 }
 

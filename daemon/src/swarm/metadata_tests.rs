@@ -1,4 +1,5 @@
 //! Fetching metadata from honest peers, liars and the mute.
+use p2p_wire::BLOCK_LEN;
 use p2p_wire::metainfo::{Builder, Content};
 
 use super::*;
@@ -27,6 +28,39 @@ fn peer(n: u8) -> NewPeer {
         fast: true,
         extended: true,
     }
+}
+
+fn options(info: &Info) -> MetadataOptions {
+    MetadataOptions {
+        info_hash: info.info_hash(),
+        our_id: PeerId([100; 20]),
+        port: 6881,
+        only_peers: Vec::new(),
+    }
+}
+
+fn fetch(info: &Info) -> MetadataFetch {
+    MetadataFetch::new(options(info), start())
+}
+
+/// What a peer says that has the metadata.
+fn offer(info: &Info) -> Message {
+    let offer = ExtensionHandshake {
+        ut_metadata: Some(9),
+        metadata_size: Some(info.raw().len() as u32),
+        ..ExtensionHandshake::default()
+    };
+    Message::Extended(0, offer.to_bytes())
+}
+
+/// The peers that were asked for parts since the last look.
+fn asked(fetch: &mut MetadataFetch) -> BTreeSet<PeerKey> {
+    let actions = std::iter::from_fn(|| fetch.poll_action());
+    let asked = actions.filter_map(|action| match action {
+        Action::Send(key, Message::Extended(9, _)) => Some(key),
+        _ => None,
+    });
+    asked.collect()
 }
 
 /// A seed of `info` that the fetch knows as peer `n`.
@@ -92,7 +126,7 @@ fn talk(
 fn gets_the_metadata_of_several_parts_from_a_seed() {
     let info = info("disk.img");
     assert!(info.raw().len() > 4 * 16_384);
-    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
+    let mut fetch = fetch(&info);
     let (found, dropped) = talk(&mut fetch, &mut [seed(&info)]);
     assert_eq!(found.unwrap().raw(), info.raw());
     assert_eq!(dropped, []);
@@ -101,7 +135,7 @@ fn gets_the_metadata_of_several_parts_from_a_seed() {
 #[test]
 fn a_liar_is_dropped_and_the_metadata_comes_from_another() {
     let (right, wrong) = (info("disk.img"), info("evil.img"));
-    let mut fetch = MetadataFetch::new(right.info_hash(), 6881, 1);
+    let mut fetch = fetch(&right);
     let mut seeds = [
         seed(&wrong),
         seed(&wrong),
@@ -122,7 +156,7 @@ fn a_liar_is_dropped_and_the_metadata_comes_from_another() {
 #[test]
 fn what_peers_said_meanwhile_is_handed_over() {
     let info = info("disk.img");
-    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
+    let mut fetch = fetch(&info);
     let t = start();
     fetch.add_candidates(&[peer(7).addr, peer(1).addr], t);
     fetch.handle_connected(PeerKey(1), peer(1), t);
@@ -155,26 +189,13 @@ fn what_peers_said_meanwhile_is_handed_over() {
 #[test]
 fn a_mute_peer_gives_way_to_another() {
     let info = info("disk.img");
-    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
-    let offer = ExtensionHandshake {
-        ut_metadata: Some(9),
-        metadata_size: Some(info.raw().len() as u32),
-        ..ExtensionHandshake::default()
-    };
+    let mut fetch = fetch(&info);
     for n in 1..=4 {
         fetch.handle_connected(PeerKey(n), peer(n as u8), start());
-        let hello = Message::Extended(0, offer.to_bytes());
-        fetch.handle_message(PeerKey(n), hello, start()).unwrap();
+        fetch
+            .handle_message(PeerKey(n), offer(&info), start())
+            .unwrap();
     }
-    let asked = |fetch: &mut MetadataFetch| -> BTreeSet<PeerKey> {
-        let mut keys = BTreeSet::new();
-        while let Some(action) = fetch.poll_action() {
-            if let Action::Send(key, Message::Extended(9, _)) = action {
-                keys.insert(key);
-            }
-        }
-        keys
-    };
     assert_eq!(asked(&mut fetch).len(), ATTEMPTS);
     let later = fetch.poll_timeout().unwrap();
     assert_eq!(later, start() + PATIENCE);
@@ -185,7 +206,7 @@ fn a_mute_peer_gives_way_to_another() {
 #[test]
 fn hostile_offers_and_parts_lead_to_nothing() {
     let info = info("disk.img");
-    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
+    let mut fetch = fetch(&info);
     fetch.handle_connected(PeerKey(1), peer(1), start());
     let part = |n, len| {
         let data = MetadataMessage::Data(n, u32::MAX, Bytes::from(vec![0; len]));
@@ -214,7 +235,7 @@ fn hostile_offers_and_parts_lead_to_nothing() {
 #[test]
 fn a_second_bitfield_is_no_reason_to_drop_a_peer() {
     let info = info("disk.img");
-    let mut fetch = MetadataFetch::new(info.info_hash(), 6881, 1);
+    let mut fetch = fetch(&info);
     fetch.handle_connected(PeerKey(1), peer(1), start());
     for byte in [0x80, 0x40] {
         let bits = Message::Bitfield(vec![byte; 500].into());
@@ -223,4 +244,104 @@ fn a_second_bitfield_is_no_reason_to_drop_a_peer() {
     let (peers, _) = fetch.into_peers();
     let expected = Message::Bitfield(vec![0xc0; 500].into());
     assert_eq!(peers[0].2, [expected]);
+}
+
+#[test]
+fn only_chosen_peers_are_asked() {
+    let info = info("disk.img");
+    let chosen = MetadataOptions {
+        only_peers: vec![peer(1).addr],
+        ..options(&info)
+    };
+    let mut fetch = MetadataFetch::new(chosen, start());
+    fetch.add_candidates(&[peer(2).addr], start());
+    assert_eq!(fetch.poll_action(), Some(Action::Dial(peer(1).addr)));
+    assert_eq!(fetch.poll_action(), None);
+    fetch.handle_connected(PeerKey(2), peer(2), start());
+    let refused = Action::Drop(PeerKey(2), DropReason::NoRoom);
+    assert_eq!(fetch.poll_action(), Some(refused));
+    fetch.handle_connected(PeerKey(1), peer(1), start());
+    fetch
+        .handle_message(PeerKey(1), offer(&info), start())
+        .unwrap();
+    assert_eq!(asked(&mut fetch), [PeerKey(1)].into());
+}
+
+#[test]
+fn trickling_peers_give_way_and_the_fastest_stays() {
+    let info = info("disk.img");
+    let mut fetch = fetch(&info);
+    let at = |secs| start() + Duration::from_secs(secs);
+    let part = |n: u32| {
+        let data = vec![0; BLOCK_LEN as usize].into();
+        let data = MetadataMessage::Data(n, info.raw().len() as u32, data);
+        Message::Extended(UT_METADATA, data.to_bytes())
+    };
+    for n in 1..=4 {
+        fetch.handle_connected(PeerKey(n), peer(n as u8), start());
+        fetch
+            .handle_message(PeerKey(n), offer(&info), start())
+            .unwrap();
+    }
+    assert_eq!(asked(&mut fetch), [1, 2, 3].map(PeerKey).into());
+    for n in 1..=3 {
+        // Within its patience; the second is the fastest.
+        for p in 0..=u32::from(n == 2) {
+            fetch.handle_message(PeerKey(n), part(p), at(10)).unwrap();
+        }
+    }
+    asked(&mut fetch);
+    assert_eq!(fetch.poll_timeout(), Some(at(15)));
+    fetch.handle_timeout(at(15));
+    assert_eq!(asked(&mut fetch), [PeerKey(4)].into());
+}
+
+#[test]
+fn peers_without_the_metadata_make_room_for_others() {
+    let info = info("disk.img");
+    let mut fetch = fetch(&info);
+    for n in 1..=MAX_PEERS as u64 {
+        fetch.handle_connected(PeerKey(n), peer(n as u8), start());
+    }
+    fetch.add_candidates(&[peer(99).addr], start());
+    fetch.handle_connected(PeerKey(70), peer(70), start());
+    let dropped = |fetch: &mut MetadataFetch| -> Vec<Action> {
+        let actions = std::iter::from_fn(|| fetch.poll_action());
+        let is_send = |action: &Action| matches!(action, Action::Send(..));
+        actions.filter(|action| !is_send(action)).collect()
+    };
+    let refused = Action::Drop(PeerKey(70), DropReason::NoRoom);
+    assert_eq!(dropped(&mut fetch), [refused]);
+    let later = fetch.poll_timeout().unwrap();
+    assert_eq!(later, start() + PATIENCE);
+    fetch.handle_timeout(later);
+    let evicted = Action::Drop(PeerKey(1), DropReason::NoRoom);
+    assert_eq!(dropped(&mut fetch), [evicted, Action::Dial(peer(99).addr)]);
+    fetch.handle_connected(PeerKey(99), peer(99), later);
+    fetch.handle_connected(PeerKey(71), peer(71), later);
+    let evicted = Action::Drop(PeerKey(2), DropReason::NoRoom);
+    assert_eq!(dropped(&mut fetch), [evicted]);
+}
+
+#[test]
+fn a_connection_to_oneself_is_closed_and_of_two_at_once_one_stays() {
+    let info = info("disk.img");
+    let mut fetch = fetch(&info);
+    let us = NewPeer {
+        peer_id: options(&info).our_id,
+        ..peer(1)
+    };
+    fetch.handle_connected(PeerKey(1), us, start());
+    let duplicate = |key| Action::Drop(PeerKey(key), DropReason::Duplicate);
+    assert_eq!(fetch.poll_action(), Some(duplicate(1)));
+    // The smaller id dialled the second connection: both sides keep that one.
+    fetch.handle_connected(PeerKey(2), peer(2), start());
+    let theirs = NewPeer {
+        outgoing: false,
+        ..peer(2)
+    };
+    fetch.handle_connected(PeerKey(3), theirs, start());
+    let actions: Vec<Action> = std::iter::from_fn(|| fetch.poll_action()).collect();
+    assert!(actions.contains(&duplicate(2)), "{actions:?}");
+    assert!(!actions.contains(&duplicate(3)), "{actions:?}");
 }

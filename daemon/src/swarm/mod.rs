@@ -4,17 +4,24 @@
 //! answered by one batch of requests.
 mod api;
 mod asked;
+mod attempt;
 mod candidates;
 mod choker;
 mod connections;
+#[cfg(test)]
+mod crowd_tests;
 mod download;
 mod extension;
 #[cfg(test)]
 mod hand;
+mod held;
 mod holdings;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
 mod metadata;
+mod owners;
+#[cfg(test)]
+mod owners_tests;
 mod peer;
 mod picker;
 #[cfg(test)]
@@ -24,32 +31,34 @@ mod progress;
 mod protocol_tests;
 mod rate;
 mod requests;
+mod room;
 mod said;
 #[cfg(test)]
 mod serving_tests;
 #[cfg(test)]
 mod sim;
+mod trial;
 mod upload;
 mod verdict;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use p2p_wire::peer::Message;
-use p2p_wire::{Bitfield, Block, Layout, PeerId, PieceIndex};
+use p2p_wire::{Bitfield, Block, Layout, PieceIndex};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 pub use self::api::{
     Action, BlockFate, DropReason, NewPeer, Options, PeerKey, PeerStats, Stats, Verified, Violation,
 };
-pub use self::metadata::{Acquainted, MetadataFetch};
+pub use self::metadata::{Acquainted, MetadataFetch, MetadataOptions};
 
 use self::candidates::{Candidates, canonical};
 use self::choker::Choker;
-use self::peer::Peer;
+use self::peer::{Peer, Who};
 use self::picker::Picker;
 use self::progress::Progress;
 use self::rate::RateMeter;
@@ -66,13 +75,15 @@ pub struct Swarm {
     needed: Bitfield,
     complete: bool,
     peers: BTreeMap<PeerKey, Peer>,
-    ids: BTreeMap<PeerId, PeerKey>,
-    banned_ids: BTreeSet<PeerId>,
+    ids: BTreeMap<Who, PeerKey>,
+    banned_ids: BTreeSet<Who>,
     candidates: Candidates,
     picker: Picker,
     progress: Progress,
     /// Pieces that failed: they are fetched from one peer each.
     failed: BTreeSet<u32>,
+    /// How often a piece was taken from a slow peer.
+    passed: BTreeMap<u32, u32>,
     choker: Choker,
     /// Peers whose windows may have room.
     hungry: BTreeSet<PeerKey>,
@@ -120,6 +131,7 @@ impl Swarm {
             ids: BTreeMap::new(),
             banned_ids: BTreeSet::new(),
             failed: BTreeSet::new(),
+            passed: BTreeMap::new(),
             hungry: BTreeSet::new(),
             turn: 0,
             actions: VecDeque::new(),
@@ -167,7 +179,10 @@ impl Swarm {
         };
         peer.heard = now;
         let addr = peer.info.addr;
-        self.dispatch(key, message).inspect_err(|_| self.ban(addr))
+        self.dispatch(key, message).inspect_err(|_| {
+            self.ban(addr);
+            self.ban_listen_addr(key);
+        })
     }
 
     /// The bytes of a block arrived; says whether to keep them.
@@ -182,6 +197,7 @@ impl Swarm {
         let fate = self.take_block(key, block);
         if let (Err(_), Some(addr)) = (&fate, addr) {
             self.ban(addr);
+            self.ban_listen_addr(key);
         }
         fate
     }
@@ -208,6 +224,12 @@ impl Swarm {
     pub fn handle_lost(&mut self, piece: PieceIndex, now: Instant) {
         self.at(now);
         self.lost(piece);
+    }
+
+    /// For `time` up to now nothing was read from this peer, by our own doing: a limit, or a disk that cannot keep up.
+    pub fn handle_held_back(&mut self, key: PeerKey, time: Duration, now: Instant) {
+        self.at(now);
+        self.held_back(key, time);
     }
 
     /// Addresses to try.
@@ -344,10 +366,11 @@ impl Swarm {
         let mut asked: BTreeMap<Block, u16> = BTreeMap::new();
         let (mut held, mut seeds) = (0, 0);
         for (key, peer) in &self.peers {
-            assert_eq!(self.ids.get(&peer.info.peer_id), Some(key), "one key an id");
+            assert_eq!(self.ids.get(&peer.info.who()), Some(key), "one key a peer");
             let needed = picker::count_common(&peer.has, &self.needed);
             let open = picker::count_common(&peer.has, self.picker.open());
-            assert_eq!((peer.needed, peer.open), (needed, open), "{key:?}");
+            assert_eq!(peer.needed, needed, "{key:?}");
+            assert!(peer.may_start || open == 0, "{key:?}");
             assert_eq!(peer.interesting, needed > 0, "interest in {key:?}");
             peer.asked.check_invariants();
             assert!(peer.asked.none_waits() || !peer.choked, "queue of {key:?}");

@@ -1,5 +1,6 @@
 //! What is known of one connected peer.
 use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use p2p_wire::peer::ExtensionHandshake;
@@ -13,6 +14,18 @@ use super::{NewPeer, PeerKey, PeerStats};
 /// Unrequested bytes a peer may send in its life beyond those we cancelled: more is an attack on our bandwidth.
 const UNREQUESTED: u64 = 1 << 20;
 
+/// Refusals that are remembered; who refuses more than this gets no second chance for a block.
+const MAX_REFUSED: usize = 1024;
+
+/// Who is at the other end: its id and where it is. The id alone proves nothing, as whoever has met a peer can claim to be it.
+pub(super) type Who = (PeerId, IpAddr);
+
+impl NewPeer {
+    pub(super) fn who(&self) -> Who {
+        (self.peer_id, self.addr.ip())
+    }
+}
+
 /// A request that has no answer yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
@@ -22,7 +35,7 @@ pub(super) struct Request {
 
 /// One connected peer.
 ///
-/// Invariant: `needed` and `open` count its pieces that we need and that the picker may start. The requests of a peer that is
+/// Invariant: `needed` counts its pieces that we need; unless `may_start`, the picker may start none of its pieces. The requests of a peer that is
 /// `stalled` are not counted by the pieces in progress: others may be asked for the same, but a late answer is still taken.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -32,10 +45,14 @@ pub(super) struct Peer {
     pub(super) sent: Instant,
 
     pub(super) has: Bitfield,
+    /// How many bitfields it sent.
+    pub(super) bitfields: u32,
     /// The picker counts it as complete, not piece by piece.
     pub(super) as_seed: bool,
     pub(super) needed: u32,
-    pub(super) open: u32,
+    /// Some of its pieces may be open to be started. Only a look finds out that none is: to count them would cost every peer a visit
+    /// for each piece that is started.
+    pub(super) may_start: bool,
 
     pub(super) choking: bool,
     pub(super) interested: bool,
@@ -63,6 +80,8 @@ pub(super) struct Peer {
     /// Good pieces it must give all alone before it may share pieces again.
     pub(super) parole: u32,
     pub(super) strikes: u32,
+    /// Good pieces it gave all alone since it was last suspected.
+    pub(super) given: u32,
 
     pub(super) asked: Asked,
     pub(super) up: RateMeter,
@@ -81,9 +100,10 @@ impl Peer {
             heard: now,
             sent: now,
             has: Bitfield::new(pieces),
+            bitfields: 0,
             as_seed: false,
             needed: 0,
-            open: 0,
+            may_start: false,
             choking: true,
             interested: false,
             choked: true,
@@ -103,11 +123,17 @@ impl Peer {
             unrequested: UNREQUESTED,
             parole: 0,
             strikes: 0,
+            given: 0,
             asked: Asked::default(),
             up: RateMeter::new(now),
             turned: now,
             round: (0, 0),
         }
+    }
+
+    /// Notes that it refused `block` while it was not choking us; whether it may be asked for it once more.
+    pub(super) fn may_be_asked_again(&mut self, block: Block) -> bool {
+        self.refused.len() < MAX_REFUSED && self.refused.insert(block)
     }
 
     /// It may be asked for blocks now.

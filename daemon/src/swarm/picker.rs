@@ -2,7 +2,10 @@
 //!
 //! Every open piece (wanted, not held, not in progress) stands in `order`, sorted by bucket; a bucket is an availability. A `have`
 //! moves a piece to the neighbouring bucket by one swap, so it costs the same with ten pieces and with a hundred thousand. Within a
-//! bucket the order is random: peers that pick the same piece at the same time have nothing to give each other.
+//! bucket the order is random: peers that pick the same piece at the same time have nothing to give each other. A few peers that know
+//! each other do better than that: each has its own part of the pieces that only complete peers have, and begins with those.
+//!
+//! Pieces shorter than [`EXTENT`] are picked by the extent, one after the other: so the disks at both ends are read and written in runs.
 //!
 //! Peers that had everything from the start are only counted: they change no piece's rank. Bulk changes (a bitfield, a departure)
 //! mark the order stale, and the next pick sorts it once for all of them.
@@ -11,11 +14,19 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 
 const NOWHERE: u32 = u32::MAX;
-/// Pieces the whole swarm lacks and somebody here has; the same that nobody but complete peers has; then by availability.
+/// Pieces the whole swarm lacks and somebody here has; the same that nobody but complete peers has; then by availability, our own part
+/// of those that only complete peers have before the others of them.
 const BOOSTED: usize = 0;
 const BOOSTED_UNSEEN: usize = 1;
-const UNSEEN: usize = 2;
+const UNSEEN_OURS: usize = 2;
+const UNSEEN: usize = 3;
 const RANDOM_TRIES: usize = 16;
+/// Bytes of short pieces that are picked one after the other, and how many such runs there must be, or peers would have little to give
+/// each other.
+const EXTENT: u64 = 512 * 1024;
+const LEAST_EXTENTS: u64 = 256;
+/// With more of them than this, pieces are not divided: then random picks rarely meet.
+const MOST_RIVALS: usize = 8;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +47,10 @@ pub(super) struct Picker {
     counts: Vec<u32>,
     seeds: u32,
     boosted: Bitfield,
+    /// Numbers that stand for us and for the others that lack pieces.
+    rivals: (u64, Vec<u64>),
+    /// Pieces to an extent, as a power of two.
+    extent: u32,
     open: Bitfield,
     order: Vec<u32>,
     position: Vec<u32>,
@@ -51,12 +66,20 @@ impl Picker {
             counts: vec![0; pieces as usize],
             seeds: 0,
             boosted: Bitfield::new(pieces),
+            rivals: (0, Vec::new()),
+            extent: extent(layout),
             open,
             order: Vec::new(),
             position: vec![NOWHERE; pieces as usize],
             ends: Vec::new(),
             stale: true,
         }
+    }
+
+    /// Whether the next pick must sort.
+    #[cfg(test)]
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The open pieces.
@@ -123,6 +146,19 @@ impl Picker {
         self.stale = true;
     }
 
+    /// Divides the pieces that only complete peers have between `us` and `others`, each named by a number that all of them know. As
+    /// everybody does the same sum, none needs to be told.
+    pub(super) fn set_rivals(&mut self, us: u64, mut others: Vec<u64>) {
+        if others.len() > MOST_RIVALS {
+            others.clear();
+        }
+        let rivals = (us, others);
+        if rivals != self.rivals {
+            self.rivals = rivals;
+            self.stale = true;
+        }
+    }
+
     /// `piece` may be picked; true if it could not be before.
     pub(super) fn insert(&mut self, piece: u32, rng: &mut SmallRng) -> bool {
         if !self.open.set(piece) {
@@ -157,15 +193,9 @@ impl Picker {
         true
     }
 
-    /// The best open piece among `has`, of which `useful` are open.
-    pub(super) fn pick(
-        &mut self,
-        has: &Bitfield,
-        useful: u32,
-        mode: Mode,
-        rng: &mut SmallRng,
-    ) -> Option<u32> {
-        if useful == 0 || self.open.count() == 0 {
+    /// The best open piece among `has`; `None` when none of them is open.
+    pub(super) fn pick(&mut self, has: &Bitfield, mode: Mode, rng: &mut SmallRng) -> Option<u32> {
+        if self.open.count() == 0 {
             return None;
         }
         if mode == Mode::Sequential {
@@ -182,30 +212,21 @@ impl Picker {
                 }
             }
         }
-        // A walk in order finds a useful piece after about `order / useful` steps; a walk over the bits, eight pieces at a time,
-        // always ends after `pieces / 8`. Whichever is shorter.
-        if self.order.len() as u64 / u64::from(useful) > u64::from(has.len()) / 8 {
-            return common(has, &self.open).min_by_key(|piece| self.position[*piece as usize]);
-        }
         let unseen = if self.seeds == 0 && self.ends.len() > UNSEEN {
             self.ends[BOOSTED] as usize..self.ends[UNSEEN] as usize
         } else {
             0..0
         };
         let (before, after) = (&self.order[..unseen.start], &self.order[unseen.end..]);
-        before
-            .iter()
-            .chain(after)
-            .copied()
-            .find(|piece| has.get(*piece))
-    }
-
-    /// Whether any open piece is held by a connected peer.
-    pub(super) fn any_available(&self) -> bool {
-        if self.seeds > 0 || self.stale || self.ends.len() <= UNSEEN {
-            return self.open.iter().any(|piece| self.availability(piece) > 0);
-        }
-        self.ends[BOOSTED] > 0 || (self.ends[UNSEEN] as usize) < self.order.len()
+        let mut in_order = before.iter().chain(after).copied();
+        // A walk in order is short unless the peer has next to nothing; a walk over the bits, eight pieces at a time, always ends.
+        let steps = has.len() as usize / 8;
+        let near = in_order.by_ref().take(steps).find(|piece| has.get(*piece));
+        let picked = near.or_else(|| {
+            in_order.next()?;
+            common(has, &self.open).min_by_key(|piece| self.position[*piece as usize])
+        })?;
+        Some(self.first_alike(picked, has))
     }
 
     /// Whole copies among the peers and `ours`: of the rarest piece, plus the share of pieces that are more common.
@@ -243,8 +264,24 @@ impl Picker {
         match (self.boosted.get(piece), self.counts[piece as usize]) {
             (true, 0) => BOOSTED_UNSEEN,
             (true, _) => BOOSTED,
+            (false, 0) if self.is_ours(piece) => UNSEEN_OURS,
             (false, count) => UNSEEN + count as usize,
         }
+    }
+
+    fn is_ours(&self, piece: u32) -> bool {
+        let (us, others) = &self.rivals;
+        let bid = |who: u64| mix(who ^ mix(u64::from(piece >> self.extent)));
+        others.iter().all(|other| bid(*other) < bid(*us))
+    }
+
+    /// The first piece of the extent of `picked` that is as good a choice.
+    fn first_alike(&self, picked: u32, has: &Bitfield) -> u32 {
+        let first = picked >> self.extent << self.extent;
+        let alike = |piece: &u32| {
+            has.get(*piece) && self.open.get(*piece) && self.bucket(*piece) == self.bucket(picked)
+        };
+        (first..picked).find(alike).unwrap_or(picked)
     }
 
     fn change(&mut self, piece: u32, rng: &mut SmallRng, edit: impl FnOnce(&mut Self)) {
@@ -322,6 +359,19 @@ impl Picker {
         }
         self.stale = false;
     }
+}
+
+fn extent(layout: &Layout) -> u32 {
+    let bytes = EXTENT.min(layout.total_len() / LEAST_EXTENTS);
+    (bytes / u64::from(layout.piece_len())).max(1).ilog2()
+}
+
+/// Spreads numbers evenly (the finalizer of MurmurHash3).
+fn mix(mut x: u64) -> u64 {
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        x = (x ^ (x >> 33)).wrapping_mul(factor);
+    }
+    x ^ (x >> 33)
 }
 
 /// The pieces in both sets, ascending.

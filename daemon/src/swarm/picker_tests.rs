@@ -31,11 +31,10 @@ fn picker(availability: &str, have: &str) -> Picker {
 /// All pieces that some seed picks from a peer that has `peer`.
 fn picks(picker: &mut Picker, peer: &str, mode: Mode) -> Vec<u32> {
     let has = set(peer);
-    let useful = count_common(&has, picker.open());
     let mut picked: Vec<u32> = (0..200)
         .filter_map(|seed| {
             picker.stale = true;
-            picker.pick(&has, useful, mode, &mut SmallRng::seed_from_u64(seed))
+            picker.pick(&has, mode, &mut SmallRng::seed_from_u64(seed))
         })
         .collect();
     picked.sort_unstable();
@@ -93,18 +92,18 @@ fn haves_move_pieces_one_bucket_at_a_time() {
     let mut rng = SmallRng::seed_from_u64(1);
     let mut p = picker("1111", "    ");
     let all = Bitfield::full(4);
-    p.pick(&all, 4, Mode::Rarest, &mut rng);
+    p.pick(&all, Mode::Rarest, &mut rng);
     for piece in [0, 2, 3, 3, 3] {
         p.add_one(piece, &mut rng);
         p.check_invariants(p.counts.iter().map(|n| u64::from(*n)).sum(), 0);
     }
-    assert_eq!(p.pick(&all, 4, Mode::Rarest, &mut rng), Some(1));
+    assert_eq!(p.pick(&all, Mode::Rarest, &mut rng), Some(1));
     assert!(p.remove(1) && !p.remove(1));
-    assert!([0, 2].contains(&p.pick(&all, 3, Mode::Rarest, &mut rng).unwrap()));
+    assert!([0, 2].contains(&p.pick(&all, Mode::Rarest, &mut rng).unwrap()));
     p.remove_one(3, &mut rng);
     p.remove_one(3, &mut rng);
     p.remove_one(3, &mut rng);
-    assert_eq!(p.pick(&all, 3, Mode::Rarest, &mut rng), Some(3));
+    assert_eq!(p.pick(&all, Mode::Rarest, &mut rng), Some(3));
     assert!(p.insert(1, &mut rng));
     p.check_invariants(6, 0);
 }

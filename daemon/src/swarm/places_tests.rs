@@ -1,5 +1,6 @@
 //! Who is connected, and who has to go.
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use p2p_wire::peer::Message;
@@ -47,6 +48,32 @@ fn a_peer_without_progress_for_a_minute_goes() {
         swarm.handle_timeout(after(secs));
     }
     assert!(actions(&mut swarm).contains(&Action::Drop(FAST, DropReason::TimedOut)));
+}
+
+#[test]
+fn a_peer_that_we_do_not_read_is_not_judged() {
+    let mut swarm = leech();
+    let other = PeerKey(3);
+    connect(&mut swarm, &[FAST, other]);
+    say(&mut swarm, FAST, &[Message::Have(2), Message::Unchoke]).unwrap();
+    assert_eq!(requests(&mut swarm, FAST).len(), 4);
+    say(&mut swarm, other, &[Message::Have(2), Message::Unchoke]).unwrap();
+    assert_eq!(requests(&mut swarm, other), []);
+    for secs in 1..=200 {
+        for key in [FAST, other] {
+            swarm.handle_held_back(key, Duration::from_secs(1), after(secs));
+        }
+        swarm.handle_timeout(after(secs));
+        let said = actions(&mut swarm);
+        let keep_alives = |a: &Action| matches!(a, Action::Send(_, Message::KeepAlive));
+        assert!(said.iter().all(keep_alives), "{said:?}");
+    }
+    let fate = swarm.handle_block(FAST, block(2, 0), after(200));
+    assert_eq!(fate, Ok(BlockFate::Keep));
+    assert_eq!(swarm.stats(after(200)).wasted, 0);
+    // It is read again, and gives nothing.
+    swarm.handle_timeout(after(220));
+    assert_eq!(requests(&mut swarm, other).len(), 3);
 }
 
 #[test]

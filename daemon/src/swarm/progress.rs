@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use p2p_wire::{BLOCK_LEN, Block, Layout, PeerId, PieceIndex};
+use p2p_wire::{BLOCK_LEN, Block, Layout, PieceIndex};
 
 use super::PeerKey;
+use super::peer::Who;
 
 /// What is known of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) enum Slot {
 pub(super) struct Source {
     pub(super) key: PeerKey,
     pub(super) addr: SocketAddr,
-    pub(super) id: PeerId,
+    pub(super) who: Who,
 }
 
 /// One piece in progress. Invariant: `free` and `received` count the slots of their kind; no slot before `hint` is free.
@@ -140,11 +141,6 @@ impl Progress {
     /// Those of them whose owner needs help, or that have none.
     pub(super) fn shared(&self) -> impl Iterator<Item = u32> {
         self.shared.iter().copied()
-    }
-
-    /// Whether some block of a piece in progress has nobody asked for it.
-    pub(super) fn any_free(&self) -> bool {
-        !self.with_free.is_empty()
     }
 
     /// Begins a piece that is not in progress.
@@ -286,6 +282,31 @@ impl Progress {
             self.refile(block.piece);
         }
         true
+    }
+
+    /// Changes when `peer` was asked for a block, if it was the last to be asked.
+    pub(super) fn asked_later(
+        &mut self,
+        block: Block,
+        peer: PeerKey,
+        later: impl Fn(&mut Instant),
+    ) {
+        let partial = self.partials.get_mut(&block.piece);
+        let number = (block.begin / BLOCK_LEN) as usize;
+        if let Some(Slot::Asked { by, at, .. }) = partial.and_then(|p| p.slots.get_mut(number))
+            && *by == peer
+        {
+            later(at);
+        }
+    }
+
+    /// Changes when the pieces of `owner` were begun.
+    pub(super) fn owned_later(&mut self, owner: PeerKey, later: impl Fn(&mut Instant)) {
+        let owned = self
+            .partials
+            .values_mut()
+            .filter(|p| p.owner == Some(owner));
+        owned.for_each(|partial| later(&mut partial.started));
     }
 
     /// One peer less is asked for a block.

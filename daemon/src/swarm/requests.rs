@@ -7,17 +7,13 @@ use std::time::{Duration, Instant};
 use p2p_wire::peer::Message;
 use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
-use super::peer::Request;
-use super::picker::Mode;
+use super::peer::{Peer, Request};
+use super::picker::{Mode, common};
 use super::progress::{Partial, Slot, Start};
 use super::{Action, PeerKey, Swarm};
 
 /// So many first pieces are picked at random.
 const RANDOM_PIECES: u32 = 4;
-/// A peer that gives a whole piece in this time has it to itself; the pieces of slower ones are shared.
-const OWN_PIECE: Duration = Duration::from_secs(10);
-/// A new owner's rate is not known yet.
-const UNKNOWN_RATE: Duration = Duration::from_secs(3);
 /// A piece that nobody is asked for, untouched for so long, makes room for another when the budget is full.
 const ABANDONED: Duration = Duration::from_secs(10);
 /// In the endgame a block is asked again after this time; sooner from a peer twice as fast.
@@ -89,9 +85,11 @@ impl Swarm {
         self.next_tick = self.next_tick.min(now + Duration::from_secs(1));
     }
 
+    /// There is nothing to ask `key` for; the next tick looks again.
     pub(super) fn starve(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.starved = true;
+            self.next_tick = self.next_tick.min(self.now + Duration::from_secs(1));
         }
     }
 
@@ -116,6 +114,9 @@ impl Swarm {
                 return self.layout.piece(piece);
             }
             peer.working.pop();
+        }
+        if self.is_on_trial(key) {
+            return None;
         }
         let piece = self
             .shared_piece(key)
@@ -143,19 +144,11 @@ impl Swarm {
             .map(|(piece, _)| piece)
     }
 
-    /// Finds out which owners need help with their pieces. Once a second is often enough, and for each request too often.
-    pub(super) fn judge_owners(&mut self) {
-        let (now, peers) = (self.now, &self.peers);
-        self.progress.judge_owners(|owner, partial| {
-            let young = now.saturating_duration_since(partial.started) < UNKNOWN_RATE;
-            let enough = u64::from(partial.len) / OWN_PIECE.as_secs();
-            !young && peers.get(&owner).is_none_or(|p| p.down.rate(now) < enough)
-        });
-    }
-
     /// Starts the best piece that `key` has, if the budget allows it.
     fn start_piece(&mut self, key: PeerKey) -> Option<u32> {
-        let peer = self.peers.get(&key)?;
+        if !self.peers.get(&key)?.may_start {
+            return None;
+        }
         let mode = if self.options.sequential {
             Mode::Sequential
         } else if self.have.count() + (self.progress.len() as u32) < RANDOM_PIECES {
@@ -163,22 +156,26 @@ impl Swarm {
         } else {
             Mode::Rarest
         };
-        if !self.has_budget(self.layout.piece_len()) && peer.open > 0 {
+        if !self.has_budget(self.layout.piece_len()) {
             self.evict_abandoned();
         }
-        let peer = self.peers.get(&key)?;
-        let piece = self
-            .picker
-            .pick(&peer.has, peer.open, mode, &mut self.rng)
-            .and_then(|piece| self.layout.piece(piece))?;
+        let peer = self.peers.get_mut(&key)?;
+        let picked = self.picker.pick(&peer.has, mode, &mut self.rng);
+        peer.may_start = picked.is_some();
+        let on_parole = peer.parole > 0;
+        let piece = self.layout.piece(picked?)?;
         if !self.has_budget(self.layout.len_of(piece)) {
             return None;
         }
-        let single = peer.parole > 0 || self.failed.contains(&piece.get());
-        self.close_piece(piece.get());
-        self.progress
-            .start(piece, Start { owner: key, single }, self.now);
+        let single = on_parole || self.failed.contains(&piece.get());
+        self.begin(piece, Start { owner: key, single });
         Some(piece.get())
+    }
+
+    /// Begins an open piece.
+    pub(super) fn begin(&mut self, piece: PieceIndex, how: Start) {
+        self.close_piece(piece.get());
+        self.progress.start(piece, how, self.now);
     }
 
     /// One piece is always possible, however long.
@@ -204,13 +201,13 @@ impl Swarm {
         }
     }
 
-    /// Blocks to ask `key` for although others are asked: only when no piece is left to start and no block is free, so that what
-    /// is asked twice is bounded by what slow peers hold at the very end.
+    /// Blocks to ask `key` for although others are asked: only when nobody who answers could start a piece or take a free block, so that
+    /// what is asked twice is bounded by what slow peers hold at the very end.
     fn endgame(&self, key: PeerKey, room: usize) -> Vec<Block> {
         let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
             return Vec::new();
         };
-        if self.progress.any_free() || self.picker.any_available() {
+        if self.anybody_has_work() || self.is_on_trial(key) {
             return Vec::new();
         }
         let rate = peer.down.rate(self.now);
@@ -255,6 +252,19 @@ impl Swarm {
             }
         }
         blocks
+    }
+
+    /// Whether some peer that answers could start a piece, or take a block that nobody is asked for.
+    fn anybody_has_work(&self) -> bool {
+        let helps = |peer: &Peer, piece| peer.answers() && peer.parole == 0 && peer.has.get(piece);
+        let starts = |peer: &Peer| {
+            let open = self.picker.open();
+            peer.answers() && peer.may_start && common(&peer.has, open).next().is_some()
+        };
+        self.peers.values().any(starts)
+            || (self.progress.with_free())
+                .filter(|(_, partial)| !partial.single)
+                .any(|(piece, _)| self.peers.values().any(|peer| helps(peer, piece)))
     }
 
     pub(super) fn wake_starved(&mut self) {

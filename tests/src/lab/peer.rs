@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::process::stdout_of;
-use super::{Process, Programs, wait_for};
+use super::process::{self, stdout_of};
+use super::{Control, Process, Programs, wait_for};
 
 /// A daemon with its own state, and `p2pctl` to talk to it.
 #[derive(Debug)]
@@ -53,6 +53,18 @@ impl Peer {
     /// Process id of the daemon; 0 while it is not running.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().map_or(0, Process::pid)
+    }
+
+    /// Bytes that the daemon has read from files and sockets since its start.
+    pub fn bytes_read(&self) -> Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid()))?;
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+        Ok(read.context("no rchar")?.parse()?)
+    }
+
+    /// Memory of its own that the daemon holds, in bytes, and its open descriptors.
+    pub fn holds(&self) -> Result<(u64, usize)> {
+        process::holds(self.pid())
     }
 
     /// What the daemon printed so far.
@@ -140,6 +152,11 @@ impl Peer {
         all.extend(args);
         let text = self.ctl(&all)?;
         serde_json::from_str(&text).with_context(|| format!("read the JSON of {args:?}: {text}"))
+    }
+
+    /// A connection to its control socket.
+    pub fn control(&self) -> Result<Control> {
+        Control::connect(&self.socket())
     }
 
     /// The items it holds.

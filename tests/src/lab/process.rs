@@ -76,6 +76,18 @@ impl Drop for Process {
     }
 }
 
+/// Memory of its own that a process holds, in bytes, and its open descriptors.
+pub(super) fn holds(pid: u32) -> Result<(u64, usize)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let anon = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = anon.and_then(|line| line.trim().strip_suffix("kB"));
+    let memory = kib.context("no RssAnon")?.trim().parse::<u64>()? * 1024;
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    Ok((memory, descriptors))
+}
+
 /// Asks `condition` again and again until it gives a value. After `limit` the error says `what` was waited for, and the last
 /// error of the condition.
 pub fn wait_for<T>(

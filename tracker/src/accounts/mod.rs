@@ -17,6 +17,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use p2p_wire::api::{Login as LoginRequest, ProblemType, Register};
 
 use crate::config::{Config, Registration};
+use crate::hooks::{Gate, Hooks};
 use crate::ids::{AccountId, SecretHash};
 use crate::refusal::Refusal;
 use crate::store::{AccountRow, NewAccount, NewSession, NodeRow, Store};
@@ -85,6 +86,7 @@ impl Accounts {
         request: Register,
         from: IpAddr,
         config: &Config,
+        hooks: &Hooks,
     ) -> Result<AccountRow, Refusal> {
         let closed = |title: &str, hint: &str| {
             Err(Refusal::new(ProblemType::RegistrationClosed, title).hint(hint))
@@ -113,6 +115,10 @@ impl Accounts {
             ),
             "too many registrations from your address",
         )?;
+        // No hook hears a name that cannot be one.
+        check_username(&request.username)?;
+        let name = &request.username;
+        hooks.ask(Gate::PreRegister, name, None, config).await?;
         self.create(request.username, request.password, false, invite)
             .await
     }

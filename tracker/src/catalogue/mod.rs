@@ -15,6 +15,7 @@ use p2p_wire::metainfo::Metainfo;
 
 use crate::accounts::Login;
 use crate::config::{Config, Publishers};
+use crate::hooks::{Gate, Hooks};
 use crate::ids::AccountId;
 use crate::refusal::Refusal;
 use crate::store::{FileQuery, FileRow, NewFile, Order, Store};
@@ -67,6 +68,7 @@ impl Catalogue {
         login: &Login,
         request: Publish,
         config: &Config,
+        hooks: &Hooks,
     ) -> Result<(FileRow, bool), Refusal> {
         if config.catalogue.publish == Publishers::Admins && !login.account.admin {
             return Err(Refusal::new(
@@ -76,6 +78,12 @@ impl Catalogue {
         }
         let max = config.catalogue.max_torrent;
         let new = new_file(login, request, max.0)?;
+        let gate = Gate::PrePublish;
+        // A machine publishes all it has at each start: what stands there already was asked about.
+        if hooks.guards(gate, config).await && !self.stands(&new).await? {
+            let account = &login.account.username;
+            hooks.ask(gate, account, Some(&new), config).await?;
+        }
         Ok(self.store.publish(new).await?)
     }
 
@@ -217,6 +225,15 @@ impl Catalogue {
             ("info", Encode::Raw(info)),
         ])
         .to_vec())
+    }
+
+    /// Whether the account has published this content under this name.
+    async fn stands(&self, new: &NewFile) -> Result<bool, Refusal> {
+        let entries = self.store.entries_of(new.info_hash).await?;
+        let same = |file: &FileRow| {
+            (file.account, &file.share, &file.entry) == (new.account, &new.share, &new.entry)
+        };
+        Ok(entries.iter().any(same))
     }
 
     fn require_own(&self, login: &Login, hash: InfoHash) -> Result<(), Refusal> {

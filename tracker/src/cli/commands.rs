@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use p2p_hooks::Standing;
 use p2p_manual::{Manual, Page};
 use p2p_wire::api::{LogEvent, ProblemType};
 
 use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, password};
 use crate::admin::{self, Answer, Request};
 use crate::config::{self, Config, ConfigError, DEFAULT_PATH};
+use crate::hooks;
 use crate::log::Log;
 use crate::service::{self, StartError};
 use crate::state::{StateError, fingerprint_file};
@@ -41,12 +43,27 @@ pub fn run(cli: Cli) -> ExitCode {
     let state_dir = config.state_dir(cli.state_dir.as_deref());
     match cli.command {
         Some(Command::Fingerprint) => fingerprint(&state_dir),
+        Some(Command::Hooks) => list_hooks(&config),
         None | Some(Command::Serve) => serve(config, path, &state_dir),
         Some(command) => match request(command) {
             Ok((request, target)) => administer(config, &state_dir, request, target.as_deref()),
             Err(error) => fail(FAILED, &format!("{error:#}")),
         },
     }
+}
+
+/// State, event, name, and why it is not run: a line each, separated by tabs.
+fn list_hooks(config: &Config) -> ExitCode {
+    for hook in hooks::list(config) {
+        let (state, why) = match hook.standing {
+            Standing::Ready => ("ready", String::new()),
+            Standing::Masked => ("masked", "it is a link to /dev/null".to_owned()),
+            Standing::Refused(why) => ("refused", why),
+        };
+        let name = p2p_hooks::clean(&hook.name);
+        say(&format!("{state}\t{}\t{name}\t{why}\n", hook.event));
+    }
+    ExitCode::SUCCESS
 }
 
 /// The file that is named, or the usual one where it exists.
@@ -200,7 +217,11 @@ fn request(command: Command) -> anyhow::Result<(Request, Option<PathBuf>)> {
             Request::Log { query, follow }
         }
         Command::Backup { file } => return Ok((Request::Backup, Some(file))),
-        Command::Serve | Command::Fingerprint | Command::Config(_) | Command::Man { .. } => {
+        Command::Serve
+        | Command::Fingerprint
+        | Command::Hooks
+        | Command::Config(_)
+        | Command::Man { .. } => {
             anyhow::bail!("not an administration command")
         }
     };

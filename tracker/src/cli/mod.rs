@@ -40,6 +40,8 @@ enum Command {
     Fingerprint,
     /// Show what happened to files and accounts.
     Log(LogArgs),
+    /// List hooks, and why one is not run.
+    Hooks,
     /// Write a whole and consistent copy of the database to a new file.
     Backup {
         /// The new file.

@@ -72,6 +72,7 @@ config! {
     store: StoreSection,
     limits: LimitsSection,
     log: LogSection,
+    hooks: HooksSection,
     metrics: MetricsSection,
     privacy: PrivacySection,
 }
@@ -234,6 +235,28 @@ section! {
         keep: Span = Span::from_secs(30 * 86_400),
         /// How many of its lines are kept.
         max_lines: u64 = 1_000_000,
+    }
+}
+
+/// What a gate means that fails rather than answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateFailure {
+    /// Nothing passes.
+    Refuse,
+    /// All passes.
+    Allow,
+}
+
+section! {
+    /// Programs that are told of accounts and files, or asked before: see docs/hooks.md.
+    HooksSection {
+        /// Where they lie, as `EVENT.d/NN-name`; one hides the same in `/usr/lib/p2p/tracker-hooks.d`.
+        dir: PathBuf = PathBuf::from("/etc/p2p/tracker-hooks.d"),
+        /// A hook that takes longer is ended.
+        timeout: Span = Span::from_secs(30),
+        /// What a gate means that fails, or takes too long: `refuse` (nothing passes) or `allow`.
+        failed_gate: GateFailure = GateFailure::Refuse,
     }
 }
 

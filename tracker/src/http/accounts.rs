@@ -26,7 +26,7 @@ pub(super) async fn register(
     let request: Register = body::json(&headers, body, SMALL).await?;
     let account = tracker
         .accounts
-        .register(request, client.ip, &tracker.config())
+        .register(request, client.ip, &tracker.config(), &tracker.hooks)
         .await?;
     let text = format!("{} registered", account.username);
     tracker

@@ -43,7 +43,7 @@ pub(super) async fn publish(
     let request: Publish = body::json(&headers, body, limit).await?;
     let (file, created) = tracker
         .catalogue
-        .publish(&caller.login, request, &config)
+        .publish(&caller.login, request, &config, &tracker.hooks)
         .await?;
     if created {
         let (account, node) = (caller.login.account.id, caller.login.node.row.id);

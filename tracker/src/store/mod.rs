@@ -136,6 +136,15 @@ pub trait Store: Send + Sync + 'static {
     /// The last known holders of the pieces of a content, ascending.
     fn held(&self, info_hash: InfoHash) -> Answer<'_, Vec<HeldRange>>;
 
+    /// Has events written down for hooks from now on, and no others.
+    fn hook_want(&self, events: Vec<&'static str>) -> Answer<'_, ()>;
+    /// What hooks must still be told behind the row `after`, oldest first.
+    fn hook_due(&self, after: i64, limit: u32) -> Answer<'_, Vec<HookDue>>;
+    /// One hook has been told of a row.
+    fn hook_told(&self, id: i64, hook: String) -> Answer<'_, ()>;
+    /// All have: the row goes.
+    fn hook_done(&self, id: i64) -> Answer<'_, ()>;
+
     /// Writes a whole and consistent copy to a new file, while work goes on.
     fn backup(&self, to: PathBuf) -> Answer<'_, ()>;
     /// Whether it can read and its writer runs.

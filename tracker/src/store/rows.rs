@@ -312,3 +312,37 @@ pub struct HeldRange {
     /// Seconds since 1970.
     pub at: i64,
 }
+
+/// Something that hooks must still be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookDue {
+    /// Grows with every row.
+    pub id: i64,
+    /// The same each time it is told.
+    pub event_id: String,
+    /// Its name.
+    pub event: String,
+    /// Milliseconds since 1970.
+    pub time: i64,
+    /// Whose it is.
+    pub account: String,
+    /// Which file, unless it is about the account.
+    pub file: Option<HookFile>,
+    /// The names of the hooks that have heard.
+    pub told: Vec<String>,
+}
+
+/// The file of a [`HookDue`], as it was when it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookFile {
+    /// Share.
+    pub share: String,
+    /// Name.
+    pub entry: String,
+    /// From 1.
+    pub version: u32,
+    /// What it is.
+    pub info_hash: InfoHash,
+    /// Bytes in all.
+    pub size: u64,
+}

@@ -12,6 +12,9 @@ pub struct ItemShow {
     /// Any of `files`, `peers`, `trackers`, `pieces`, `events`, `versions`.
     #[serde(default)]
     pub parts: Vec<String>,
+    /// With `files`: `files_next` of the answer before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_after: Option<u64>,
 }
 
 /// An item with the parts asked for.
@@ -23,9 +26,12 @@ pub struct ItemDetail {
     /// The catalogue's view, where known.
     #[serde(default)]
     pub catalogue: Option<crate::api::FileEntry>,
-    /// Files.
+    /// Files, as many as there is room for.
     #[serde(default)]
     pub files: Option<Vec<ItemFile>>,
+    /// There are more files, from this one on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_next: Option<u64>,
     /// Connected peers.
     #[serde(default)]
     pub peers: Option<Vec<ItemPeer>>,

@@ -12,7 +12,7 @@ pub struct ItemRef {
     pub item: String,
 }
 
-/// Names several.
+/// Names several: at most 500 in one request, or all, which come in batches.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ItemsRef {
     /// Hashes, prefixes or names.
@@ -21,12 +21,25 @@ pub struct ItemsRef {
     /// Every item.
     #[serde(default)]
     pub all: bool,
+    /// With `all`: `next` of the batch before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<InfoHash>,
+}
+
+/// Items to which something was done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ItemBatch {
+    /// As they are now.
+    pub items: Vec<Item>,
+    /// Of all items: there are more, after this one.
+    #[serde(default)]
+    pub next: Option<InfoHash>,
 }
 
 /// `verify.wait`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VerifyWait {
-    /// Items, as `item.verify` answered them.
+    /// Items, as `item.verify` answered them; at most 500.
     pub items: Vec<InfoHash>,
 }
 
@@ -179,7 +192,7 @@ pub struct ItemMove {
 /// `item.remove`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ItemRemove {
-    /// Hashes, prefixes or names.
+    /// Hashes, prefixes or names; at most 500.
     pub items: Vec<String>,
     /// Delete what was fetched; never what a share holds.
     #[serde(default)]

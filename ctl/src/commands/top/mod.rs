@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use p2p_wire::control::{
-    ErrorKind, Item, ItemDetail, ItemList, ItemPage, ItemShow, ItemsRef, LogTail,
+    ErrorKind, Item, ItemBatch, ItemDetail, ItemList, ItemPage, ItemShow, ItemsRef, LogTail,
 };
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
@@ -20,6 +20,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
+use crate::interrupt;
 use crate::units;
 use model::{Act, Model, Snapshot};
 
@@ -46,6 +47,8 @@ impl Top {
                 "For scripts:  p2pctl --json status  and  p2pctl --json watch",
             ));
         }
+        let told = interrupt::before_the_end(ratatui::restore);
+        told.map_err(|errno| lost(errno.into()))?;
         // Keys are not read while the daemon is asked, so it must not take long.
         let patience = context.globals().connect_timeout;
         let mut client = context.connect()?;
@@ -116,6 +119,7 @@ fn show(client: &mut Client, item: &Item, patience: Duration) -> Result<Option<I
     let show = ItemShow {
         item: item.info_hash.to_string(),
         parts: vec!["peers".to_owned(), "pieces".to_owned()],
+        files_after: None,
     };
     match client.call_within("item.show", show, patience) {
         Ok(detail) => Ok(Some(detail)),
@@ -134,9 +138,9 @@ fn change(
 ) -> Result<(), Error> {
     let which = ItemsRef {
         items: vec![item.to_owned()],
-        all: false,
+        ..ItemsRef::default()
     };
-    match client.call_within::<Vec<Item>>(method, which, patience) {
+    match client.call_within::<ItemBatch>(method, which, patience) {
         Ok(_) => Ok(()),
         Err(Error::Told(told)) if told.kind != ErrorKind::Unreachable => {
             model.say(format!("{}: {}", told.what, told.why));

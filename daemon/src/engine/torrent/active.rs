@@ -28,6 +28,9 @@ use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
 /// A leech that got nothing for this long looks for what is missing.
 const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Peers that were not read for less than this are judged as if they were.
+const HELD: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Batches taken at once before actions are worked off.
 const BATCHES: usize = 32;
 
@@ -51,6 +54,8 @@ pub(super) struct Active {
     idle_since: Option<Timer>,
     next_view: Option<Timer>,
     last_block: Timer,
+    /// Since when the peers are not read, because the disk has enough to do.
+    held_since: Option<Instant>,
     pub(super) told_missing: Vec<(u32, u32)>,
     pub(super) told: Told,
 }
@@ -154,6 +159,7 @@ impl Torrent {
             idle_since: None,
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
+            held_since: None,
             told_missing: Vec::new(),
             told,
         }
@@ -172,6 +178,12 @@ impl Torrent {
             self.rest(active)?;
             let timer = self.deadline(active);
             let room = active.keeping.has_room();
+            if room && active.held_since.is_some() {
+                self.excuse(active);
+                active.held_since = None;
+            } else if !room {
+                active.held_since.get_or_insert_with(Instant::now);
+            }
             tokio::select! {
                 biased;
                 command = self.commands.recv() => {
@@ -361,7 +373,7 @@ impl Torrent {
                 active.swarm.set_rarest(&points.rarest);
                 self.points = Some(points);
             }
-            Command::Set(setting) => {
+            Command::Set(setting, reply) => {
                 self.set(setting);
                 match setting {
                     ItemSetting::Sequential(sequential) => active.swarm.set_sequential(sequential),
@@ -370,6 +382,7 @@ impl Torrent {
                     }
                     ItemSetting::Down(_) | ItemSetting::Up(_) => {}
                 }
+                drop(reply.send(Ok(self.active_view(active))));
             }
             Command::InFlight(bytes) => {
                 self.in_flight = bytes;
@@ -386,6 +399,19 @@ impl Torrent {
         Ok(())
     }
 
+    /// Tells the swarm for how long which peers were not read.
+    fn excuse(&self, active: &mut Active) {
+        let now = Instant::now();
+        let since = active.held_since.as_mut();
+        let all = since.map(|since| now.duration_since(std::mem::replace(since, now)));
+        for (key, link) in self.peers.links() {
+            let held = link.take_held() + all.unwrap_or_default();
+            if held >= HELD {
+                active.swarm.handle_held_back(key, held, now);
+            }
+        }
+    }
+
     /// Peers that may be connected: as the item is set, within what is configured for all.
     fn max_peers(&self) -> usize {
         let most = self.ctx.config.max_peers_item;
@@ -396,6 +422,7 @@ impl Torrent {
     fn tick(&mut self, active: &mut Active) {
         let now = Instant::now();
         if active.swarm.poll_timeout().is_some_and(|at| at <= now) {
+            self.excuse(active);
             active.swarm.handle_timeout(now);
         }
         if active.next_view.is_some_and(|at| at <= Timer::now()) {

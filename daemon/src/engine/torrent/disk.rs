@@ -18,7 +18,7 @@ use super::partial::{Part, Whole};
 use super::{Halt, Torrent};
 use crate::hooks::Owed;
 use crate::resume::{Have, Site, written};
-use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, stage_of};
+use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, leave_stage, stage_of};
 use crate::swarm::Verified;
 
 /// Written pieces are synced and recorded after this long,
@@ -26,12 +26,15 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// or when they are this many bytes.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Where a complete item is, and what its files are.
+type Placed = (Site, Vec<Option<FileStamp>>);
+
 /// Work of one item that runs beside its task.
 pub(super) enum Work {
     /// These pieces are on the disk, and the files that hold them are what is said here; or not.
     Synced(Vec<u32>, Result<Vec<(usize, FileStamp)>, StorageError>),
-    /// The item is at its place.
-    Placed(Result<(Site, Vec<Option<FileStamp>>), StorageError>),
+    /// The item is at its place; or it is as it was; or a sync failed, and nobody knows what is on the disk.
+    Placed(Result<Result<Placed, StorageError>, StorageError>),
     /// The record that says so is on the disk.
     Recorded,
     /// Whether a gate wants to be asked before.
@@ -163,15 +166,14 @@ impl Torrent {
             keeping.sync_at = None;
             keeping.syncing_bytes = std::mem::take(&mut keeping.dirty_bytes);
             let pieces = std::mem::take(&mut keeping.dirty);
-            let folders = !keeping.folders_synced;
             let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+            let files = tree.files_of(&pieces);
+            let mut unnamed = files.clone();
+            unnamed.retain(|file| keeping.named.insert(*file));
             keeping.work.spawn(async move {
-                let files = tree.files_of(&pieces);
                 let sync = move || {
                     let synced = tree.sync(&files)?;
-                    if folders {
-                        tree.sync_folders(&files)?;
-                    }
+                    tree.sync_folders(&unnamed)?;
                     Ok(synced)
                 };
                 Work::Synced(pieces, disk.run(Lane::Sync, sync).await)
@@ -208,7 +210,12 @@ impl Torrent {
                 let site = match site {
                     Site::Staged(dir) => {
                         let stage = stage_of(&dir, item);
-                        let path = tree.complete(&stage, &dir)?;
+                        tree.sync_staged(&stage)?;
+                        let path = match tree.complete(&stage, &dir) {
+                            Ok(path) => path,
+                            Err(error) => return Ok(Err(error)),
+                        };
+                        leave_stage(&stage, &dir)?;
                         Site::Fetched { path, aside: stage }
                     }
                     placed => placed,
@@ -226,7 +233,7 @@ impl Torrent {
                     stamps: Vec::new(),
                 });
                 let stamps = now.stamps_of(&wanted)?;
-                Ok((site, stamps))
+                Ok(Ok((site, stamps)))
             };
             Work::Placed(disk.run(Lane::Sync, place).await)
         });
@@ -240,7 +247,6 @@ impl Torrent {
                 active.keeping.syncing_bytes = 0;
                 match outcome {
                     Ok(stamps) => {
-                        active.keeping.folders_synced = true;
                         self.record_durable(active, pieces, stamps);
                     }
                     Err(error) => {
@@ -255,10 +261,10 @@ impl Torrent {
                 active.keeping.placing = false;
             }
             Work::Placed(outcome) => {
-                let (site, stamps) = outcome.inspect_err(|_| {
-                    // Perhaps a sync.
+                let placed = outcome.inspect_err(|_| {
                     active.keeping.lose(self.ctx.store.dir(), self.item);
                 })?;
+                let (site, stamps) = placed?;
                 self.record.site = site;
                 self.record.stamps = stamps;
                 self.record.clean = true;

@@ -9,7 +9,8 @@ use super::active::Active;
 use super::disk::Work;
 use crate::hooks::{Gate, Owed};
 
-/// Files of items with more are not told one by one.
+/// Files of items with more are not told one by one: each telling is journalled and starts every hook once more, and so many would push
+/// all other events out of those that are kept for who reads them late.
 const MOST_FILES: usize = 1_000;
 
 /// Which files are told as complete.

@@ -1,5 +1,6 @@
 //! What the task of an awake item knows of its disk: what is being written, what waits to be synced, what is durable.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ pub(super) struct Keeping {
     pub(super) sync_at: Option<Instant>,
     pub(super) syncing: bool,
     pub(super) syncing_bytes: u64,
-    /// The folders that the files lie in are on the disk, too.
-    pub(super) folders_synced: bool,
+    /// Files whose names were synced with a batch, too: those of its own files with each.
+    pub(super) named: BTreeSet<usize>,
     /// A sync failed.
     pub(super) lost: bool,
     /// Pieces that are on the disk.
@@ -64,7 +65,7 @@ impl Keeping {
             sync_at: (!written.is_empty()).then(Instant::now),
             syncing: false,
             syncing_bytes: 0,
-            folders_synced: false,
+            named: BTreeSet::new(),
             lost: false,
             durable,
             work: JoinSet::new(),
@@ -96,7 +97,6 @@ impl Keeping {
     /// A piece that was on the disk is not there.
     pub(super) fn undo(&mut self, piece: PieceIndex) {
         self.durable.clear(piece.get());
-        self.finishing = false;
         if !self.dirty.is_empty() && !self.syncing {
             self.sync_at.get_or_insert_with(Instant::now);
         }

@@ -9,7 +9,7 @@ use p2p_wire::peer::Message;
 
 use super::{Command, Halt, Torrent, until};
 use crate::net::FromPeer;
-use crate::swarm::{Action, MetadataFetch, NewPeer, PeerKey};
+use crate::swarm::{Action, MetadataFetch, MetadataOptions, NewPeer, PeerKey};
 
 /// A connected peer with what it said before the swarm was there.
 pub(super) type Replay = Vec<(PeerKey, NewPeer, Vec<Message>)>;
@@ -17,7 +17,13 @@ pub(super) type Replay = Vec<(PeerKey, NewPeer, Vec<Message>)>;
 impl Torrent {
     /// Fetches the metadata and records it. The peers stay connected and are handed on.
     pub(super) async fn fetch_metadata(&mut self) -> Result<(Metainfo, Replay), Halt> {
-        let mut fetch = MetadataFetch::new(self.item, self.ctx.port, rand::random());
+        let options = MetadataOptions {
+            info_hash: self.item,
+            our_id: self.ctx.peer_id,
+            port: self.ctx.port,
+            only_peers: self.record.only_peers.clone(),
+        };
+        let mut fetch = MetadataFetch::new(options, Instant::now());
         fetch.add_candidates(&std::mem::take(&mut self.candidates), Instant::now());
         let info = loop {
             self.metadata_connect(&mut fetch);

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use self::peers::Peers;
 use self::prepare::Reading;
+use super::ops::Reply;
 use super::{Change, Counters, Ctx, Holding, ItemSetting, view};
 use crate::net::{Bucket, Connection};
 use crate::resume::Record;
@@ -38,7 +39,8 @@ pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// Between two views of a watched item.
 pub(super) const WATCH: Duration = Duration::from_millis(100);
 
-/// From the registry to a torrent task. The channel holds 256; when it is full, connections, addresses and questions are dropped.
+/// From the registry to a torrent task. The channel holds 256; when it is full, connections and addresses are dropped, while settings and
+/// questions wait beside the registry.
 pub(super) enum Command {
     /// A connection whose handshake arrived.
     Connect(Connection),
@@ -50,8 +52,8 @@ pub(super) enum Command {
     Tracker(Option<String>),
     /// Further announce URLs.
     Trackers(Vec<Vec<String>>),
-    /// A setting of the item.
-    Set(ItemSetting),
+    /// A setting of the item; answered with how it is then.
+    Set(ItemSetting, Reply),
     /// Bytes that may be in flight.
     InFlight(u64),
     /// Somebody looks.
@@ -69,6 +71,8 @@ pub(super) enum Ask {
     Peers(oneshot::Sender<Vec<ItemPeer>>),
     Pieces(oneshot::Sender<ItemPieces>),
     Holding(oneshot::Sender<Holding>),
+    /// Its announce URLs in tiers.
+    Trackers(oneshot::Sender<Vec<Vec<String>>>),
 }
 
 /// Why a torrent task ends.
@@ -251,7 +255,10 @@ impl Torrent {
             Command::Peers(addrs) => self.add_candidates(addrs),
             Command::Points(points) => self.points = Some(points),
             Command::Tracker(error) => self.tracker_error = error,
-            Command::Set(setting) => self.set(setting),
+            Command::Set(setting, reply) => {
+                self.set(setting);
+                drop(reply.send(Ok(self.view())));
+            }
             Command::Trackers(tiers) => {
                 if super::registry::join(&mut self.record.trackers, tiers) {
                     let tiers = self.record.trackers.clone();
@@ -345,6 +352,7 @@ pub(super) fn answer_dormant(
     match ask {
         Ask::Item(reply) => drop(reply.send(view::item(item, record, live))),
         Ask::Peers(reply) => drop(reply.send(Vec::new())),
+        Ask::Trackers(reply) => drop(reply.send(record.trackers.clone())),
         Ask::Holding(reply) => {
             let have = record.held(pieces);
             drop(reply.send(holding(&have)));

@@ -113,7 +113,7 @@ impl Peers {
             let connected = async {
                 // Never closed; the number of dials under way in the whole daemon is bounded by it.
                 let _permit = ctx.dials.acquire().await.map_err(io::Error::other)?;
-                let slot = ctx.slots.take();
+                let slot = ctx.slots.for_ours();
                 let slot = slot.ok_or_else(|| io::Error::other("as many peers as max_peers"))?;
                 let local = LocalAddrs::of(ctx.config.listen.iter().map(SocketAddr::ip));
                 net::dial(addr, local, ours, slot).await
@@ -144,6 +144,10 @@ impl Peers {
 
     pub(super) fn link(&self, key: PeerKey) -> Option<&Arc<Link>> {
         self.map.get(&key).map(|peer| &peer.link)
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = (PeerKey, &Arc<Link>)> {
+        self.map.iter().map(|(key, peer)| (*key, &peer.link))
     }
 
     pub(super) fn contains(&self, key: PeerKey) -> bool {

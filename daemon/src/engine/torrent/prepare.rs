@@ -136,9 +136,9 @@ impl Torrent {
 
     /// Looks for the data of a staged item where the record does not expect it, and has it read if it is there.
     ///
-    /// Either the item was removed without its data and is added again: never prepared, and yet there is a stage. Or p2pd was killed
-    /// between putting the files at their place and recording that: prepared, and the stage is gone, but the very same files lie
-    /// at the place.
+    /// Either the item was removed without its data and is added again: never prepared, and yet its data is staged. Or p2pd was killed
+    /// between putting the files at their place and recording that: prepared, and its data is staged no more, but the very same files
+    /// lie at the place. The stage may still be there, or hold unwanted parts.
     async fn find_data(&mut self, info: &Arc<Info>, wanted: &[bool]) -> Result<(), Halt> {
         let Site::Staged(dir) = self.record.site.clone() else {
             return Ok(());
@@ -152,7 +152,7 @@ impl Torrent {
         let holds_all = needed.iter().all(|piece| have.get(piece));
         let on_disk = self.ctx.disk.clone();
         let look = move || {
-            let there = stage.exists();
+            let there = storage::staged_top(&stage, &info).exists();
             if there || fresh {
                 return Ok((there, None));
             }
@@ -179,12 +179,13 @@ impl Torrent {
                     both.clone().count() > 0 && both.all(same)
                 };
                 // A rename changes the ctime alone.
-                let unwritten = alike(|was, is| {
-                    (was.inode, was.size, was.mtime_ns) == (is.inode, is.size, is.mtime_ns)
-                });
-                alike(|was, is| (was.inode, was.size) == (is.inode, is.size))
-                    .then_some((site, found, unwritten))
+                let unwritten =
+                    alike(|was, is| was.is_same_file(is) && was.mtime_ns == is.mtime_ns);
+                alike(FileStamp::is_same_file).then_some((site, found, unwritten))
             });
+            if ours.is_some() {
+                storage::leave_stage(&stage, &dir)?;
+            }
             Ok((false, ours))
         };
         match self.during(disk.run(Lane::Sync, look)).await?? {

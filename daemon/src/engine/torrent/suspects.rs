@@ -110,7 +110,7 @@ impl Torrent {
         self.distrust(tree.info(), now, hollow, |was, is| match clean {
             true => was == is,
             // Written to since: only what writing does not change tells.
-            false => (was.inode, was.size) == (is.inode, is.size),
+            false => was.is_same_file(is),
         });
         self.record.clean = false;
         Ok(())
@@ -221,6 +221,7 @@ impl Torrent {
         active.keeping.undo(piece);
         self.record.have = active.keeping.durable();
         if active.wanted.get(piece.get()) {
+            active.keeping.finishing = false;
             active.missing += u64::from(active.info.layout().len_of(piece));
         }
         self.counters.left.store(active.missing, Ordering::Relaxed);

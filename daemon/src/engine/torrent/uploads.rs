@@ -1,6 +1,6 @@
 //! Blocks on their way to peers: what each peer waits for, what is being read, what was read and may be asked for again.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -23,6 +23,9 @@ const AHEAD: usize = 1024 * 1024;
 /// Bytes that are read ahead for one peer: three whole runs, or as many short pieces as fit.
 const READ_AHEAD: usize = 3 * RUN as usize;
 
+/// What a run counts for at least: a peer that asks for bytes one by one must not have us keep, and read ahead, any number of them.
+const LEAST: usize = 16 * 1024;
+
 /// Buffers kept to be used again.
 const SPARE: usize = 6;
 
@@ -35,7 +38,9 @@ pub(super) struct Uploads {
     waiting: HashMap<PeerKey, VecDeque<Block>>,
     reading: HashSet<Run>,
     reading_bytes: u64,
+    /// With when each was last used, and the same in the order of that.
     kept: HashMap<Run, (Bytes, u64)>,
+    used: BTreeMap<u64, Run>,
     kept_bytes: usize,
     clock: u64,
     spare: Vec<BytesMut>,
@@ -51,6 +56,7 @@ impl Uploads {
             reading: HashSet::new(),
             reading_bytes: 0,
             kept: HashMap::new(),
+            used: BTreeMap::new(),
             kept_bytes: 0,
             clock: 0,
             spare: Vec::new(),
@@ -117,7 +123,7 @@ impl Uploads {
                 continue;
             }
             last = Some(run);
-            bytes += run.1 as usize;
+            bytes += weight(run);
             if bytes > READ_AHEAD || self.held_back || self.reading_bytes >= MAX_READING {
                 break;
             }
@@ -146,25 +152,30 @@ impl Uploads {
         let Some(data) = data else { return };
         // What is read ahead for one peer must not push out what was read ahead for another.
         let most = KEPT.max(self.waiting.len() * READ_AHEAD);
-        while self.kept_bytes + data.len() > most
-            && let Some(oldest) = self.kept.iter().min_by_key(|(_, (_, used))| *used)
+        self.drop_kept(run);
+        while self.kept_bytes + weight(run) > most
+            && let Some((_, oldest)) = self.used.first_key_value()
         {
-            let oldest = *oldest.0;
-            if let Some((data, _)) = self.kept.remove(&oldest) {
-                self.kept_bytes -= data.len();
-                // A buffer that no socket holds any more is used again.
-                if let Ok(buffer) = data.try_into_mut()
-                    && self.spare.len() < SPARE
-                {
-                    self.spare.push(buffer);
-                }
+            let buffer = self.drop_kept(*oldest).map(Bytes::try_into_mut);
+            // A buffer that no socket holds any more is used again. A small one would have to grow.
+            if let Some(Ok(buffer)) = buffer
+                && self.spare.len() < SPARE
+                && buffer.capacity() >= LEAST
+            {
+                self.spare.push(buffer);
             }
         }
-        self.kept_bytes += data.len();
+        self.kept_bytes += weight(run);
         self.clock += 1;
-        if let Some((before, _)) = self.kept.insert(run, (data, self.clock)) {
-            self.kept_bytes -= before.len();
-        }
+        self.used.insert(self.clock, run);
+        self.kept.insert(run, (data, self.clock));
+    }
+
+    fn drop_kept(&mut self, run: Run) -> Option<Bytes> {
+        let (data, used) = self.kept.remove(&run)?;
+        self.used.remove(&used);
+        self.kept_bytes -= weight(run);
+        Some(data)
     }
 
     /// The length of the run under way that begins at `offset`.
@@ -178,6 +189,8 @@ impl Uploads {
         let from = usize::try_from(self.offset(block).checked_sub(run.0)?).ok()?;
         self.clock += 1;
         let (data, used) = self.kept.get_mut(&run)?;
+        self.used.remove(used);
+        self.used.insert(self.clock, run);
         *used = self.clock;
         let to = from.checked_add(block.len as usize)?;
         (to <= data.len()).then(|| data.slice(from..to))
@@ -203,9 +216,33 @@ impl Uploads {
     }
 }
 
+/// What a run counts for among those that are kept.
+fn weight(run: Run) -> usize {
+    (run.1 as usize).max(LEAST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_however_little_is_asked_for() {
+        let mut uploads = Uploads::new(Layout::new(1 << 30, 4 * 1024 * 1024).unwrap());
+        for number in 0..100_000u32 {
+            let block = Block {
+                piece: number / 1_000,
+                begin: RUN * (1 + number % 15) - 1,
+                len: 2 + number % 1_000,
+            };
+            let (offset, len) = uploads.run_of(block);
+            uploads.read(offset, len, Some(vec![0; len as usize].into()));
+            assert!(uploads.data(block).is_some());
+        }
+        assert_eq!(uploads.kept.len(), uploads.used.len());
+        assert!(uploads.kept.len() <= KEPT / LEAST, "{}", uploads.kept.len());
+        let newest = uploads.used.last_key_value().map(|(_, run)| *run);
+        assert!(newest.is_some_and(|run| uploads.kept.contains_key(&run)));
+    }
 
     #[test]
     fn every_block_lies_in_its_run() {

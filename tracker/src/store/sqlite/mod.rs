@@ -6,6 +6,7 @@
 
 mod accounts;
 mod catalogue;
+mod hooks;
 mod listing;
 mod log;
 mod open;
@@ -21,7 +22,7 @@ use rusqlite::Connection;
 
 use self::threads::{Readers, Writer};
 use super::{
-    AccountRow, Answer, Change, FileQuery, FileRow, HeldRange, LogLine, LogQuery, Mirror,
+    AccountRow, Answer, Change, FileQuery, FileRow, HeldRange, HookDue, LogLine, LogQuery, Mirror,
     NewAccount, NewFile, NewLine, NewSession, NodeRow, Store, StoreError,
 };
 use crate::ids::{AccountId, NodeId, SecretHash};
@@ -43,6 +44,7 @@ impl SqliteStore {
     /// The caller holds the lock of the state folder.
     pub fn open(path: &Path, mirror: Arc<dyn Mirror>) -> Result<Self, StoreError> {
         let writer = open::writer(path)?;
+        hooks::prepare(&writer)?;
         let mut changes = Changes::new();
         accounts::load(&writer, &mut changes)?;
         catalogue::load(&writer, &mut changes)?;
@@ -187,6 +189,19 @@ impl Store for SqliteStore {
     }
     fn held(&self, info_hash: InfoHash) -> Answer<'_, Vec<HeldRange>> {
         self.read(move |db| log::held(db, info_hash))
+    }
+
+    fn hook_want(&self, events: Vec<&'static str>) -> Answer<'_, ()> {
+        self.write(move |db, _| hooks::want(db, &events))
+    }
+    fn hook_due(&self, after: i64, limit: u32) -> Answer<'_, Vec<HookDue>> {
+        self.read(move |db| hooks::due(db, after, limit))
+    }
+    fn hook_told(&self, id: i64, hook: String) -> Answer<'_, ()> {
+        self.write(move |db, _| hooks::told(db, id, &hook))
+    }
+    fn hook_done(&self, id: i64) -> Answer<'_, ()> {
+        self.write(move |db, _| hooks::done(db, id))
     }
 
     fn backup(&self, to: PathBuf) -> Answer<'_, ()> {

@@ -1,0 +1,67 @@
+//! One item in the registry.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use p2p_wire::control::{ErrorKind, Item};
+use p2p_wire::points;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::ops::Op;
+use super::torrent::Command as ToTorrent;
+use super::{Counters, view};
+use crate::hooks::Hold;
+use crate::resume::Record;
+
+/// One item.
+pub(super) struct Row {
+    pub(super) slot: Slot,
+    pub(super) counters: Arc<Counters>,
+    pub(super) announced: bool,
+    /// What is to be done to the record, in order.
+    pub(super) queue: VecDeque<Op>,
+    pub(super) fault: Option<Box<Stopped>>,
+    /// The gate that holds it, or has let it pass.
+    pub(super) hold: Option<Box<Hold>>,
+    /// It is to be verified, even while it is paused.
+    pub(super) verify: bool,
+    /// Pieces that the last verification found bad.
+    pub(super) bad_pieces: Option<u32>,
+    pub(super) tracker_error: Option<Box<str>>,
+    pub(super) points: Option<Box<points::Swarm>>,
+    pub(super) watchers: Option<watch::Sender<Item>>,
+    /// Told to the torrent task while it was ending.
+    pub(super) late: Vec<ToTorrent>,
+}
+
+/// Where an item's record is.
+pub(super) enum Slot {
+    Dormant(Box<Record>),
+    /// With its torrent task.
+    Awake(mpsc::Sender<ToTorrent>),
+    /// With work that runs beside the registry; how it looked before.
+    Busy(Option<Box<Item>>),
+}
+
+/// Why an item stands still.
+pub(super) struct Stopped {
+    pub(super) kind: ErrorKind,
+    pub(super) text: String,
+    /// When to look whether a full disk has space again.
+    pub(super) retry: Option<Instant>,
+}
+
+impl Row {
+    pub(super) fn live(&self) -> view::Live<'_> {
+        view::Live {
+            read: self.verify.then_some(0),
+            bad_pieces: self.bad_pieces,
+            fault: (self.fault.as_ref()).map(|fault| (fault.kind, fault.text.as_str())),
+            hold: self.hold.as_deref().filter(|_| self.is_held()),
+            tracker_error: self.tracker_error.as_deref(),
+            points: self.points.as_deref(),
+            ..view::Live::default()
+        }
+    }
+}

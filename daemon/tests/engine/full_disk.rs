@@ -1,0 +1,73 @@
+//! A disk without space.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use p2p_wire::control::State as ItemState;
+use p2pd::engine::{NewItem, Place};
+
+use super::node::{Node, file, noise};
+
+/// A small file system in memory; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        let _ = umount.arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_one_item_until_there_is_space() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let small = b.dir.path().join("small");
+    let Some(_disk) = SmallDisk::mount(&small) else {
+        println!("skipped: mounting a tmpfs needs root");
+        return;
+    };
+    let ballast = file(&small, "ballast", 1, 4_000_000);
+    let full = file(a.dir.path(), "full.bin", 21, 4_000_000);
+    let other = file(a.dir.path(), "other.bin", 22, 1_000_000);
+    let (full, other) = (a.seed(&full, 65_536).await, a.seed(&other, 65_536).await);
+    let new = NewItem {
+        place: Place::Download(small.clone()),
+        peers: vec![a.addr()],
+        ..b.new_item(&full)
+    };
+    b.engine().add(new).await.unwrap();
+    let item = full.info.info_hash();
+    let stopped = b
+        .becomes(item, "stopped", |i| i.state == ItemState::Error)
+        .await;
+    assert!(stopped.reason.unwrap().contains("disk full"));
+    let second = b.fetch(&other, &[&a]).await;
+    b.complete(second).await;
+    // Longer than between two looks: it looks, and says nothing again.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let errors = b
+        .events()
+        .iter()
+        .filter(|topic| *topic == "item.error")
+        .count();
+    assert_eq!(errors, 1);
+    fs::remove_file(ballast).unwrap();
+    b.complete(item).await;
+    assert_eq!(
+        fs::read(small.join("full.bin")).unwrap(),
+        noise(21, 4_000_000)
+    );
+}
