@@ -26,6 +26,24 @@ impl<'a> Failures<'a> {
         self.first.get_or_insert(error.exit_code());
     }
 
+    /// What p2pd answered to a request that begins something; `None` where it refused, of which the user is told. Who stops waiting for the
+    /// answer is told that the work goes on.
+    pub(crate) fn begun<T>(&mut self, answer: Result<T, Error>) -> Result<Option<T>, Error> {
+        match answer {
+            Ok(begun) => Ok(Some(begun)),
+            Err(error @ Error::Told(_)) => {
+                self.add(error);
+                Ok(None)
+            }
+            Err(Error::Quiet(_)) => {
+                let text = "What was begun goes on in p2pd. Look:  p2pctl status";
+                self.context.out.talk(text);
+                Err(Error::Quiet(ErrorKind::StillRunning as u8))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ends with this kind's code if nothing went wrong before; the user knows why.
     pub(crate) fn end_with(&mut self, kind: ErrorKind) {
         self.first.get_or_insert(kind as u8);

@@ -21,7 +21,8 @@ const GROUP: u32 = 70_000;
 pub const ANN: u32 = 70_001;
 /// User id of ben.
 pub const BEN: u32 = 70_002;
-const DAEMON: u32 = 70_009;
+/// User id of p2pd.
+pub const DAEMON: u32 = 70_009;
 
 /// One machine with the users ann and ben, both of the group `p2p`.
 pub struct Machine {

@@ -1,10 +1,11 @@
 //! The system's daemon, as users of one machine have it: each with what is theirs, administrators with everything.
 
 use std::fs;
+use std::os::unix::fs::{lchown, symlink};
 
 use anyhow::{Context as _, Result, ensure};
 use p2p_tests::lab::wait_for;
-use p2p_tests::machine::{ANN, BEN, LIMIT, machine};
+use p2p_tests::machine::{ANN, BEN, DAEMON, LIMIT, machine};
 use serde_json::Value;
 
 #[test]
@@ -20,6 +21,7 @@ fn what_a_user_shares_is_theirs_and_the_administrators() -> Result<()> {
     machine.wait_items(ANN, &["ann.bin"])?;
     machine.wait_items(0, &["ann.bin"])?;
 
+    machine.refused(ANN, &["rm", "--yes", "ann.bin"], 6, "belongs to a share")?;
     machine.wait_items(BEN, &[])?;
     let shares = |uid| -> Result<usize> {
         Ok(machine.json(uid, &["status"])?["shares"]
@@ -160,5 +162,61 @@ fn what_a_user_names_on_the_disk_is_opened_with_their_rights() -> Result<()> {
     )?;
     assert_eq!(fs::read(machine.path("ben/in/carl.bin"))?, vec![9; 200_000]);
     machine.refused(BEN, &["mv", "carl.bin", &private], 5, "You may not use")?;
-    machine.refused(ANN, &["mv", "carl.bin", &inbox], 4, "")
+    machine.refused(ANN, &["mv", "carl.bin", &inbox], 4, "")?;
+
+    // The folder becomes a link to one that p2pd may change, and ben may not.
+    let vault = machine.folder(DAEMON, "vault", 0o700)?;
+    machine.file(DAEMON, "vault/carl.bin", b"precious")?;
+    fs::rename(&inbox, machine.path("ben/was"))?;
+    symlink(&vault, &inbox)?;
+    lchown(&inbox, Some(BEN), Some(BEN))?;
+    let outbox = machine.folder(BEN, "ben/out", 0o777)?;
+    for args in [
+        &["rm", "--yes", "--delete-data", "carl.bin"][..],
+        &["mv", "carl.bin", &outbox],
+    ] {
+        machine.refused(BEN, args, 11, "a link of another user")?;
+    }
+    assert_eq!(fs::read(machine.path("vault/carl.bin"))?, b"precious");
+    Ok(())
+}
+
+#[test]
+fn a_shared_folder_that_becomes_a_link_gives_nothing_that_its_owner_may_not_read() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some((_lab, machine)) = machine(dir.path())? else {
+        return Ok(());
+    };
+    // Where p2pd may pass, and ben may not.
+    machine.folder(DAEMON, "closed", 0o700)?;
+    let documents = machine.folder(ANN, "closed/Documents", 0o755)?;
+    machine.file(ANN, "closed/Documents/diary.txt", b"dear diary")?;
+    let whole = machine.folder(BEN, "ben/whole", 0o755)?;
+    machine.folder(BEN, "ben/up", 0o755)?;
+    let below = machine.folder(BEN, "ben/up/Documents", 0o755)?;
+    machine.done(BEN, &["share", &whole, &below])?;
+    for path in [&below, &machine.path("ben/up"), &whole] {
+        fs::remove_dir(path)?;
+    }
+    symlink(&documents, &whole)?;
+    symlink(machine.path("closed"), machine.path("ben/up"))?;
+    machine.done(BEN, &["rescan"])?;
+    let shares = || -> Result<Vec<Value>> {
+        let status = machine.json(BEN, &["status"])?;
+        let shares = status["shares"].as_array();
+        Ok(shares.cloned().unwrap_or_default())
+    };
+    for share in shares()? {
+        ensure!(share["state"] == "unavailable", "{share}");
+        ensure!(share["items"] == 0, "{share}");
+    }
+    ensure!(shares()?.len() == 2, "both are there");
+    machine.wait_items(0, &[])?;
+
+    // Another folder in its place is judged anew, and this one ben may read.
+    fs::remove_file(&whole)?;
+    machine.folder(BEN, "ben/whole", 0o755)?;
+    machine.file(BEN, "ben/whole/open.txt", b"for everybody")?;
+    machine.done(BEN, &["rescan", &whole])?;
+    machine.wait_items(BEN, &["open.txt"])
 }

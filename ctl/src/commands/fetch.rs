@@ -84,11 +84,8 @@ impl Fetch {
             if let Some(bytes) = torrent {
                 client.send_torrent(&bytes)?;
             }
-            match client.call::<FetchAdded>("fetch.add", request) {
-                Ok(one) => added.push(one),
-                Err(error @ Error::Told(_)) => failures.add(error),
-                Err(error) => return Err(error),
-            }
+            let answer = client.call::<FetchAdded>("fetch.add", request);
+            added.extend(failures.begun(answer)?);
         }
         if self.detach {
             let items: Vec<Item> = added.iter().map(|one| one.item.clone()).collect();

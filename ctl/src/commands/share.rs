@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::context::{Context, absolute};
 use crate::error::Error;
+use crate::failures::Failures;
 use crate::follow::{Bars, End, follow};
 use crate::human;
 use crate::lines::decode;
@@ -72,7 +73,7 @@ enum Seen {
 }
 
 impl Share {
-    /// Adds the shares, then waits until all that is there is hashed.
+    /// Adds the shares, then waits until all that is there is hashed. Ends with the first error, after all are done.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         if self.paths.len() > 1 && self.name.is_some() {
             return Err(Error::usage(
@@ -90,9 +91,14 @@ impl Share {
             true => context.connect()?,
             false => context.connect_to_follow()?,
         };
+        let mut failures = Failures::new(context);
         let mut shares = Vec::new();
         for request in requests {
-            shares.push(client.call::<control::Share>("share.add", request)?);
+            let answer = client.call::<control::Share>("share.add", request);
+            shares.extend(failures.begun(answer)?);
+        }
+        if shares.is_empty() {
+            return failures.end();
         }
         let end = match self.detach {
             true => End::Finished,
@@ -110,7 +116,9 @@ impl Share {
             );
             return Err(Error::Quiet(ErrorKind::StillRunning as u8));
         }
-        shares.iter().find_map(fault).map_or(Ok(()), Err)
+        let faults = shares.iter().filter_map(fault);
+        faults.for_each(|error| failures.add(error));
+        failures.end()
     }
 
     fn request(&self, path: &Path, context: &Context) -> Result<ShareAdd, Error> {

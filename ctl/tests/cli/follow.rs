@@ -246,6 +246,36 @@ fn ctrl_c_says_that_the_work_goes_on() {
 }
 
 #[test]
+fn ctrl_c_before_the_answer_says_that_what_was_begun_goes_on() {
+    for (args, method) in [
+        (["fetch", "3f2a"], "fetch.add"),
+        (["share", "/tmp"], "share.add"),
+    ] {
+        let ran = interrupted(&Fake::scripted(|_, _| {}), &args, method);
+        assert_eq!(ran.code, 8, "{}", ran.err);
+        assert!(ran.err.contains("goes on in p2pd"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn one_share_that_is_refused_does_not_hide_the_others() {
+    let fake = Fake::scripted(|call, peer| match call.params["path"].as_str() {
+        Some("/") => peer.refuse(
+            call,
+            ErrorKind::Conflict,
+            "cannot share /",
+            "it is all",
+            "no",
+        ),
+        _ => peer.answer(call, share("tmp", "/tmp", json!({"published": 3}))),
+    });
+    let ran = piped(&fake, &["share", "/", "/tmp"]);
+    assert_eq!(ran.code, 6, "{}", ran.err);
+    assert!(ran.err.contains("cannot share /"), "{}", ran.err);
+    assert!(ran.out.contains("/tmp"), "{}", ran.out);
+}
+
+#[test]
 fn ctrl_c_ends_a_command_at_once_where_nothing_goes_on() {
     let fake = Fake::scripted(|_, _| {});
     // By the signal itself, for which shells say 130.

@@ -8,13 +8,13 @@ use std::io;
 
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::StreamCommon as _;
-use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
+use nix::unistd::{Group, Uid, User, geteuid};
 use p2p_wire::control::ErrorKind;
 
 use super::socket::GROUP;
 use crate::Fault;
 use crate::config::Mode;
-use crate::rights::Rights;
+use crate::rights::{self, Rights};
 
 /// Groups whose members administer the machine, by the custom of the distributions.
 const ADMIN_GROUPS: &[&str] = &["sudo", "wheel"];
@@ -126,12 +126,7 @@ fn judge(rights: Rights, names: &[String], mode: Mode, daemon: u32) -> Option<Ca
 /// Groups of a user as the user database has them now, `gid` among them; and the names of those that count here.
 fn groups_of(uid: u32, gid: u32) -> (Vec<u32>, Vec<String>) {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let groups = user.and_then(|user| {
-        let name = std::ffi::CString::new(user.name).ok()?;
-        getgrouplist(&name, user.gid).ok()
-    });
-    let groups = groups.unwrap_or_default();
-    let mut groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
+    let mut groups = user.as_ref().map(rights::groups_of).unwrap_or_default();
     // The group it runs as need not be one of the user database.
     if !groups.contains(&gid) {
         groups.push(gid);

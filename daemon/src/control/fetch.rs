@@ -53,7 +53,7 @@ pub(super) async fn add(
         false => None,
     };
     if let Some(item) = here(daemon, caller, &add, sent.as_ref()).await? {
-        return again(daemon, caller, item, peers, &add).await;
+        return again(daemon, caller, item, &place, peers, &add).await;
     }
     let found = match sent {
         Some(metainfo) => foreign(&trackers, &add, metainfo).await,
@@ -61,7 +61,7 @@ pub(super) async fn add(
     };
     let info_hash = found.info_hash();
     if let Some(item) = daemon.engine.item(info_hash).await {
-        return again(daemon, caller, item, peers, &add).await;
+        return again(daemon, caller, item, &place, peers, &add).await;
     }
     let only_peers = match &add.from {
         Some(from) => {
@@ -118,6 +118,7 @@ async fn again(
     daemon: &Arc<Daemon>,
     caller: &Caller,
     mut item: Item,
+    place: &Place,
     peers: Vec<SocketAddr>,
     add: &FetchAdd,
 ) -> Result<FetchAdded, Fault> {
@@ -135,6 +136,20 @@ async fn again(
             format!("{} is being fetched already", item.name),
             "From whom is settled when a fetch begins",
             format!("Begin anew:  p2pctl rm {}", item.info_hash),
+        ));
+    }
+    let path = item.path.to_path().unwrap_or_default();
+    let is_there = match place {
+        Place::Download(dir) => add.dir.is_none() || path.parent() == Some(dir.as_path()),
+        Place::Existing(data) => path == *data,
+        Place::Hashed(..) => true,
+    };
+    if !is_there {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("{} is here already", item.name),
+            format!("It lies at {}", path.display()),
+            format!("Move it:  p2pctl mv {} DIR", item.info_hash),
         ));
     }
     if matches!(item.state, State::Paused | State::Error | State::Held) {
@@ -162,22 +177,36 @@ async fn place(daemon: &Daemon, caller: &Caller, add: &FetchAdd) -> Result<Place
             let dir = paths::opened(caller, Purpose::Receive, dir).await?;
             Ok(Place::Download(dir))
         }
-        (None, None) => Ok(Place::Download(download_dir(daemon)?)),
+        (None, None) => Ok(Place::Download(download_dir(daemon).await?)),
     }
 }
 
 /// The configured folder, made if it is not there.
-fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
+async fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
     let dir = daemon.settings.download_dir();
-    std::fs::create_dir_all(&dir).map_err(|error| {
+    let wanted = dir.clone();
+    let made = tokio::task::spawn_blocking(move || std::fs::create_dir_all(wanted)).await;
+    let made = made.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    made.map_err(|error| {
         Fault::new(
-            ErrorKind::Permission,
+            kind_of(&error),
             format!("cannot make the download folder {}", dir.display()),
             error.to_string(),
             "Choose another:  p2pctl config set daemon.download_dir PATH",
         )
     })?;
     Ok(dir)
+}
+
+/// The class of an error at making a folder.
+fn kind_of(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    match error.kind() {
+        Io::PermissionDenied => ErrorKind::Permission,
+        // A file is in the way.
+        Io::AlreadyExists | Io::NotADirectory => ErrorKind::Conflict,
+        _ => ErrorKind::Disk,
+    }
 }
 
 /// The item, if the target is one that is here already.
@@ -333,4 +362,22 @@ fn read_metainfo(bytes: &[u8]) -> Result<Metainfo, Fault> {
             "Check the file:  p2pctl inspect FILE.torrent",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_not_always_a_matter_of_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        for path in [file.clone(), file.join("below")] {
+            let error = std::fs::create_dir_all(path).unwrap_err();
+            assert_eq!(kind_of(&error), ErrorKind::Conflict, "{error}");
+        }
+        let full = std::io::Error::from_raw_os_error(nix::libc::ENOSPC);
+        assert_eq!(kind_of(&full), ErrorKind::Disk);
+    }
 }

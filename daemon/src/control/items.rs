@@ -328,8 +328,19 @@ pub(super) async fn remove(
         items: request.items,
         ..ItemsRef::default()
     };
+    let hashes = resolve(daemon, caller, which).await?.hashes;
+    for hash in &hashes {
+        if daemon.shares.holds(*hash).await? {
+            return Err(Fault::new(
+                ErrorKind::Conflict,
+                format!("cannot remove {hash}"),
+                "It belongs to a share, which would share it again",
+                "Take the file out of the share, name it in its .p2pignore, or end the share:  p2pctl unshare",
+            ));
+        }
+    }
     let mut removed = Vec::new();
-    for hash in resolve(daemon, caller, which).await?.hashes {
+    for hash in hashes {
         removed.push(daemon.engine.remove(hash, request.delete_data).await?);
     }
     Ok(removed)

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use p2p_wire::control::{Share, State, Status, Tracker};
 use p2p_wire::units::Size;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::caller::Caller;
 use super::{Daemon, SERVER, lookup, paths, settings};
@@ -60,6 +61,9 @@ impl Counts {
     }
 }
 
+/// How long `status` waits for a disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// `status`. Who sees only what is theirs is told only the sums of that.
 pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let whose = caller.whose();
@@ -76,7 +80,8 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let shares = daemon.shares.list(whose).await;
     let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
-    let warnings = warnings(daemon, counts.failed, &shares, &trackers);
+    let mut warnings = warnings(daemon, counts.failed, &shares, &trackers);
+    warnings.extend(disk_low(daemon).await);
     Status {
         server: SERVER.to_owned(),
         pid: std::process::id(),
@@ -138,7 +143,6 @@ fn warnings(
         }
     }
     warnings.extend(failed);
-    warnings.extend(disk_low(daemon));
     for key in daemon.settings.overridden() {
         warnings.push(format!(
             "{key}: what was set by command wins over the file: p2pctl config unset {key} takes it back"
@@ -148,10 +152,25 @@ fn warnings(
 }
 
 /// The download folder, or the nearest folder above it that is there, has less room than `storage.min_free`.
-fn disk_low(daemon: &Daemon) -> Option<String> {
+async fn disk_low(daemon: &Daemon) -> Option<String> {
+    /// One look at a time: a disk that does not answer must not take up thread after thread.
+    static LOOKING: Semaphore = Semaphore::const_new(1);
     let dir = daemon.settings.download_dir();
-    let there = dir.ancestors().find(|path| path.exists())?;
-    let free = free_bytes(there)?;
+    let wanted = dir.clone();
+    let look = async {
+        let looking = LOOKING.acquire().await.ok()?;
+        let free = tokio::task::spawn_blocking(move || {
+            let there = wanted.ancestors().find(|path| path.exists());
+            let free = there.and_then(free_bytes);
+            drop(looking);
+            free
+        });
+        free.await.ok().flatten()
+    };
+    let Ok(free) = tokio::time::timeout(PATIENCE, look).await else {
+        return Some(format!("the disk of {} does not answer", dir.display()));
+    };
+    let free = free?;
     let min = daemon.settings.now().storage.min_free;
     (free < min.0).then(|| {
         let free = free >> 20;

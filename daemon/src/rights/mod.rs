@@ -22,7 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{AccessFlags, Pid, access};
+use nix::unistd::{AccessFlags, Gid, Pid, User, access, getgrouplist};
 use p2p_wire::control::ErrorKind;
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +48,41 @@ pub struct Rights {
     pub groups: Vec<u32>,
 }
 
+/// What lies at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The path with links resolved.
+    pub path: PathBuf,
+    /// Device and inode.
+    pub identity: (u64, u64),
+}
+
 impl Rights {
+    /// Those of the user `uid`, who is not here now, by the user database.
+    pub async fn of(uid: u32) -> Result<Self, Fault> {
+        let found = tokio::task::spawn_blocking(move || {
+            let user = User::from_uid(uid.into()).ok().flatten()?;
+            let groups = groups_of(&user);
+            let gid = user.gid.as_raw();
+            Some(Self { uid, gid, groups })
+        });
+        found.await.ok().flatten().ok_or_else(|| {
+            Fault::new(
+                ErrorKind::Permission,
+                format!("cannot act for the user {uid}"),
+                "The user database does not tell of that user",
+                format!("Look at it:  getent passwd {uid}"),
+            )
+        })
+    }
+
     /// Opens `path` with these rights, and gives it with links resolved if that could be done and the daemon itself can do the same.
     pub async fn look(&self, purpose: Purpose, path: &Path) -> Result<PathBuf, Fault> {
+        self.find(purpose, path).await.map(|found| found.path)
+    }
+
+    /// The same, with what tells whether it is still there later.
+    pub async fn find(&self, purpose: Purpose, path: &Path) -> Result<Found, Fault> {
         let what = format!("cannot use {}", path.display());
         let question = Question {
             rights: self.clone(),
@@ -88,6 +120,10 @@ impl Rights {
                 let found = found.to_path().ok_or_else(|| broken("no path".into()))?;
                 let seen = tokio::task::spawn_blocking(move || {
                     see(purpose, found, (device, inode))
+                        .map(|path| Found {
+                            path,
+                            identity: (device, inode),
+                        })
                         .map_err(|(at, error)| lacking(purpose, &at, &error))
                 });
                 seen.await.map_err(|error| broken(error.to_string()))?
@@ -107,6 +143,14 @@ impl Rights {
             )),
         }
     }
+}
+
+/// Groups of a user as the user database has them now. It may be on another machine: to be called on a blocking thread.
+pub fn groups_of(user: &User) -> Vec<u32> {
+    let name = std::ffi::CString::new(user.name.as_str()).ok();
+    let groups = name.and_then(|name| getgrouplist(&name, user.gid).ok());
+    let groups = groups.unwrap_or_default();
+    groups.into_iter().map(Gid::as_raw).collect()
 }
 
 fn start() -> io::Result<Child> {
@@ -174,7 +218,7 @@ fn refused(what: String, at: &Path, error: &io::Error) -> Fault {
 
 /// The caller may, but the daemon may not.
 fn lacking(purpose: Purpose, at: &Path, error: &io::Error) -> Fault {
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let user = User::from_uid(nix::unistd::geteuid());
     let user = user.ok().flatten();
     let user = user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
     let shown = at.display();

@@ -5,13 +5,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use nix::fcntl::OFlag;
 use p2p_hash::{FileSpec, HashError, Options, Progress};
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::{Builder, Content, Metainfo, auto_piece_len};
@@ -146,7 +144,14 @@ impl Job {
             .map_err(|error| Unhashed::Unread(error.to_string()))?
             .ok_or(Unhashed::Gone)?;
         let seen = files.seen();
-        if seen.stamp != self.stamp || is_written(&files) {
+        let root = view
+            .hold()
+            .map_err(|error| Unhashed::Unread(error.to_string()))?;
+        let open = |path: &Path| {
+            let below = path.strip_prefix(&self.root).unwrap_or(path);
+            root.file(below)
+        };
+        if seen.stamp != self.stamp || is_written(&files, &open) {
             return Err(Unhashed::Restless);
         }
         let specs: Vec<FileSpec> = files
@@ -164,6 +169,7 @@ impl Job {
         }));
         let options = Options {
             threads,
+            open: Some(&open),
             ..Options::default()
         };
         let pieces = p2p_hash::hash_files(&specs, piece_len, &options, &progress);
@@ -220,13 +226,9 @@ pub(crate) fn path_of(root: &Path, entry: &Path) -> PathBuf {
 }
 
 /// Whether somebody has one of the files open for writing, where that can be told.
-fn is_written(files: &Files) -> bool {
+fn is_written(files: &Files, open: impl Fn(&Path) -> io::Result<File>) -> bool {
     files.files.iter().any(|file| {
-        let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
-        let opened = File::options()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(&file.path);
+        let opened = open(&file.path);
         opened.is_ok_and(|file| lease::has_writer(&file))
     })
 }

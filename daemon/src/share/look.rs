@@ -4,20 +4,24 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use p2p_wire::control::Each;
+use p2p_wire::control::{Each, ErrorKind};
 
 use super::files::{Files, Seen};
 use super::folder::{Folder, Notice};
+use super::held::Held;
 use super::holder::Holder;
 use super::ignore::{self, Rules};
 use super::place::{self, Identity};
 use super::scan::{Scan, View};
 use super::settle::News;
 use super::watch::{Dirty, Unwatched, Watch};
+use crate::Fault;
+use crate::rights::{Purpose, Rights};
 
 /// How often a share that is not there is looked for.
 const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
@@ -35,8 +39,13 @@ impl<H: Holder> Folder<H> {
         let Notice::Watching(watch) = &self.notice else {
             return;
         };
-        let Dirty::Paths(paths) = watch.take() else {
-            return self.scan(false).await;
+        let paths = match watch.take() {
+            Dirty::Paths(paths) => paths,
+            Dirty::Everything => return self.scan(false).await,
+            Dirty::Limit => {
+                self.notice = Notice::Polling(String::new());
+                return self.scan(false).await;
+            }
         };
         // A disk that was unmounted, or a folder that took the place of another, changes everything.
         if self.is_elsewhere().await {
@@ -179,13 +188,19 @@ impl<H: Holder> Folder<H> {
         let found = self.scan_files().await;
         self.scanning = false;
         self.scan_at = Instant::now() + self.scan_interval();
-        let (scan, now) = match found {
+        let (scan, now, there) = match found {
             Ok(found) => found,
             Err(error) => {
                 let why = format!("{} cannot be read: {error}", self.base.display());
                 return self.lose(why);
             }
         };
+        if let Some(owner) = self.catalogue.reader()
+            && now != self.identity
+            && let Err(fault) = self.judge(owner, there).await
+        {
+            return self.lose(format!("{}. {}", fault.what, fault.why));
+        }
         let is_other = self.identity.is_some() && now != self.identity;
         let known_there = self
             .known
@@ -227,7 +242,23 @@ impl<H: Holder> Folder<H> {
         self.reconcile(looked.collect(), is_new).await;
     }
 
-    async fn scan_files(&mut self) -> std::io::Result<(Scan, Option<Identity>)> {
+    /// Whether the user `owner` may share what lies here now: `there` is its device and inode.
+    async fn judge(&self, owner: u32, there: (u64, u64)) -> Result<(), Fault> {
+        let path = &self.catalogue.row.path;
+        let found = Rights::of(owner).await?.find(Purpose::Share, path).await?;
+        if found.path == *path && found.identity == there {
+            return Ok(());
+        }
+        Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("another folder lies at {}", path.display()),
+            "It was replaced while it was looked at",
+            "Share it again",
+        ))
+    }
+
+    /// What there is, the identity of the folder, and device and inode of what is shared.
+    async fn scan_files(&mut self) -> std::io::Result<(Scan, Option<Identity>, (u64, u64))> {
         let (base, only, each) = (self.base.clone(), self.only.clone(), self.view_each());
         let (config, options) = (&self.catalogue.hub.config, &self.catalogue.row.options);
         let globs: Vec<String> = config
@@ -241,32 +272,37 @@ impl<H: Holder> Folder<H> {
         let reader = self.catalogue.reader();
         let begin = Instant::now();
         let result = tokio::task::spawn_blocking(move || {
-            let rules = load_rules(&base, &globs, &ignore_file);
+            let held = Held::root(&base, reader.is_none());
+            let held = held?;
+            let rules = load_rules(held.path(), &globs, &ignore_file);
             let view = View {
                 root: &base,
                 each,
                 rules: &rules,
                 reader,
             };
-            let scan = match only {
-                None => view.scan(),
-                Some(only) => std::fs::metadata(&base).and_then(|_| {
+            let root = std::fs::metadata(held.path())?;
+            let (scan, there) = match only {
+                None => (view.scan(&held)?, root),
+                Some(only) => {
+                    let there = std::fs::symlink_metadata(held.path().join(&only));
                     let seen: Option<(PathBuf, Seen)> =
                         view.look_at(&only)?.map(|seen| (only, seen));
-                    Ok(Scan {
+                    let scan = Scan {
                         entries: seen.into_iter().collect(),
                         ..Scan::default()
-                    })
-                }),
+                    };
+                    (scan, there.unwrap_or(root))
+                }
             };
-            let identity = place::identity(&base).ok();
-            (scan.map(|scan| (scan, identity)), rules)
+            let identity = place::identity(held.path()).ok();
+            std::io::Result::Ok((scan, identity, (there.dev(), there.ino()), rules))
         })
         .await;
         self.last_look = (Instant::now(), begin.elapsed());
-        let (found, rules) = result.map_err(std::io::Error::other)?;
+        let (scan, identity, there, rules) = result.map_err(std::io::Error::other)??;
         self.rules = Arc::new(rules);
-        found
+        Ok((scan, identity, there))
     }
 
     pub(super) fn view_each(&self) -> Each {

@@ -5,6 +5,7 @@
 //! | `place` | what may be shared, and whether it is still the same disk |
 //! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
+//! | `held` | folders of other users' shares, safe from links that come later |
 //! | `watch`, `mounts`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
@@ -18,6 +19,7 @@ mod files;
 mod folder;
 mod gate;
 mod hashing;
+mod held;
 mod holder;
 mod hub;
 mod ignore;
@@ -39,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use p2p_wire::InfoHash;
 use p2p_wire::control::{Share, ShareProgress};
 use tokio::sync::watch as watching;
 
@@ -97,6 +100,12 @@ impl Shares {
     /// `whose`, only that user's shares are there.
     pub async fn remove(&self, share: PathBuf, whose: Option<u32>) -> Result<Share, Fault> {
         self.hub.remove(&share, whose).await
+    }
+
+    /// Whether an entry of a share is this item.
+    pub async fn holds(&self, item: InfoHash) -> Result<bool, Fault> {
+        let holds = self.hub.store.holds(item).await;
+        holds.map_err(|error| self.hub.state_fault(&error))
     }
 
     /// Scans now; all when `None`.

@@ -14,6 +14,8 @@ use p2p_wire::control::Each;
 use p2p_wire::metainfo::safe_component;
 
 use super::files::{FileSystems, Files, FoundFile, Seen, joined};
+use super::hashing::path_of;
+use super::held::Held;
 use super::ignore::Rules;
 
 /// Folders deeper than this are left out: nobody made them on purpose.
@@ -49,24 +51,31 @@ pub(crate) struct Scan {
 pub(crate) type LeftOut = BTreeMap<&'static str, u32>;
 
 impl View<'_> {
-    /// Looks at everything. `Err` when the root itself cannot be read.
-    pub(crate) fn scan(&self) -> io::Result<Scan> {
+    /// Holds the root, for [`View::scan`].
+    pub(crate) fn hold(&self) -> io::Result<Held> {
+        Held::root(self.root, self.reader.is_none())
+    }
+
+    /// Looks at everything in the root. `Err` when that itself cannot be read.
+    pub(crate) fn scan(&self, root: &Held) -> io::Result<Scan> {
         let mut scan = Scan::default();
-        let root = fs::symlink_metadata(self.root)?;
-        if self.each == Each::Whole || root.is_file() {
-            if root.is_dir() {
-                fs::read_dir(self.root)?;
+        let meta = root.metadata()?;
+        if self.each == Each::Whole || meta.is_file() {
+            if meta.is_dir() {
+                fs::read_dir(root.path())?;
             }
-            self.look(PathBuf::new(), &mut scan);
+            self.look(root, PathBuf::new(), &mut scan);
             return Ok(scan);
         }
         scan.folders += 1;
-        for child in fs::read_dir(self.root)? {
+        for child in fs::read_dir(root.path())? {
             let child = child?;
             let entry = PathBuf::from(child.file_name());
             match self.each {
-                Each::File if child.file_type()?.is_dir() => self.each_file(entry, &mut scan, 1),
-                _ => self.look(entry, &mut scan),
+                Each::File if child.file_type()?.is_dir() => {
+                    self.each_file(root, entry, &mut scan, 1);
+                }
+                _ => self.look(root, entry, &mut scan),
             }
         }
         Ok(scan)
@@ -80,11 +89,11 @@ impl View<'_> {
 
     /// The files of one entry. `None` when there is nothing to share, `Err` when the disk does not tell.
     pub(crate) fn files_of(&self, entry: &Path) -> io::Result<Option<Files>> {
-        self.files(entry, &mut Scan::default())
+        self.files(&self.hold()?, entry, &mut Scan::default())
     }
 
-    fn look(&self, entry: PathBuf, scan: &mut Scan) {
-        match self.files(&entry, scan) {
+    fn look(&self, root: &Held, entry: PathBuf, scan: &mut Scan) {
+        match self.files(root, &entry, scan) {
             Ok(Some(files)) => drop(scan.entries.insert(entry, files.seen())),
             Ok(None) => {}
             Err(error) => scan.unknown(entry, &error),
@@ -92,22 +101,22 @@ impl View<'_> {
     }
 
     /// Every file below the folder `entry` is an entry.
-    fn each_file(&self, folder: PathBuf, scan: &mut Scan, depth: usize) {
+    fn each_file(&self, root: &Held, folder: PathBuf, scan: &mut Scan, depth: usize) {
         if !self.is_wanted(&folder, true, scan) {
             return;
         }
         if depth > MAX_DEPTH {
             return scan.leave_out("too-deep");
         }
-        match self.list(&folder) {
+        match allowed(self.list(root, &folder)).map(Option::flatten) {
             Ok(None) => scan.leave_out("unreadable"),
             Ok(Some(children)) => {
                 scan.folders += 1;
                 for (path, is_folder) in children {
                     if is_folder {
-                        self.each_file(path, scan, depth + 1);
+                        self.each_file(root, path, scan, depth + 1);
                     } else {
-                        self.look(path, scan);
+                        self.look(root, path, scan);
                     }
                 }
             }
@@ -117,12 +126,11 @@ impl View<'_> {
     }
 
     /// What is in `folder`, with whether that is a folder. `None` if it may not be read.
-    fn list(&self, folder: &Path) -> io::Result<Option<Vec<(PathBuf, bool)>>> {
-        let path = self.root.join(folder);
-        if !self.may_read(&fs::symlink_metadata(&path)?) {
+    fn list(&self, root: &Held, folder: &Path) -> io::Result<Option<Vec<(PathBuf, bool)>>> {
+        let Some(held) = self.reach(root, folder)? else {
             return Ok(None);
-        }
-        let Some(children) = allowed(fs::read_dir(path))? else {
+        };
+        let Some(children) = allowed(fs::read_dir(held.path()))? else {
             return Ok(None);
         };
         let child = |child: io::Result<fs::DirEntry>| {
@@ -132,17 +140,56 @@ impl View<'_> {
         children.map(child).collect::<io::Result<_>>().map(Some)
     }
 
-    fn files(&self, entry: &Path, scan: &mut Scan) -> io::Result<Option<Files>> {
-        let path = if entry.as_os_str().is_empty() {
-            self.root.to_owned()
-        } else {
-            self.root.join(entry)
+    /// Holds `folder`, below the root, by way of all that hold it. `None` if one of them may not be read.
+    fn reach(&self, root: &Held, folder: &Path) -> io::Result<Option<Held>> {
+        if self.reader.is_none() {
+            let held = root.folder(folder.as_os_str())?;
+            return Ok(self.may_read(&held.metadata()?).then_some(held));
+        }
+        let mut held = None;
+        for name in folder {
+            let next = held.as_ref().unwrap_or(root).folder(name)?;
+            if !self.may_read(&next.metadata()?) {
+                return Ok(None);
+            }
+            held = Some(next);
+        }
+        held.map_or_else(|| self.hold(), Ok).map(Some)
+    }
+
+    fn files(&self, root: &Held, entry: &Path, scan: &mut Scan) -> io::Result<Option<Files>> {
+        match allowed(self.files_at(root, entry, scan)) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => {
+                scan.leave_out("unreadable");
+                Ok(None)
+            }
+            // What went since its folder was listed is no concern.
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn files_at(&self, root: &Held, entry: &Path, scan: &mut Scan) -> io::Result<Option<Files>> {
+        let path = path_of(self.root, entry);
+        let parent = match entry.parent() {
+            Some(parent) if self.reader.is_some() && !parent.as_os_str().is_empty() => {
+                let Some(parent) = self.reach(root, parent)? else {
+                    scan.leave_out("unreadable");
+                    return Ok(None);
+                };
+                Some(parent)
+            }
+            _ => None,
         };
-        let meta = match fs::symlink_metadata(&path) {
-            Ok(meta) => meta,
-            // A file that went since its folder was listed is no concern.
-            Err(error) if is_gone(&error) => return Ok(None),
-            Err(error) => return Err(error),
+        let (holder, name) = match (&parent, entry.file_name()) {
+            (Some(parent), Some(name)) => (parent, name),
+            _ => (root, entry.as_os_str()),
+        };
+        let meta = if name.is_empty() {
+            holder.metadata()?
+        } else {
+            fs::symlink_metadata(holder.path().join(name))?
         };
         if !self.may_read(&meta) {
             scan.leave_out("unreadable");
@@ -163,7 +210,12 @@ impl View<'_> {
             files: Vec::new(),
         };
         if meta.is_dir() {
-            self.walk(&path, entry, &mut Vec::new(), &mut found, scan)?;
+            let inner = match name.is_empty() {
+                true => None,
+                false => Some(holder.folder(name)?),
+            };
+            let held = inner.as_ref().unwrap_or(holder);
+            self.walk(held, &path, entry, &mut Vec::new(), &mut found, scan)?;
             // Lengths lie end to end: a torrent of nothing has no pieces.
             if found.files.iter().all(|file| file.stamp.size == 0) {
                 scan.leave_out("empty");
@@ -185,21 +237,24 @@ impl View<'_> {
     /// Only what is not there, or may not be read, is left out: an item with a part of its files is another item.
     fn walk(
         &self,
+        folder: &Held,
         path: &Path,
         below: &Path,
         names: &mut Vec<String>,
         found: &mut Files,
         scan: &mut Scan,
     ) -> io::Result<()> {
-        let Some(children) = allowed(fs::read_dir(path))? else {
+        // What it was before it was held may have been another folder.
+        let may_read = self.reader.is_none() || self.may_read(&folder.metadata()?);
+        let Some(children) = allowed(fs::read_dir(folder.path()))?.filter(|_| may_read) else {
             scan.leave_out("unreadable");
             return Ok(());
         };
         scan.folders += 1;
         for child in children {
-            let child = child?;
-            let (path, below) = (child.path(), below.join(child.file_name()));
-            let meta = match allowed(fs::symlink_metadata(&path)) {
+            let raw = child?.file_name();
+            let (path, below) = (path.join(&raw), below.join(&raw));
+            let meta = match allowed(fs::symlink_metadata(folder.path().join(&raw))) {
                 Ok(Some(meta)) => meta,
                 Ok(None) => {
                     scan.leave_out("unreadable");
@@ -215,7 +270,6 @@ impl View<'_> {
                 scan.leave_out("unreadable");
                 continue;
             }
-            let raw = child.file_name();
             let name = safe_component(raw.as_bytes());
             // The name in the torrent must be the one on disk: it is how the file is found when it is served.
             if name.as_bytes() != raw.as_bytes() {
@@ -226,7 +280,15 @@ impl View<'_> {
             if !meta.is_dir() {
                 found.files.extend(scan.file(names.clone(), path, &meta));
             } else if names.len() < MAX_DEPTH {
-                self.walk(&path, &below, names, found, scan)?;
+                let inner = folder.folder(&raw);
+                let walked =
+                    inner.and_then(|inner| self.walk(&inner, &path, &below, names, found, scan));
+                match allowed(walked) {
+                    Ok(Some(())) => {}
+                    Ok(None) => scan.leave_out("unreadable"),
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(error),
+                }
             } else {
                 scan.leave_out("too-deep");
             }
@@ -336,14 +398,13 @@ mod tests {
         fn scan(&self, each: Each, exclude: &[&str]) -> Scan {
             let rules = Rules::new(exclude.iter().copied()).unwrap();
             let root = self.0.path();
-            View {
+            let view = View {
                 root,
                 each,
                 rules: &rules,
                 reader: None,
-            }
-            .scan()
-            .unwrap()
+            };
+            view.scan(&view.hold().unwrap()).unwrap()
         }
 
         fn entries(&self, each: Each, exclude: &[&str]) -> Vec<String> {
@@ -435,7 +496,7 @@ mod tests {
         let rules = Rules::default();
         let files = |reader, entry: &str| {
             let view = View {
-                root: tree.0.path(),
+                root: &tree.0.path().canonicalize().unwrap(),
                 each: Each::Entry,
                 rules: &rules,
                 reader,
@@ -481,10 +542,30 @@ mod tests {
         let long = PathBuf::from("n".repeat(300));
         assert!(view.look_at(&long).is_err());
         let mut scan = Scan::default();
-        view.look(long.clone(), &mut scan);
+        view.look(&view.hold().unwrap(), long.clone(), &mut scan);
         assert!(scan.is_unknown(&long) && scan.is_unknown(&long.join("x")));
         assert!(!scan.is_unknown(Path::new("a")));
         assert!(scan.why.is_some_and(|why| why.contains("cannot be read")));
+    }
+
+    #[test]
+    fn for_another_user_a_link_in_the_way_leads_nowhere() {
+        let tree = Tree::new(&["share/d/a", "secret/d/a"]);
+        let rules = Rules::default();
+        let root = tree.path("share").canonicalize().unwrap();
+        let view = View {
+            root: &root,
+            each: Each::File,
+            rules: &rules,
+            reader: Some(tree.0.path().metadata().unwrap().uid()),
+        };
+        assert!(view.look_at(Path::new("d/a")).unwrap().is_some());
+        fs::remove_dir_all(root.join("d")).unwrap();
+        symlink(tree.path("secret/d"), root.join("d")).unwrap();
+        assert_eq!(view.look_at(Path::new("d/a")).unwrap(), None);
+        fs::remove_dir_all(&root).unwrap();
+        symlink(tree.path("secret"), &root).unwrap();
+        assert!(view.hold().is_err() && view.look_at(Path::new("d/a")).is_err());
     }
 
     #[test]

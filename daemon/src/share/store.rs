@@ -189,24 +189,17 @@ impl Store {
         known: Known,
     ) -> Result<(), StateError> {
         let entry = entry.as_os_str().as_bytes().to_vec();
-        let stamp = [known.stamp, known.content].concat();
         self.0
-            .call(move |db| {
-                db.execute(
-                    "INSERT OR REPLACE INTO share_entries (share, entry, info_hash, published, stamp, size)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![
-                        share,
-                        entry,
-                        known.info_hash.0,
-                        known.published,
-                        stamp,
-                        i64::try_from(known.size).unwrap_or(i64::MAX)
-                    ],
-                )
-            })
+            .call(move |db| put_entry(db, share, &entry, known))
             .await
-            .map(drop)
+    }
+
+    /// Whether an entry of any share is this item.
+    pub(crate) async fn holds(&self, item: InfoHash) -> Result<bool, StateError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM share_entries WHERE info_hash = ?1)";
+        self.0
+            .call(move |db| db.query_row(sql, [item.0], |row| row.get(0)))
+            .await
     }
 
     /// Forgets an entry, and gives the entries of any share with the same content.
@@ -241,15 +234,16 @@ impl Store {
         known: Known,
     ) -> Result<(), StateError> {
         let from = from.as_os_str().as_bytes().to_vec();
+        let to = to.as_os_str().as_bytes().to_vec();
         self.0
             .call(move |db| {
                 db.execute(
                     "DELETE FROM share_entries WHERE share = ?1 AND entry = ?2",
                     params![share, from],
-                )
+                )?;
+                put_entry(db, share, &to, known)
             })
-            .await?;
-        self.put(share, to, known).await
+            .await
     }
 
     /// The tracker took these items with the logins of these users.
@@ -275,6 +269,22 @@ impl Store {
 fn plain(path: &Path) -> ShareAdd {
     let minimal = serde_json::json!({ "path": p2p_wire::control::PathText::from(path) });
     serde_json::from_value(minimal).expect("all fields but the path have defaults")
+}
+
+fn put_entry(db: &Connection, share: i64, entry: &[u8], known: Known) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT OR REPLACE INTO share_entries (share, entry, info_hash, published, stamp, size)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            share,
+            entry,
+            known.info_hash.0,
+            known.published,
+            [known.stamp, known.content].concat(),
+            i64::try_from(known.size).unwrap_or(i64::MAX)
+        ],
+    )
+    .map(drop)
 }
 
 fn read_entries(db: &Connection, share: i64) -> rusqlite::Result<Vec<(PathBuf, Known)>> {
@@ -330,7 +340,7 @@ mod tests {
                 owner,
                 configured: false,
             };
-            let row = store.add_share(&path, "Public", &new).await.unwrap();
+            let row = store.add_share(&path, false, "Public", &new).await.unwrap();
             store.put(row.id, Path::new("a"), known).await.unwrap();
             shares.push(row.id);
         }

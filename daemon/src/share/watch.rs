@@ -29,6 +29,8 @@ pub(crate) enum Dirty {
     Paths(HashMap<PathBuf, News>),
     /// Too many to say.
     Everything,
+    /// A folder that came later is beyond the kernel's limit on watches.
+    Limit,
 }
 
 #[derive(Default)]
@@ -41,6 +43,7 @@ struct Hints {
 struct State {
     paths: HashMap<PathBuf, News>,
     overflow: bool,
+    limit: bool,
 }
 
 /// Why there is no watch.
@@ -83,7 +86,9 @@ impl Watch {
     pub(crate) fn take(&self) -> Dirty {
         let mut state = self.hints.lock();
         let paths = std::mem::take(&mut state.paths);
-        if std::mem::take(&mut state.overflow) {
+        if state.limit {
+            Dirty::Limit
+        } else if std::mem::take(&mut state.overflow) {
             Dirty::Everything
         } else {
             Dirty::Paths(paths)
@@ -117,7 +122,10 @@ impl Hints {
                 }
             }
             // Such as a folder that could not be watched: what is in it must be looked for.
-            Err(_) => state.overflow = true,
+            Err(error) => match unwatched(&error) {
+                Unwatched::Limit => state.limit = true,
+                Unwatched::Other(_) => state.overflow = true,
+            },
         }
         drop(state);
         self.wake.notify_one();
@@ -159,7 +167,7 @@ mod tests {
     fn paths(dirty: Dirty) -> HashMap<PathBuf, News> {
         match dirty {
             Dirty::Paths(paths) => paths,
-            Dirty::Everything => panic!("everything"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -191,6 +199,8 @@ mod tests {
         hints.take(Ok(
             notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)
         ));
-        assert!(hints.lock().overflow);
+        assert!(hints.lock().overflow && !hints.lock().limit);
+        hints.take(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+        assert!(hints.lock().limit);
     }
 }

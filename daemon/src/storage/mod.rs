@@ -25,6 +25,7 @@ use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
 pub use self::error::StorageError;
+pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{
     allocated, delete, delete_stage, free_space, leave_stage, make_folder, move_into, not_a_folder,
     places, remove_copied, stage_of, staged_top,

@@ -1,17 +1,20 @@
 //! Opening files below a folder without ever leaving it.
 //!
 //! `openat2` does that in one call. Where the kernel lacks it, and where folders must be made, each component is opened on its own with
-//! `O_NOFOLLOW`, relative to the one before. The root is the user's own path and may hold links.
+//! `O_NOFOLLOW`, relative to the one before.
+//!
+//! The root is a path that was judged when it was named, with the rights of who named it, and is used later with those of the daemon. So on
+//! the way to it a link is followed only where root or the daemon's own user made it: any other may have come since.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
@@ -21,9 +24,12 @@ const ALWAYS: OFlag = OFlag::O_NOFOLLOW
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_CLOEXEC);
 
+/// Links on the way to a root before it is taken for a circle, as in the kernel.
+const MAX_LINKS: usize = 40;
+
 /// What to do with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Read it.
     Read,
     /// Read and write it; it and its folders are made if absent.
@@ -31,7 +37,19 @@ pub(super) enum Access {
 }
 
 /// Opens the regular file `rel` below `root`.
-pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
+pub(crate) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
+    match (open_root(root), access) {
+        (Ok(root), _) => open_in(&root, rel, access),
+        (Err(error), Access::Write) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(root)?;
+            open_in(&open_root(root)?, rel, access)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Opens the regular file `rel` below the folder `root`.
+pub(crate) fn open_in(root: &OwnedFd, rel: &Path, access: Access) -> io::Result<File> {
     let opened = match access {
         Access::Read => open_there(root, rel, OFlag::O_RDONLY),
         Access::Write => {
@@ -55,21 +73,91 @@ pub(super) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Resul
     }
 }
 
-/// Removes the file, or the empty folder, `rel` below `root`; no component of `rel` is followed if it is a link.
-pub(super) fn remove_beneath(root: &Path, rel: &Path, what: UnlinkatFlags) -> io::Result<()> {
-    let (dir, name) = walk(root, rel, false)?;
-    Ok(unlinkat(&dir, name, what)?)
+/// Removes the file `rel` below `root`, and the folders between them that are empty then. What is not there is no error.
+pub(super) fn remove_beneath(root: &Path, rel: &Path) -> io::Result<()> {
+    let root = match open_root(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        root => root?,
+    };
+    let mut path = rel;
+    let mut is_file = true;
+    while !path.as_os_str().is_empty() {
+        let how = match is_file {
+            true => UnlinkatFlags::NoRemoveDir,
+            false => UnlinkatFlags::RemoveDir,
+        };
+        let removed = walk(&root, path, false)
+            .and_then(|(dir, name)| unlinkat(&dir, name, how).map_err(io::Error::from));
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_file => return Err(error),
+            // A folder with something else in it stays, as it should.
+            Err(_) => break,
+            Ok(()) => {}
+        }
+        is_file = false;
+        path = path.parent().unwrap_or(Path::new(""));
+    }
+    Ok(())
+}
+
+/// Opens the folder at an absolute path. Fails with a permission error at a link that another user made.
+pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(DIR)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Err(Errno::ELOOP | Errno::ENOSYS | Errno::EPERM) => by_trusted_links(path),
+        opened => Ok(opened?),
+    }
+}
+
+fn by_trusted_links(path: &Path) -> io::Result<OwnedFd> {
+    let link = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut here = open("/", DIR, Mode::empty())?;
+    let (mut todo, mut links) = (path.to_owned(), 0);
+    loop {
+        let mut components = todo.components();
+        let Some(component) = components.next() else {
+            // Fails with ENOTDIR where a file is.
+            return Ok(openat(&here, ".", DIR, Mode::empty())?);
+        };
+        let rest = components.as_path().to_owned();
+        let next = match component {
+            Component::RootDir => open("/", DIR, Mode::empty())?,
+            Component::CurDir => openat(&here, ".", DIR, Mode::empty())?,
+            Component::ParentDir => openat(&here, "..", DIR, Mode::empty())?,
+            Component::Normal(name) => openat(&here, name, link, Mode::empty())?,
+            Component::Prefix(_) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let stat = fstat(&next)?;
+        if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFLNK {
+            (here, todo) = (next, rest);
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(Errno::ELOOP.into());
+        }
+        if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "a link of another user is in the path",
+            ));
+        }
+        todo = PathBuf::from(readlinkat(&next, "")?).join(rest);
+    }
 }
 
 /// Opens a file whose folders are there.
-fn open_there(root: &Path, rel: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+fn open_there(root: &OwnedFd, rel: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     let names = |component| matches!(component, Component::Normal(_));
     if rel.components().all(names) {
         let how = OpenHow::new()
             .flags(flags | ALWAYS)
             .mode(mode_of(flags))
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(open(root, DIR, Mode::empty())?, rel, how) {
+        match openat2(root, rel, how) {
             // Linux before 5.6, or a filter of system calls that does not know it.
             Err(Errno::ENOSYS | Errno::EPERM) => {}
             opened => return Ok(opened?),
@@ -78,7 +166,7 @@ fn open_there(root: &Path, rel: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     open_by_walk(root, rel, flags, false)
 }
 
-fn open_by_walk(root: &Path, rel: &Path, flags: OFlag, make: bool) -> io::Result<OwnedFd> {
+fn open_by_walk(root: &OwnedFd, rel: &Path, flags: OFlag, make: bool) -> io::Result<OwnedFd> {
     let (dir, name) = walk(root, rel, make)?;
     Ok(openat(&dir, name, flags | ALWAYS, mode_of(flags))?)
 }
@@ -92,13 +180,14 @@ fn mode_of(flags: OFlag) -> Mode {
 }
 
 /// The folder of `rel` below `root`, and the last component.
-fn walk<'a>(root: &Path, rel: &'a Path, make: bool) -> io::Result<(OwnedFd, &'a std::ffi::OsStr)> {
+fn walk<'a>(
+    root: &OwnedFd,
+    rel: &'a Path,
+    make: bool,
+) -> io::Result<(OwnedFd, &'a std::ffi::OsStr)> {
     let escapes = || io::Error::new(io::ErrorKind::InvalidInput, "not a path below the folder");
     let name = rel.file_name().ok_or_else(escapes)?;
-    if make {
-        std::fs::create_dir_all(root)?;
-    }
-    let mut dir = open(root, DIR, Mode::empty())?;
+    let mut dir = root.try_clone()?;
     for component in rel.parent().unwrap_or(Path::new("")).components() {
         let Component::Normal(component) = component else {
             return Err(escapes());
@@ -147,11 +236,64 @@ mod tests {
         std::fs::create_dir_all(root.join("a")).unwrap();
         std::fs::write(root.join("a/f"), "x").unwrap();
         symlink(root.join("a"), root.join("link")).unwrap();
-        let walk = |rel: &str| open_by_walk(&root, Path::new(rel), OFlag::O_RDONLY, false);
+        let walk =
+            |rel: &str| open_by_walk(&open_root(&root)?, Path::new(rel), OFlag::O_RDONLY, false);
         assert!(walk("a/f").is_ok());
         for rel in ["link/f", "a/../a/f", "../root/a/f", "/etc/passwd"] {
             assert!(walk(rel).is_err(), "{rel}");
         }
+    }
+
+    #[test]
+    fn on_the_way_to_the_folder_only_links_of_ours_and_roots_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let (real, link, other) = (top.join("real"), top.join("link"), top.join("up/other"));
+        std::fs::create_dir_all(top.join("up")).unwrap();
+        std::fs::create_dir_all(real.join("d")).unwrap();
+        std::fs::write(real.join("d/f"), "x").unwrap();
+        symlink("up/../real", &link).unwrap();
+        symlink(&link, &other).unwrap();
+        let opened = |root: &Path| open_beneath(&root.join("d"), Path::new("f"), Access::Read);
+        for root in [&real, &link, &other] {
+            assert!(opened(root).is_ok(), "{root:?}");
+        }
+        let circle = top.join("circle");
+        symlink(&circle, &circle).unwrap();
+        assert!(opened(&circle).is_err());
+        let gone = opened(&top.join("none")).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        if !geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::lchown(&link, Some(1_234), Some(1_234)).unwrap();
+        for root in [&link, &other] {
+            let error = opened(root).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{root:?}");
+            let removed = remove_beneath(&root.join("d"), Path::new("f"));
+            assert!(removed.is_err() && real.join("d/f").exists());
+        }
+    }
+
+    #[test]
+    fn only_the_file_and_folders_that_are_empty_are_removed_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("top/a/b")).unwrap();
+        std::fs::create_dir_all(dir.path().join("outside")).unwrap();
+        std::fs::write(dir.path().join("outside/f"), "x").unwrap();
+        for file in ["top/a/b/f", "top/a/other"] {
+            std::fs::write(root.join(file), "x").unwrap();
+        }
+        symlink(dir.path().join("outside"), root.join("top/link")).unwrap();
+        assert!(remove_beneath(&root, Path::new("top/link/f")).is_err());
+        assert!(dir.path().join("outside/f").exists());
+        remove_beneath(&root, Path::new("top/a/b/f")).unwrap();
+        assert!(!root.join("top/a/b").exists() && root.join("top/a/other").exists());
+        std::fs::remove_file(root.join("top/link")).unwrap();
+        remove_beneath(&root, Path::new("top/a/other")).unwrap();
+        assert!(!root.join("top").exists() && root.exists());
+        remove_beneath(&root, Path::new("top/gone/f")).unwrap();
     }
 
     #[test]

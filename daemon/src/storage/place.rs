@@ -7,15 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FallocateFlags, RenameFlags, fallocate, renameat2};
+use nix::fcntl::{FallocateFlags, RenameFlags, fallocate, renameat, renameat2};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::UnlinkatFlags;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
-use super::open::remove_beneath;
+use super::open::{open_root, remove_beneath};
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
 use super::tree::{Opened, aside};
@@ -245,14 +244,23 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
     make_durable_folder(dir)?;
     seam::allow(Call::Rename, || from.to_owned()).map_err(at(from))?;
+    let (parent, old) = (from.parent().unwrap_or(from), from.file_name());
+    let (source, target) = (
+        open_root(parent).map_err(at(parent))?,
+        open_root(dir).map_err(at(dir))?,
+    );
+    let old = Path::new(old.unwrap_or_default());
     for n in 1..1_000u32 {
-        let to = dir.join(numbered(name, n));
-        match renameat2(AT_FDCWD, from, AT_FDCWD, &to, RenameFlags::RENAME_NOREPLACE) {
+        let new = numbered(name, n);
+        let to = dir.join(&new);
+        let new = Path::new(&new);
+        match renameat2(&source, old, &target, new, RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => return Ok(to),
             Err(Errno::EEXIST) => {}
             // A file system without the flag: look, then rename. The window between the two is the best there is.
             Err(Errno::EINVAL | Errno::ENOSYS) if !to.exists() => {
-                fs::rename(from, &to).map_err(at(&to))?;
+                renameat(&source, old, &target, new)
+                    .map_err(|e| StorageError::at(&to, &e.into()))?;
                 return Ok(to);
             }
             Err(Errno::EINVAL | Errno::ENOSYS) => {}
@@ -364,25 +372,11 @@ pub fn delete(tree: &Tree, top: Option<&Path>, stage: &Path) -> Result<(), Stora
         let root = top.parent().unwrap_or(top);
         for index in 0..tree.info.files().len() {
             let path = tree.path(index);
-            // Unwanted ones go with the stage.
-            let Some(rel) = path
-                .strip_prefix(root)
-                .ok()
-                .filter(|_| path.starts_with(top))
-            else {
-                continue;
-            };
-            match remove_beneath(root, rel, UnlinkatFlags::NoRemoveDir) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StorageError::at(path, &error));
-                }
-                _ => {}
-            }
-            for dir in rel.ancestors().skip(1) {
-                // Fails where something else is in it, as it should.
-                if remove_beneath(root, dir, UnlinkatFlags::RemoveDir).is_err() {
-                    break;
-                }
+            // The parts that are still staged go with the stage.
+            if let Ok(rel) = path.strip_prefix(root)
+                && path.starts_with(top)
+            {
+                remove_beneath(root, rel).map_err(at(&path))?;
             }
         }
     }
