@@ -151,7 +151,7 @@ impl Job {
             let below = path.strip_prefix(&self.root).unwrap_or(path);
             root.file(below)
         };
-        if seen.stamp != self.stamp || is_written(&files, &open) {
+        if seen.stamp != self.stamp || is_written(&files, open) {
             return Err(Unhashed::Restless);
         }
         let specs: Vec<FileSpec> = files

@@ -451,26 +451,4 @@ mod tests {
         remove_copied(&from).unwrap();
         assert!(!from.exists());
     }
-
-    #[test]
-    fn deleting_follows_no_link_out_of_the_item() {
-        let dir = tempfile::tempdir().unwrap();
-        let (items, outside) = (dir.path().join("items"), dir.path().join("outside"));
-        fs::create_dir_all(items.join("set/sub")).unwrap();
-        fs::create_dir(&outside).unwrap();
-        fs::write(items.join("set/sub/f"), "ours").unwrap();
-        fs::write(outside.join("f"), "theirs").unwrap();
-        let rel = Path::new("set/sub/f");
-        fs::rename(items.join("set/sub"), items.join("set/was")).unwrap();
-        std::os::unix::fs::symlink(&outside, items.join("set/sub")).unwrap();
-        assert!(remove_beneath(&items, rel, UnlinkatFlags::NoRemoveDir).is_err());
-        assert!(outside.join("f").exists());
-        fs::remove_file(items.join("set/sub")).unwrap();
-        fs::rename(items.join("set/was"), items.join("set/sub")).unwrap();
-        remove_beneath(&items, rel, UnlinkatFlags::NoRemoveDir).unwrap();
-        for folder in ["set/sub", "set"] {
-            remove_beneath(&items, Path::new(folder), UnlinkatFlags::RemoveDir).unwrap();
-        }
-        assert!(!items.join("set").exists());
-    }
 }

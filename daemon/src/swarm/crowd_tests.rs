@@ -194,7 +194,7 @@ fn a_bad_bitfield_or_a_have_out_of_range_ends_the_connection() {
         let mut swarm = leech();
         connect(&mut swarm, &[FAST]);
         assert!(
-            say(&mut swarm, FAST, &[crime.clone()]).is_err(),
+            say(&mut swarm, FAST, std::slice::from_ref(&crime)).is_err(),
             "{crime:?}"
         );
         assert_eq!(swarm.availability(), [0; PIECES as usize]);
