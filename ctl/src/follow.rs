@@ -1,5 +1,6 @@
 //! Waiting for requests that take long, several at once, with a progress line for each.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +11,9 @@ use crate::client::{Client, Message};
 use crate::error::Error;
 use crate::human;
 use crate::text;
+
+/// Requests under way at once. The daemon bounds them for each client; the rest follow as these are answered.
+const AT_ONCE: usize = 32;
 
 /// What the waiting came to.
 pub(crate) struct Followed {
@@ -39,23 +43,29 @@ pub(crate) fn follow(
     deadline: Option<Instant>,
     mut progress: impl FnMut(usize, Value) -> Result<(), Error>,
 ) -> Result<Followed, Error> {
-    let ids = params
-        .into_iter()
-        .map(|params| client.start(method, params))
-        .collect::<Result<Vec<u64>, Error>>()?;
-    let mut answers: Vec<Option<Result<Value, RpcError>>> = ids.iter().map(|_| None).collect();
-    let index = |id: u64| ids.iter().position(|known| *known == id);
-    while answers.iter().any(Option::is_none) {
+    let mut answers: Vec<Option<Result<Value, RpcError>>> = params.iter().map(|_| None).collect();
+    let mut waiting = params.into_iter().enumerate();
+    let mut running = HashMap::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some((i, params)) = waiting.next()
+        {
+            running.insert(client.start(method, params)?, i);
+        }
+        if running.is_empty() {
+            break;
+        }
         let end = match client.next(deadline)? {
             Message::Done { id, answer } => {
-                if let Some(slot) = index(id).and_then(|i| answers.get_mut(i)) {
+                let done = running.remove(&id);
+                if let Some(slot) = done.and_then(|i| answers.get_mut(i)) {
                     *slot = Some(answer);
                 }
                 continue;
             }
             Message::Progress { id, value } => {
-                if let Some(i) = index(id) {
-                    progress(i, value)?;
+                if let Some(i) = running.get(&id) {
+                    progress(*i, value)?;
                 }
                 continue;
             }
@@ -63,10 +73,8 @@ pub(crate) fn follow(
             Message::Interrupted => End::Interrupted,
             Message::TimedOut => End::TimedOut,
         };
-        for (id, answer) in ids.iter().zip(&answers) {
-            if answer.is_none() {
-                client.cancel(*id)?;
-            }
+        for id in running.into_keys() {
+            client.cancel(id)?;
         }
         return Ok(Followed { answers, end });
     }

@@ -55,12 +55,9 @@ fn hashes(peer: &Peer) -> Result<Vec<String>> {
 
 /// Fetches everything at once and compares it.
 fn fetch_all(peer: &Peer, hashes: &[String], sources: &[PathBuf]) -> Result<()> {
-    // As many as one client may ask for at a time.
-    for some in hashes.chunks(30) {
-        let mut args = vec!["fetch"];
-        args.extend(some.iter().map(String::as_str));
-        peer.ctl(&args)?;
-    }
+    let mut args = vec!["fetch"];
+    args.extend(hashes.iter().map(String::as_str));
+    peer.ctl(&args)?;
     for source in sources {
         let name = source.file_name().context("a name")?;
         ensure!(

@@ -245,15 +245,17 @@ impl Connection {
             },
             progress: Progress::new(id, &lines),
         };
+        let method = call.method.clone();
+        let work = async move {
+            let outcome = dispatch::call(&service, &call.method, call.params, request).await;
+            drop(place);
+            outcome
+        };
+        // Begun here and now: the connection may end before the task that waits for it is run at all.
+        let done = to_the_end(&method, work);
         self.running.spawn(async move {
-            let method = call.method.clone();
-            let work = async move {
-                let outcome = dispatch::call(&service, &call.method, call.params, request).await;
-                drop(place);
-                outcome
-            };
             let outcome = tokio::select! {
-                outcome = to_the_end(&method, work) => outcome,
+                outcome = done => outcome,
                 Ok(()) = cancelled => Err(answer::fault(Fault::new(
                     ErrorKind::StillRunning,
                     format!("stopped waiting for {method}"),
@@ -343,20 +345,29 @@ impl Connection {
     }
 }
 
-/// Waits for a request. Whoever stops waiting ends only what does nothing but wait.
-async fn to_the_end(method: &str, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-    if dispatch::only_waits(method) {
-        return work.await;
+/// Begins a request, and waits for it. Whoever stops waiting ends only what does nothing but wait.
+fn to_the_end(
+    method: &str,
+    work: impl Future<Output = Outcome> + Send + 'static,
+) -> impl Future<Output = Outcome> + Send + 'static {
+    let failed = format!("p2pd failed at {method}");
+    let begun = match dispatch::only_waits(method) {
+        true => Err(work),
+        false => Ok(tokio::spawn(work)),
+    };
+    async move {
+        match begun {
+            Err(work) => work.await,
+            Ok(task) => task.await.unwrap_or_else(|error| {
+                Err(answer::fault(Fault::new(
+                    ErrorKind::Failed,
+                    failed,
+                    error.to_string(),
+                    "Report it with the daemon's log:  p2pctl log",
+                )))
+            }),
+        }
     }
-    let done = tokio::spawn(work).await;
-    done.unwrap_or_else(|error| {
-        Err(answer::fault(Fault::new(
-            ErrorKind::Failed,
-            format!("p2pd failed at {method}"),
-            error.to_string(),
-            "Report it with the daemon's log:  p2pctl log",
-        )))
-    })
 }
 
 /// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.

@@ -47,9 +47,9 @@ impl Swarm {
         }
         self.have.set(piece);
         self.unneed(piece);
-        let lack = self.peers.iter().filter(|(_, p)| !p.has.get(piece));
-        let lack: Vec<PeerKey> = lack.map(|(key, _)| *key).collect();
-        for key in lack {
+        // To those that have it too: by this they learn that we are complete, and two seeds part.
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for key in keys {
             self.send(key, Message::Have(piece));
         }
         self.check_complete();
