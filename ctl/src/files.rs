@@ -8,6 +8,7 @@ use std::path::Path;
 
 use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::{MAX_METAINFO_LEN, Metainfo};
+use p2p_wire::units::Size;
 
 use crate::error::Error;
 use crate::text;
@@ -28,7 +29,7 @@ pub(crate) fn torrent_from(from: impl Read, shown: &str) -> Result<(Vec<u8>, Met
     if bytes.len() > MAX_METAINFO_LEN {
         return Err(not_a_torrent(
             shown,
-            &format!("It is larger than {MAX_METAINFO_LEN} bytes."),
+            &format!("It is larger than {}.", Size(limit)),
         ));
     }
     match Metainfo::from_bytes(&bytes) {
@@ -96,6 +97,6 @@ fn not_a_torrent(shown: &str, why: &str) -> Error {
         ErrorKind::BadData,
         format!("{shown} is no .torrent that can be used"),
         why,
-        "Get it again from where it came from; it may have been cut short.",
+        "Get it again from where it came from.",
     )
 }

@@ -50,7 +50,7 @@ mod units;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::Cli;
 use crate::context::Context;
@@ -59,12 +59,18 @@ use crate::table::Paint;
 
 /// Runs one command line, program name first, and returns the exit code. Output goes to the process's standard streams.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to standard output and is no error; clap knows which is which.
+        // Help and the version are no errors.
+        Err(error) if !error.use_stderr() => {
             let _closed = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(2);
+            return 0;
+        }
+        Err(error) => {
+            let error = Error::from_clap(&error, command_of(&args));
+            let _nobody_listens = write!(io::stderr(), "{}", error.text().unwrap_or_default());
+            return error.exit_code();
         }
     };
     let Cli { globals, command } = cli;
@@ -76,6 +82,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// The command that the arguments name, parsed or not.
+fn command_of(args: &[OsString]) -> Option<&str> {
+    let mut words = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    words.find(|word| Cli::command().find_subcommand(word).is_some())
 }
 
 fn tell(error: &Error, context: &Context) {

@@ -51,7 +51,7 @@ pub(crate) fn parse_piece_size(text: &str) -> Result<PieceSize, String> {
             Ok(PieceSize::Bytes(len))
         }
         _ => Err(format!(
-            "must be auto or a power of two from {} to {}, such as 512KiB or 4MiB",
+            "it must be auto or a power of two from {} to {}, such as 512KiB or 4MiB",
             Size(MIN_PIECE_LEN.into()),
             Size(MAX_PIECE_LEN.into())
         )),

@@ -1,6 +1,8 @@
 //! Wrong calls against the real programs: the exit code and what the error says.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,151 +11,85 @@ use p2p_tests::lab::{Lab, Programs, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-#[test]
-fn every_wrong_call_ends_with_its_code_and_says_why() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
-    let ann = lab.member("ann", "[shares]\nsettle = \"1s\"\n")?;
-    let stranger = lab.peer("stranger", "")?;
-    stranger.ctl(&["tracker", "add", "home", lab.url()])?;
+/// Wrong calls and their answers, each as it is seen: `WHO$ p2pctl ...`, the exit code, standard error.
+const TABLE: &str = include_str!("wrong.txt");
 
-    let share = dir.path().join("Public");
-    fs::create_dir(&share)?;
-    generate(&share.join("a.bin"), 100_000, 1)?;
-    let share = share.display().to_string();
-    ann.ctl(&["share", &share])?;
-    ann.wait_published("a.bin", LIMIT)?;
-
-    let whole = dir.path().join("whole.torrent").display().to_string();
-    ann.ctl(&["create", &share, "-o", &whole])?;
-    let truncated = dir.path().join("truncated.torrent");
-    let bytes = fs::read(&whole)?;
-    fs::write(&truncated, &bytes[..bytes.len() / 2])?;
-    let truncated = truncated.display().to_string();
-    let not_a_folder = dir.path().join("p2p-tracker.toml").display().to_string();
-    let wrong = dir.path().join("wrong-password");
-    fs::write(&wrong, "not this one\n")?;
-    let wrong = wrong.display().to_string();
-    let right = ann.password_file();
-    let inside = format!("{share}/inside");
-    fs::create_dir(&inside)?;
-
-    let unknown = "0123456789abcdef0123456789abcdef01234567";
-    let cases: &[(&[&str], i32, &str)] = &[
-        (&["fetch", unknown], 4, "0123456789ab"),
-        (&["fetch", "ann/Public/nothing.bin"], 4, "nothing.bin"),
-        (&["fetch", &truncated], 10, "truncated.torrent"),
-        (
-            &["fetch", "/nowhere/at/all.torrent"],
-            4,
-            "/nowhere/at/all.torrent",
-        ),
-        (&["fetch", "magnet:?dn=no-hash"], 2, "magnet"),
-        (&["share", "/nowhere/at/all"], 4, "/nowhere/at/all"),
-        (&["share", &inside], 6, "unshare Public"),
-        (&["share", "/etc"], 6, "--yes"),
-        (
-            &["unshare", "nothing-of-that-name"],
-            4,
-            "nothing-of-that-name",
-        ),
-        (&["pause", unknown], 4, "0123456789ab"),
-        (&["show", unknown], 4, "0123456789ab"),
-        (&["rm", unknown, "-y"], 4, "0123456789ab"),
-        (&["verify", "zz"], 4, "zz"),
-        (&["mv", "a.bin", "/nowhere/at/all"], 6, "belongs to a share"),
-        (&["set", "a.bin", "down=fast"], 2, "fast"),
-        (&["set", "a.bin", "colour=blue"], 2, "colour"),
-        (&["limit", "down=fast"], 2, "fast"),
-        (&["config", "set", "limits.nonsense", "1"], 4, "nonsense"),
-        (&["config", "get", "limits.nonsense"], 4, "nonsense"),
-        (&["tracker", "add", "home", lab.url()], 6, "home"),
-        (
-            &["tracker", "add", "other", "ftp://example.invalid"],
-            2,
-            "http",
-        ),
-        (&["tracker", "rm", "nothing"], 4, "nothing"),
-        (
-            &["register", "--username", "ann", "--password-file", &right],
-            6,
-            "ann",
-        ),
-        (
-            &["register", "--username", "A B", "--password-file", &right],
-            2,
-            "A B",
-        ),
-        (
-            &["login", "--username", "ann", "--password-file", &wrong],
-            13,
-            "password",
-        ),
-        (
-            &["login", "--username", "nobody", "--password-file", &wrong],
-            13,
-            "password",
-        ),
-        (&["unpublish", unknown], 4, "0123456789ab"),
-        (&["inspect", &truncated], 10, "truncated.torrent"),
-        (
-            &["create", "/nowhere/at/all", "-o", "/tmp/never.torrent"],
-            4,
-            "/nowhere/at/all",
-        ),
-        (
-            &["create", &not_a_folder, "-o", "/nowhere/at/all.torrent"],
-            4,
-            "/nowhere/at/all.torrent",
-        ),
-        (&["nonsense"], 2, "nonsense"),
-    ];
-    let mut unexpected = Vec::new();
-    for (args, code, text) in cases {
-        let (got, said) = ann.refused(args)?;
-        let panicked = said.contains("panicked") || ann.output().contains("panicked");
-        if got != *code || !said.contains(text) || panicked {
-            unexpected.push(format!(
-                "{args:?}: wanted {code} and `{text}`, got {got}:\n{said}"
-            ));
-        }
+/// The table with what the programs say now.
+fn answers(run: impl Fn(&str, &[&str]) -> Result<(i32, String)>) -> Result<String> {
+    let mut said = String::new();
+    for call in TABLE.lines().filter(|line| line.contains("$ p2pctl ")) {
+        let (who, args) = call.split_once("$ p2pctl ").context("a call")?;
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let (code, error) = run(who, &args)?;
+        // What, why, and what to do.
+        ensure!(
+            error.lines().count() == 3,
+            "{call}: not three lines: {error}"
+        );
+        writeln!(said, "{call}\nexit {code}\n{error}")?;
     }
-    let (code, said) = stranger.refused(&["search", "a.bin"])?;
-    if code != 13 || !said.contains("login") {
-        unexpected.push(format!("search without a login: {code}: {said}"));
-    }
-    ensure!(unexpected.is_empty(), "{}", unexpected.join("\n"));
-    ensure!(
-        ann.items()?.len() == 1,
-        "something was lost or added: {:?}",
-        ann.items()?
-    );
-    Ok(())
+    Ok(said)
 }
 
 #[test]
-fn without_a_daemon_every_command_says_how_to_start_it() -> Result<()> {
+fn every_wrong_call_ends_with_its_code_and_says_what_why_and_what_to_do() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
-    let mut ann = lab.peer("ann", "")?;
-    ann.stop()?;
-    for args in [
-        &["ls"][..],
-        &["status"],
-        &["fetch", "ann/Public/a"],
-        &["share", "/tmp"],
-        &["limit"],
-    ] {
-        let (code, said) = ann.refused(args)?;
-        ensure!(
-            code == 3 && said.contains("daemon"),
-            "{args:?}: {code}: {said}"
-        );
-        ensure!(
-            said.lines().count() == 3,
-            "{args:?}: not three lines: {said}"
-        );
+    let ann = lab.member("ann", "[shares]\nsettle = \"1s\"\n")?;
+    // Knows the tracker and has no account there.
+    let stranger = lab.peer("stranger", "")?;
+    stranger.ctl(&["tracker", "add", "home", lab.url()])?;
+    // Runs no daemon.
+    let mut gone = lab.peer("gone", "")?;
+    gone.stop()?;
+
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir_all(at("Public/inside"))?;
+    fs::create_dir(at("empty"))?;
+    generate(&dir.path().join("Public/a.bin"), 100_000, 1)?;
+    ann.ctl(&["share", &at("Public")])?;
+    ann.wait_published("a.bin", LIMIT)?;
+    ann.ctl(&["create", &at("Public/a.bin"), "-o", &at("whole.torrent")])?;
+    let bytes = fs::read(at("whole.torrent"))?;
+    fs::write(at("truncated.torrent"), &bytes[..bytes.len() / 2])?;
+    fs::write(at("page.torrent"), "<html>404</html>")?;
+    fs::write(at("large.torrent"), vec![b'd'; 11 << 20])?;
+    fs::write(at("wrong-password"), "not this one\n")?;
+    fs::write(at("right-password"), fs::read(ann.password_file())?)?;
+    fs::write(at("empty-password"), "\n")?;
+
+    let folder = dir.path().display().to_string();
+    let host = lab.url().trim_start_matches("http://");
+    let said = answers(|who, args| {
+        let peer = match who {
+            "ann" => &ann,
+            "stranger" => &stranger,
+            _ => &gone,
+        };
+        let args: Vec<String> = args
+            .iter()
+            .map(|arg| {
+                arg.replace("DIR/", &format!("{folder}/"))
+                    .replace("URL", lab.url())
+            })
+            .collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (code, error) = peer.refused(&args)?;
+        let error = error.replace(lab.url(), "URL").replace(host, "HOST");
+        Ok((code, error.replace(&folder, "DIR")))
+    })?;
+    let shown = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong.txt");
+    fs::write(&shown, &said)?;
+    ensure!(
+        said == TABLE,
+        "other answers than in the table; see:  diff tests/tests/wrong.txt {}",
+        shown.display()
+    );
+    for peer in [&ann, &stranger] {
+        ensure!(!peer.output().contains("panicked"), "{}", peer.output());
     }
+    let items = ann.items()?;
+    ensure!(items.len() == 1, "something was lost or added: {items:?}");
     Ok(())
 }
 

@@ -45,7 +45,10 @@ fn announce_url(text: &str) -> Result<String, String> {
         Some(rest) if !rest.is_empty() && !text.contains(|c: char| c.is_control() || c == ' ') => {
             Ok(text.to_owned())
         }
-        _ => Err("is no URL of a tracker: http://, https:// or udp://".to_owned()),
+        _ => Err(
+            "it is no URL of a tracker; such a one begins with http://, https:// or udp://"
+                .to_owned(),
+        ),
     }
 }
 

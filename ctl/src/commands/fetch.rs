@@ -60,7 +60,7 @@ fn host_port(text: &str) -> Result<String, String> {
         .map(|(host, port)| (host, port.parse::<u16>()));
     match port {
         Some((host, Ok(1..))) if !host.is_empty() => Ok(text.to_owned()),
-        _ => Err("is not of the form HOST:PORT, such as nas1:6881 or [fd00::1]:6881".to_owned()),
+        _ => Err("it is not of the form HOST:PORT, such as nas1:6881 or [fd00::1]:6881".to_owned()),
     }
 }
 

@@ -109,7 +109,7 @@ pub(crate) struct Set {
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("is not of the form KEY=VALUE".to_owned()),
+        _ => Err("it is not of the form KEY=VALUE".to_owned()),
     }
 }
 

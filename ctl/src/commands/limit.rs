@@ -28,7 +28,7 @@ fn parse(text: &str) -> Result<One, String> {
     match text.split_once('=') {
         Some(("down", text)) => rate(text).map(One::Down),
         Some(("up", text)) => rate(text).map(One::Up),
-        _ => Err("is not of the form down=RATE or up=RATE".to_owned()),
+        _ => Err("it is not of the form down=RATE or up=RATE".to_owned()),
     }
 }
 

@@ -60,7 +60,7 @@ fn url(text: &str) -> Result<String, String> {
         Some(host) if host.contains('@') => {
             Err("holds a name or password; use p2pctl login for that".to_owned())
         }
-        _ => Err("is no address such as https://tracker.example.org:6969".to_owned()),
+        _ => Err("it is no address such as https://tracker.example.org:6969".to_owned()),
     }
 }
 
@@ -186,7 +186,10 @@ fn address_of(client: &mut Client, name: Option<&str>) -> Result<String, Error> 
     found.map(|tracker| tracker.url).ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
-            "there is no such tracker",
+            match name {
+                Some(name) => format!("no tracker is called {name}"),
+                None => "there is no tracker".to_owned(),
+            },
             "It was not added, or has another name.",
             "Look at those there are:  p2pctl tracker ls",
         )

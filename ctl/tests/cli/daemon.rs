@@ -139,7 +139,7 @@ fn systemd_is_used_where_it_knows_the_unit() {
     assert_eq!(ran.code, 1);
     assert!(
         ran.err
-            .contains("\n  no bus\n  Look:  journalctl --user -u p2pd"),
+            .contains("\n  No bus.\n  Look:  journalctl --user -u p2pd"),
         "{}",
         ran.err
     );

@@ -180,7 +180,7 @@ fn an_item_that_stops_for_good_is_an_error() {
     assert_eq!(ran.code, 1);
     assert!(
         ran.err
-            .contains("big (3f2a0000) stopped\n  the disk failed\n"),
+            .contains("big (3f2a0000) stopped\n  The disk failed.\n"),
         "{}",
         ran.err
     );
@@ -188,7 +188,7 @@ fn an_item_that_stops_for_good_is_an_error() {
     let ran = piped(&stopping(full), &["fetch", "3f2a"]);
     assert_eq!(ran.code, 11);
     assert!(
-        ran.err.contains("\n  disk full\n") && ran.err.contains("goes on by itself"),
+        ran.err.contains("\n  Disk full.\n") && ran.err.contains("goes on by itself"),
         "{}",
         ran.err
     );
@@ -377,7 +377,7 @@ fn a_share_without_a_tracker_or_with_a_fault_says_so() {
     assert_eq!(ran.code, 1);
     assert!(
         ran.err
-            .contains("/p is not shared\n  no room for watches\n"),
+            .contains("/p is not shared\n  No room for watches.\n"),
         "{}",
         ran.err
     );

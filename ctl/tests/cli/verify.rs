@@ -89,7 +89,7 @@ fn what_was_not_read_to_the_end_is_no_success() {
     let failed = json!({"state": "error", "reason": "the disk failed", "error_kind": "disk"});
     let ran = terminal(&ends_as(failed), &["verify", "3f2a"]);
     assert_eq!(ran.code, 11);
-    assert!(ran.err.contains("the disk failed"), "{}", ran.err);
+    assert!(ran.err.contains("The disk failed."), "{}", ran.err);
 }
 
 #[test]

@@ -362,7 +362,7 @@ fn a_tracker_that_cannot_be_used_is_thirteen() {
     assert!(ran.err.contains("p2pctl login home"), "{}", ran.err);
     let ran = piped(&fake, &["tracker", "test"]);
     assert_eq!(ran.code, 13);
-    assert!(ran.err.contains("\n  connection refused\n"), "{}", ran.err);
+    assert!(ran.err.contains("\n  Connection refused.\n"), "{}", ran.err);
 }
 
 #[test]

@@ -35,7 +35,7 @@ const MAX_LEN: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}\n  {source}\n  Check the path given to --config and who may read the file.", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -2,8 +2,10 @@
 //!
 //! A target is looked for here first, then in the catalogue: the nearest thing that has all its metadata is used.
 
+use std::fs::Metadata;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data_encoding::BASE64;
@@ -171,10 +173,26 @@ async fn place(daemon: &Daemon, caller: &Caller, add: &FetchAdd) -> Result<Place
         )),
         (Some(data), None) => {
             let path = paths::opened(caller, Purpose::Complete, data).await?;
+            if let Err(error) = metadata(&path).await {
+                return Err(Fault::new(
+                    kind_of(&error),
+                    format!("cannot complete {}", path.display()),
+                    error.to_string(),
+                    "Name data that is there, or fetch without --data.",
+                ));
+            }
             Ok(Place::Existing(path))
         }
         (None, Some(dir)) => {
             let dir = paths::opened(caller, Purpose::Receive, dir).await?;
+            if metadata(&dir).await.is_ok_and(|there| !there.is_dir()) {
+                return Err(Fault::new(
+                    ErrorKind::Conflict,
+                    format!("cannot put it into {}", dir.display()),
+                    "That is a file.",
+                    "Name a folder:  -o DIR",
+                ));
+            }
             Ok(Place::Download(dir))
         }
         (None, None) => Ok(Place::Download(download_dir(daemon).await?)),
@@ -186,7 +204,7 @@ async fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
     let dir = daemon.settings.download_dir();
     let wanted = dir.clone();
     let made = tokio::task::spawn_blocking(move || std::fs::create_dir_all(wanted)).await;
-    let made = made.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let made = made.unwrap_or_else(|error| Err(io::Error::other(error)));
     made.map_err(|error| {
         Fault::new(
             kind_of(&error),
@@ -198,11 +216,19 @@ async fn download_dir(daemon: &Daemon) -> Result<PathBuf, Fault> {
     Ok(dir)
 }
 
-/// The class of an error at making a folder.
-fn kind_of(error: &std::io::Error) -> ErrorKind {
-    use std::io::ErrorKind as Io;
+/// What a path leads to, looked at where it may take its time.
+async fn metadata(path: &Path) -> io::Result<Metadata> {
+    let path = path.to_owned();
+    let looked = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
+    looked.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// The class of an error at a file or folder.
+fn kind_of(error: &io::Error) -> ErrorKind {
+    use io::ErrorKind as Io;
     match error.kind() {
         Io::PermissionDenied => ErrorKind::Permission,
+        Io::NotFound => ErrorKind::NotFound,
         // A file is in the way.
         Io::AlreadyExists | Io::NotADirectory => ErrorKind::Conflict,
         _ => ErrorKind::Disk,

@@ -166,8 +166,8 @@ impl Order {
                 return Err(Fault::new(
                     ErrorKind::Usage,
                     format!("items cannot be sorted by `{name}`"),
-                    "There are name, size, done, down, up, added and state",
-                    "",
+                    "There is no such key.",
+                    "Take one of name, size, done, down, up, added and state; -KEY for the other way round.",
                 ));
             }
         };
@@ -288,7 +288,7 @@ fn setting(key: &str, value: &str) -> Result<ItemSetting, Fault> {
             ErrorKind::Usage,
             format!("cannot set {key} to `{value}`"),
             why,
-            "An item has down and up (rates, or none), sequential (true or false) and max_peers (a number)",
+            "An item has down and up (rates, or none), sequential (true or false) and max_peers (a number).",
         )
     };
     match key {
@@ -331,9 +331,11 @@ pub(super) async fn remove(
     let hashes = resolve(daemon, caller, which).await?.hashes;
     for hash in &hashes {
         if daemon.shares.holds(*hash).await? {
+            let item = daemon.engine.item(*hash).await;
+            let name = item.map_or_else(|| hash.to_string(), |item| item.name);
             return Err(Fault::new(
                 ErrorKind::Conflict,
-                format!("cannot remove {hash}"),
+                format!("cannot remove {name}"),
                 "It belongs to a share, which would share it again",
                 "Take the file out of the share, name it in its .p2pignore, or end the share:  p2pctl unshare",
             ));

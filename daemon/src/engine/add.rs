@@ -111,7 +111,7 @@ pub(super) async fn record_new(ctx: &Ctx, new: NewItem) -> Result<Box<Record>, F
             ErrorKind::Usage,
             "cannot read --only",
             error.to_string(),
-            "use globs such as '*.iso' or 'data/**'",
+            "Use globs such as '*.iso' or 'data/**'.",
         ));
     }
     let mut record = blank(item);

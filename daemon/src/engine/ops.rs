@@ -241,7 +241,7 @@ impl Registry {
         tokio::spawn(async move {
             let what = format!("cannot move {} to {}", record.name, dir.display());
             let moved = if record.share.is_some() {
-                let fix = "move the file or folder itself; the share follows it";
+                let fix = "Move the file or folder itself; the share follows it.";
                 Err(Fault::new(
                     ErrorKind::Conflict,
                     what,

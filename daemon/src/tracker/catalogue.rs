@@ -66,7 +66,11 @@ impl Trackers {
         let what = format!("cannot find {target}");
         let is_hash =
             (4..=40).contains(&target.len()) && target.chars().all(|c| c.is_ascii_hexdigit());
-        if !is_hash && target.split('/').count() < 3 {
+        // A name of the catalogue has no such part, and a URL would lose it on its way.
+        let is_path = target
+            .split('/')
+            .any(|part| matches!(part, "" | "." | ".."));
+        if !is_hash && (is_path || target.split('/').count() < 3) {
             return Err(Fault::new(
                 ErrorKind::NotFound,
                 what,
