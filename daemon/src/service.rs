@@ -282,6 +282,7 @@ fn share_config(places: &Places, config: &Config) -> share::Config {
             0 => cores(),
             threads => usize::from(threads),
         },
+        io: config.hashing.io.into(),
         refused: vec![places.state.clone()],
     }
 }

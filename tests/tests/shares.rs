@@ -13,7 +13,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SETTINGS: &str = "[shares]\nsettle = \"1s\"\n";
 
 fn sharing(lab: &Lab) -> Result<(Peer, PathBuf)> {
-    let ann = lab.member("ann", SETTINGS)?;
+    sharing_with(lab, SETTINGS)
+}
+
+fn sharing_with(lab: &Lab, settings: &str) -> Result<(Peer, PathBuf)> {
+    let ann = lab.member("ann", settings)?;
     let share = ann.dir().join("Public");
     fs::create_dir(&share)?;
     ann.ctl(&["share", &share.display().to_string()])?;
@@ -217,6 +221,47 @@ fn a_folder_dropped_in_is_one_item_and_arrives_whole() -> Result<()> {
 }
 
 #[test]
+fn a_file_truncated_again_and_again_while_its_map_is_hashed_harms_nobody() -> Result<()> {
+    let seconds = std::env::var("P2P_STORM_SECONDS").map_or(Ok(5), |seconds| seconds.parse())?;
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let settings = format!("{SETTINGS}max_delay = \"2s\"\n[hashing]\nio = \"map\"\nthreads = 1\n");
+    let (ann, share) = sharing_with(&lab, &settings)?;
+    let pid = ann.pid();
+    let path = share.join("storm.bin");
+    // A hole: long enough to hash that the storm meets it, and no byte on the disk.
+    let len = 1 << 30;
+    let (mut rounds, mut cuts) = (0, 0u64);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while rounds == 0 || Instant::now() < end {
+        // Nobody has it open, else it would not be hashed yet.
+        fs::File::create(&path)?.set_len(len)?;
+        wait_for("the file to be mapped", LIMIT, || {
+            let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+            ensure!(maps.contains("storm.bin"), "not mapped");
+            Ok(Some(()))
+        })?;
+        rounds += 1;
+        let file = fs::File::options().write(true).open(&path)?;
+        let over = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < over {
+            file.set_len(cuts * 7_919 * 4_096 % len)?;
+            file.set_len(len)?;
+            cuts += 1;
+            std::thread::sleep(Duration::from_millis(10)); // 100 Hz
+        }
+    }
+    eprintln!("{cuts} truncations in {rounds} times of hashing");
+    fs::remove_file(&path)?;
+    generate(&path, 1_000_000, 7)?;
+    let item = ann.wait_published("storm.bin", LIMIT)?;
+    ensure!(item["size"] == 1_000_000, "{item}");
+    ann.ctl(&["verify", "storm.bin"])?;
+    ensure!(ann.pid() == pid && !ann.output().contains("panicked"));
+    Ok(())
+}
+
+#[test]
 fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()> {
     // Each gives several events: more than the kernel's queue holds.
     let count = match std::env::var("P2P_FILES") {
@@ -242,7 +287,8 @@ fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()>
         took.push(asked.elapsed());
         peak = peak.max(anonymous_kib(&ann)?);
         let share = &status["shares"][0];
-        ensure!(share["items"] == count && share["pending"] == 0, "{share}");
+        let whole = ["items", "published"].iter().all(|key| share[key] == count);
+        ensure!(whole && share["pending"] == 0, "{share}");
         Ok(Some(()))
     })?;
     took.sort();

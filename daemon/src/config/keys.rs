@@ -157,6 +157,9 @@ sections! {
     hashing: Hashing {
         /// Threads that hash; 0 for one on each core.
         [Restart] threads: u16 = 0,
+        /// How files are read: `auto` for what was found to be the fastest, `read` for `pread` into a small buffer, `map` for memory maps,
+        /// which files on network file systems never get.
+        [Restart] io: HashIo = HashIo::Auto,
         /// What hashes: `auto` for the fastest that this CPU has, or `avx512`, `avx2`, `sha-ni` or `scalar`.
         [Restart] backend: Backend = Backend(None),
     }
@@ -233,6 +236,28 @@ pub enum GateFailure {
     Refuse,
     /// As if there were no gate.
     Allow,
+}
+
+/// How files are read that are hashed to be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HashIo {
+    /// As was found to be the fastest.
+    Auto,
+    /// By `pread`.
+    Read,
+    /// Through memory maps.
+    Map,
+}
+
+impl From<HashIo> for p2p_hash::Io {
+    fn from(io: HashIo) -> Self {
+        match io {
+            HashIo::Auto => Self::Auto,
+            HashIo::Read => Self::Read,
+            HashIo::Map => Self::Map,
+        }
+    }
 }
 
 /// An absolute path, or one that begins with `~` for the home of the user p2pd runs as.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use p2p_hash::{FileSpec, HashError, Options, Progress};
+use p2p_hash::{FileSpec, HashError, Io, Options, Progress};
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::{Builder, Content, Metainfo, auto_piece_len};
 use tokio::sync::{mpsc, oneshot};
@@ -102,8 +102,8 @@ impl Activity {
 }
 
 impl Hashing {
-    /// Starts the thread, which hashes with `threads` (0: one per core) and ends with the last handle.
-    pub(crate) fn start(threads: usize) -> io::Result<Self> {
+    /// Starts the thread, which hashes with `threads` (0: one per core), reads as `io` says, and ends with the last handle.
+    pub(crate) fn start(threads: usize, io: Io) -> io::Result<Self> {
         let (jobs, mut queue) =
             mpsc::channel::<(Job, oneshot::Sender<Result<Hashed, Unhashed>>)>(64);
         thread::Builder::new()
@@ -114,7 +114,7 @@ impl Hashing {
                 while let Some((job, reply)) = queue.blocking_recv() {
                     if !reply.is_closed() {
                         // A share that is gone wants no answer.
-                        let _ = reply.send(job.run(threads));
+                        let _ = reply.send(job.run(threads, io));
                     }
                 }
             })?;
@@ -132,7 +132,7 @@ impl Hashing {
 }
 
 impl Job {
-    fn run(&self, threads: usize) -> Result<Hashed, Unhashed> {
+    fn run(&self, threads: usize, io: Io) -> Result<Hashed, Unhashed> {
         let view = View {
             root: &self.root,
             each: self.each,
@@ -169,6 +169,7 @@ impl Job {
         }));
         let options = Options {
             threads,
+            io,
             open: Some(&open),
             ..Options::default()
         };

@@ -61,7 +61,7 @@ impl<H: Holder> Hub<H> {
         events: Events,
     ) -> Result<Arc<Self>, Fault> {
         check_globs(&config.exclude)?;
-        let hashing = Hashing::start(config.threads).map_err(|error| {
+        let hashing = Hashing::start(config.threads, config.io).map_err(|error| {
             Fault::new(
                 ErrorKind::Failed,
                 "cannot start hashing",

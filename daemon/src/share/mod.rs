@@ -67,6 +67,8 @@ pub struct Config {
     pub exclude: Vec<String>,
     /// Threads that hash.
     pub threads: usize,
+    /// How files are read to be hashed.
+    pub io: p2p_hash::Io,
     /// Paths that are not shared without `force`: the state folder and others.
     pub refused: Vec<PathBuf>,
 }

@@ -53,7 +53,7 @@ impl FileSpec {
 /// `cargo bench -p p2p-hash -- files`, 256 MiB in the page cache on ext4, two cores of AMD Zen 5, GiB/s: one thread
 /// 5.4 to 6.1 by `pread` and 4.3 to 4.8 by map; two threads 5.3 to 10.3 and 3.4 to 6.3 on a machine that others used, too: there the
 /// ranges overlap, and nothing is shown for two threads. So the automatic choice is `pread`, on every kind of storage: ahead on one
-/// thread, and the only one that is safe over a network.
+/// thread, and the only one that is safe over a network. Who finds otherwise on their machine chooses the map (`[hashing] io`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Io {
     /// `pread`; see above for what was measured, and what was not.

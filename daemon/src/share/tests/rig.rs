@@ -123,6 +123,7 @@ impl Rig {
             ignore_file: ".p2pignore".into(),
             exclude: vec!["*.part".into()],
             threads: 1,
+            io: p2p_hash::Io::Auto,
             refused: vec![dir.path().join("state")],
         };
         let (s, f, e) = (state.clone(), fake.clone(), events.clone());
