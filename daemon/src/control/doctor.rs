@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::unistd::{AccessFlags, access};
@@ -19,6 +20,8 @@ use crate::config::Mode;
 
 /// Seconds that two clocks may differ: more disturbs who compares times, less is the way of networks.
 const CLOCK_SKEW_S: i64 = 30;
+/// A certificate is renewed earlier than so long before its end by whatever renews it by itself.
+const CERTIFICATE_MUST_LAST: Duration = Duration::from_secs(14 * 86_400);
 
 /// Every check, of the caller's shares and logins.
 pub(super) async fn examine(daemon: &Arc<Daemon>, caller: &Caller) -> Vec<Finding> {
@@ -47,8 +50,16 @@ pub(super) async fn examine(daemon: &Arc<Daemon>, caller: &Caller) -> Vec<Findin
         // What it says of itself is from its last call; this one is of now.
         let tested = known.test(Some(tracker.name.clone())).await;
         let safe = known.transport(&tracker.name).await;
+        let ends = match &tested {
+            Ok(_) => {
+                let known = known.certificate_ends(&tracker.name, CERTIFICATE_MUST_LAST);
+                known.await
+            }
+            // What is wrong with its certificate is said there.
+            Err(_) => None,
+        };
         findings.push(login(tracker, tested));
-        findings.push(transport(tracker, safe));
+        findings.push(transport(tracker, safe, ends));
         if tracker.username.is_some() {
             let port = daemon.engine.port();
             let answer = known.reachable(&tracker.name, port).await;
@@ -158,8 +169,16 @@ fn login(tracker: &Tracker, tested: Result<Tracker, Fault>) -> Finding {
     }
 }
 
-fn transport(tracker: &Tracker, safe: Result<(), Fault>) -> Finding {
+/// `ends`: when its certificate does, if that is soon.
+fn transport(tracker: &Tracker, safe: Result<(), Fault>, ends: Option<Timestamp>) -> Finding {
     let (name, url) = (&tracker.name, &tracker.url);
+    if let Some(ends) = ends {
+        let text =
+            format!("The certificate of tracker {name} ends on {ends}, and was not renewed yet.");
+        let fix =
+            "renew it on the tracker's machine, then there:  sudo systemctl reload p2p-tracker";
+        return Finding::warning("transport", text, fix);
+    }
     match safe {
         Ok(()) if url.starts_with("https:") => {
             let text = format!("Tracker {name} is reached by TLS.");
@@ -361,16 +380,24 @@ mod tests {
     #[test]
     fn passwords_without_encryption_are_found() {
         assert_eq!(
-            transport(&tracker(None, "https://x"), Ok(())).level,
+            transport(&tracker(None, "https://x"), Ok(()), None).level,
             Level::Ok
         );
         let plain = tracker(None, "http://x");
-        assert_eq!(transport(&plain, Ok(())).level, Level::Ok);
+        assert_eq!(transport(&plain, Ok(()), None).level, Level::Ok);
         mends(
-            &transport(&plain, Err(fault())),
+            &transport(&plain, Err(fault()), None),
             Level::Fault,
             "tracker add home https://x",
         );
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_found() {
+        let ends = "2026-01-31T12:00:00Z".parse().ok();
+        let found = transport(&tracker(None, "https://x"), Ok(()), ends);
+        mends(&found, Level::Warning, "systemctl reload p2p-tracker");
+        assert!(found.text.contains("2026-01-31"), "{found:?}");
     }
 
     #[test]
