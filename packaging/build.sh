@@ -18,7 +18,7 @@ out=${1:-$target/packages}
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$here/Cargo.toml")
 arch=$(uname -m)
 programs='p2pd p2pctl p2p-tracker'
-docs='README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE'
+docs='README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs'
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 umask 022
@@ -47,12 +47,6 @@ settle_times() { find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
 stage() {
     DESTDIR=$work/stage BINARIES=$1 "$here/packaging/install.sh" >/dev/null
     find "$work/stage/usr/share/man" -type f -exec gzip -9n {} +
-    local doc name
-    for name in p2pd p2p-tracker; do
-        doc=$work/stage/usr/share/doc/$name
-        mkdir -p "$doc"
-        for file in README.md CHANGELOG.md; do install -m 0644 "$here/$file" "$doc/"; done
-    done
 }
 
 # Moves the files of p2p-tracker from the tree $1 to the tree $2.
@@ -111,7 +105,7 @@ archive() {
     cp -r "$1" "$work/archive/$name/bin"
     cp -r "$here/systemd" "$work/archive/$name/"
     cp -r "$here/packaging/install.sh" "$here/packaging/container" "$here/packaging/examples" "$work/archive/$name/packaging/"
-    for file in $docs; do cp "$here/$file" "$work/archive/$name/"; done
+    for file in $docs; do cp -r "$here/$file" "$work/archive/$name/"; done
     settle_times "$work/archive"
     tar -C "$work/archive" --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw,a-s -cf - "$name" | xz -T1 -6 >"$out/$name.tar.xz"
 }

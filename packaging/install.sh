@@ -53,8 +53,12 @@ shared() {
     $2 install -D -m 0644 "$stage/p2pctl.fish" "$1/fish/vendor_completions.d/p2pctl.fish"
 }
 
-# Examples of hooks, of drop-ins for units and so on. $1: the share folder; $2: as_root or nothing; $3: p2pd or p2p-tracker
-examples() {
+# What to read, where README.md and messages say it is; examples of hooks, of drop-ins for units and so on.
+# $1: the share folder; $2: as_root or nothing; $3: p2pd or p2p-tracker
+documents() {
+    for file in "$here/README.md" "$here/CHANGELOG.md" "$here"/docs/*.md; do
+        $2 install -D -m 0644 "$file" "$1/doc/$3/${file#"$here"/}"
+    done
     for file in "$here/packaging/examples/$3"/*; do
         $2 install -D -m 0644 "$file" "$1/doc/$3/examples/${file##*/}"
     done
@@ -76,7 +80,7 @@ install_system() {
     as_root install -D -m 0644 "$here/systemd/user/p2pd.service" "$dest/usr/lib/systemd/user/p2pd.service"
     for name in p2pd p2p-tracker; do
         as_root install -D -m 0644 "$here/systemd/$name.sysusers" "$dest/usr/lib/sysusers.d/$name.conf"
-        examples "$dest/usr/share" as_root "$name"
+        documents "$dest/usr/share" as_root "$name"
         # What an administrator wrote stays.
         [ -e "$dest/etc/p2p/$name.toml" ] || as_root install -D -m 0644 "$stage/etc/$name.toml" "$dest/etc/p2p/$name.toml"
     done
@@ -110,7 +114,7 @@ install_user() {
     rm -f "$stage"/man/p2p-tracker*
     data=$dest${XDG_DATA_HOME:-$HOME/.local/share}
     shared "$data" ''
-    examples "$data" '' p2pd
+    documents "$data" '' p2pd
     say "installed in $bin"
     case ":$PATH:" in *":$HOME/.local/bin:"*) ;; *) say "add it to your PATH: export PATH=\"\$HOME/.local/bin:\$PATH\"" ;; esac
     if [ -z "$dest" ] && systemctl --user daemon-reload 2>/dev/null; then

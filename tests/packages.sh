@@ -22,6 +22,13 @@ diff <(files "$work/deb") <(files "$work/rpm")
 diff -r "$work/deb/usr/bin" "$work/rpm/usr/bin"
 ok "the .rpm packages hold the same files as the .deb packages"
 
+# What README.md and the programs send readers to.
+named=$(cd "$here" && grep -ohE 'docs/[a-z]+\.md' README.md $(git ls-files '*/src/*.rs') | sort -u)
+for name in p2pd p2p-tracker; do
+    for file in README.md $named; do [[ -s $work/deb/usr/share/doc/$name/$file ]] || failed "$name has no $file"; done
+done
+ok "what to read is in the packages: $(tr '\n' ' ' <<<"$named")"
+
 pages=0
 for page in "$work"/deb/usr/share/man/man*/*.gz; do
     # Under its own name: mandoc compares the section with what stands behind the last dot of the path.

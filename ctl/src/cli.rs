@@ -173,3 +173,52 @@ pub(crate) enum Command {
     /// Write the manual pages into a folder (needs no daemon)
     Man(man::Man),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// The command lines of p2pctl in a document: in its text, and on indented lines of their own.
+    fn lines(text: &str) -> Vec<String> {
+        let inline = text.split('`').skip(1).step_by(2);
+        let shown = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let all = inline.chain(shown).map(|line| {
+            let line = line.split("  #").next().unwrap_or_default();
+            let line = line.rsplit("&& ").next().unwrap_or_default();
+            line.trim_start_matches("sudo ").trim_end()
+        });
+        let ours = all.filter(|line| line.starts_with("p2pctl ") && !line.contains("..."));
+        let ours = ours.filter_map(|line| line.split(['|', '\n']).next());
+        ours.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_documents_name_of_it_exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut files = vec![root.join("README.md")];
+        let docs = fs::read_dir(root.join("docs")).unwrap();
+        files.extend(docs.map(|entry| entry.unwrap().path()));
+        let mut seen = 0;
+        for file in files {
+            for line in lines(&fs::read_to_string(&file).unwrap()) {
+                seen += 1;
+                let Err(error) = Cli::try_parse_from(line.split_whitespace()) else {
+                    continue;
+                };
+                // A command may be named without what it takes.
+                let named = [
+                    ErrorKind::MissingRequiredArgument,
+                    ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                ];
+                let file = file.display();
+                assert!(named.contains(&error.kind()), "{file}: {line}: {error}");
+            }
+        }
+        assert!(seen > 20, "{seen} lines");
+    }
+}

@@ -16,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::layer::{Context, Layered, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
@@ -32,7 +32,12 @@ const MAX_LINE: usize = 4_096;
 pub struct Log {
     lines: Lines,
     filter: reload::Handle<Targets, Registry>,
+    output: reload::Handle<Output, Filtered>,
 }
+
+type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
+/// What writes to standard error or to the journal.
+type Output = Box<dyn Layer<Filtered> + Send + Sync>;
 
 /// The kept lines and who follows them.
 #[derive(Clone)]
@@ -50,16 +55,7 @@ impl Log {
             ring: Arc::default(),
             live: broadcast::Sender::new(256),
         };
-        let colours = std::io::stderr().is_terminal();
-        let text = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(colours)
-            .with_target(false);
-        let layer = match (format, journal()) {
-            (LogFormat::Text, Some(journal)) => journal.boxed(),
-            (LogFormat::Text, None) => text.boxed(),
-            (LogFormat::Json, _) => text.json().flatten_event(true).boxed(),
-        };
+        let (layer, output) = reload::Layer::new(output(format));
         let subscriber = Registry::default()
             .with(filter)
             .with(layer)
@@ -68,6 +64,7 @@ impl Log {
         Ok(Self {
             lines,
             filter: handle,
+            output,
         })
     }
 
@@ -78,11 +75,35 @@ impl Log {
         }
     }
 
+    /// Changes how what is logged from now on looks. Only while there is no span yet: what one was made for cannot be written otherwise.
+    pub fn set_format(&self, format: LogFormat) {
+        if let Err(error) = self.output.reload(output(format)) {
+            tracing::warn!("the log format stays: {error}");
+        }
+    }
+
     /// The lines that are kept, and all that come from now on.
     pub fn subscribe(&self) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
         let ring = self.lines.ring.lock();
         let ring = ring.unwrap_or_else(PoisonError::into_inner);
         (ring.iter().cloned().collect(), self.lines.live.subscribe())
+    }
+}
+
+fn output(format: LogFormat) -> Output {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    match format {
+        LogFormat::Json => {
+            let json = lines.json().flatten_event(true).with_target(true);
+            json.boxed()
+        }
+        LogFormat::Text => match journal() {
+            Some(journal) => journal.boxed(),
+            None => lines.boxed(),
+        },
     }
 }
 

@@ -156,6 +156,7 @@ async fn start(
     let settings = Settings::open(places.clone(), file, &state).await?;
     let config = settings.now();
     log.set_level(config.daemon.log_level);
+    log.set_format(config.daemon.log_format);
     if let Some(hasher) = config.hashing.backend.0 {
         hasher.choose();
     }

@@ -24,7 +24,7 @@ same() { [[ $(root sha1sum "$1" | cut -d' ' -f1) == "$(root sha1sum "$2" | cut -
 
 # What install.sh needs of the checkout, and the programs.
 mkdir -p "$work/checkout/binaries"
-cp -r "$here/packaging" "$here/systemd" "$work/checkout/"
+cp -r "$here/packaging" "$here/systemd" "$here/docs" "$here/README.md" "$here/CHANGELOG.md" "$work/checkout/"
 cp "$binaries"/p2pd "$binaries"/p2pctl "$binaries"/p2p-tracker "$work/checkout/binaries/"
 "$box" copy "$work/checkout" /opt/p2p
 root env BINARIES=/opt/p2p/binaries /opt/p2p/packaging/install.sh
@@ -32,7 +32,7 @@ units=/usr/lib/systemd
 root systemd-analyze verify --man=no $units/system/p2p-tracker.service $units/system/p2pd.service $units/system/p2pd.socket >"$work/verify" 2>&1 || true
 root systemd-analyze verify --man=no --user $units/user/p2pd.service >>"$work/verify" 2>&1 || true
 if grep -E 'p2p(d|-tracker)\.' "$work/verify" >&2; then failed "systemd-analyze verify"; fi
-for example in hooks/pre-release-clamd hooks/plugin-quota.py data.conf ../../p2p-tracker/examples/grafana.json; do
+for example in hooks/pre-release-clamd hooks/plugin-quota.py data.conf ../docs/hooks.md ../../p2p-tracker/examples/grafana.json; do
     root test -e /usr/share/doc/p2pd/examples/$example
 done
 ok "installed with examples, units are clean"

@@ -267,6 +267,33 @@ fn a_service_that_connects_is_asked_and_told_for_as_long_as_it_stays() -> Result
 }
 
 #[test]
+fn a_plugin_that_ends_when_it_is_asked_is_asked_once_more_and_then_counts_as_failed() -> Result<()>
+{
+    let dir = tempfile::tempdir()?;
+    let (_lab, _ann, mut bob) = two(dir.path(), "")?;
+    bob.stop()?;
+    let answers = r#"while read -r line; do
+        id=${line#*\"id\":}
+        id=${id%%[,\}]*}
+        case $line in
+            *plugin.manifest*) result='{"name": "dies", "api": 1, "events": [], "gates": ["pre-add"]}' ;;
+            *plugin.init*) result=null ;;
+            *gate.pre-add*) echo 'was asked' >&2; exit 3 ;;
+        esac
+        echo "{\"jsonrpc\": \"2.0\", \"id\": $id, \"result\": $result}"
+    done"#;
+    hook(&bob, "plugins.d/30-dies", answers)?;
+    bob.start()?;
+    let (code, said) = bob.refused(&["fetch", "ann/Public/a.bin"])?;
+    ensure!(code == 9 && said.contains("ended twice"), "{code}: {said}");
+    let item = bob.item("a.bin")?.context("the item")?;
+    ensure!(item["state"] == "held" && item["done"] == 0, "{item:#}");
+    let asked = bob.output().matches("30-dies: was asked").count();
+    ensure!(asked == 2, "it was asked {asked} times:\n{}", bob.output());
+    Ok(())
+}
+
+#[test]
 fn pre_publish_leaves_files_out_of_a_folder() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use p2p_tests::hooks::{LIMIT, hook, runs, two, wait_runs};
@@ -222,6 +223,11 @@ fn what_the_documentation_shows_runs() -> Result<()> {
         let run = wait_runs(&bob, name, 1)?.remove(0);
         ensure!(run["outcome"] == "ok", "{run:#}");
     }
+    for command in commands(&doc, "p2pctl hooks ") {
+        let ran = shell(&bob, &command.replace("big.iso", "a.bin")).output()?;
+        ensure!(ran.status.success(), "{command}: {ran:?}");
+    }
+    watched(&bob, &commands(&doc, "p2pctl --json watch ")[0])?;
     let json = doc
         .split("```json\n")
         .nth(1)
@@ -259,4 +265,46 @@ fn what_the_documentation_shows_runs() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The indented lines that begin so, without what they are said to do.
+fn commands(doc: &str, start: &str) -> Vec<String> {
+    let lines = doc.lines().filter_map(|line| line.strip_prefix("    "));
+    let lines = lines.filter(|line| line.starts_with(start));
+    lines
+        .filter_map(|line| line.split("  #").next())
+        .map(|line| line.trim_end().to_owned())
+        .collect()
+}
+
+/// A line of shell in which `p2pctl` is that of `peer`; it fails where a part of it does.
+fn shell(peer: &Peer, line: &str) -> Command {
+    let own = peer.command(&[]);
+    let args: Vec<_> = own.get_args().map(|arg| arg.to_string_lossy()).collect();
+    let program = own.get_program().to_string_lossy();
+    let script = format!(
+        "p2pctl() {{ {program} {} \"$@\"; }}; {line}",
+        args.join(" ")
+    );
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", &script]);
+    command
+}
+
+/// Runs a line that hears of finished items until it has heard of one.
+fn watched(peer: &Peer, line: &str) -> Result<()> {
+    let heard = peer.dir().join("heard");
+    let mut command = shell(peer, line);
+    let mut running = command.stdout(fs::File::create(&heard)?).spawn()?;
+    let told = wait_for("the watch to hear of an item", LIMIT, || {
+        // It may not have been there yet at the time before.
+        peer.ctl(&["rm", "--delete-data", "--yes", "a.bin"])?;
+        peer.ctl(&["fetch", "ann/Public/a.bin"])?;
+        let text = fs::read_to_string(&heard)?;
+        ensure!(text.contains("item.finished"), "{text}");
+        Ok(Some(()))
+    });
+    running.kill()?;
+    running.wait()?;
+    told
 }

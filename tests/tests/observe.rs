@@ -215,3 +215,36 @@ fn metrics_follow_what_happens() -> Result<()> {
         Ok(Some(()))
     })
 }
+
+#[test]
+fn logs_are_json_on_request() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let as_json = "log_format = \"json\"\nlog_level = \"debug\"\n";
+    let settings = format!("[tracker]\n{as_json}");
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, &settings)?;
+    let mut ann = sharing(&lab)?;
+    ann.ctl(&["config", "set", "daemon.log_format", "json"])?;
+    ann.stop()?;
+    let before = ann.output().len();
+    ann.start()?;
+    ann.stop()?;
+    let tracker = std::fs::read_to_string(dir.path().join("tracker.log"))?;
+    for (whose, log, said) in [
+        ("the tracker", &*tracker, "listening"),
+        ("ann", &ann.output()[before..], "p2pd 0"),
+    ] {
+        let mut found = false;
+        for line in log.lines() {
+            let line: Value =
+                serde_json::from_str(line).with_context(|| format!("{whose} logs {line:?}"))?;
+            for field in ["timestamp", "level", "target", "message"] {
+                ensure!(line[field].is_string(), "no {field} in {line}");
+            }
+            found |= line["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(said));
+        }
+        ensure!(found, "{whose} does not say {said:?}:\n{log}");
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! https between p2pd and its tracker, with a certificate that nobody but the user vouches for.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -111,5 +112,67 @@ fn an_unknown_certificate_and_a_changed_one_stop_p2pd_until_the_user_agrees() ->
     ensure!(code == 2 && said.contains(&second), "{code} {said}");
     ann.ctl(&["tracker", "trust", "home", "--yes"])?;
     ann.ctl(&["tracker", "test", "home"])?;
+    Ok(())
+}
+
+/// A tracker with a certificate for some days, and a peer whose machine knows the authority that signed it: the certificate itself.
+fn vouched_for(dir: &Path, days: &str) -> Result<(Lab, Peer)> {
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args(["-subj", "/CN=tracker", "-days", days])
+        .args(["-addext", "subjectAltName=IP:127.0.1.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()?;
+    ensure!(made.status.success(), "{made:?}");
+    let settings = format!("[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n");
+    let lab = Lab::start(dir, Programs::beside_this()?, &settings)?;
+    let known = format!("SSL_CERT_FILE={}", cert.display());
+    let peer = lab.peer_through("ann", &["env", &known], SETTINGS)?;
+    let url = lab.url().replace("http://", "https://");
+    peer.ctl(&["tracker", "add", "home", &url])?;
+    let password = peer.password_file();
+    peer.ctl(&[
+        "register",
+        "--username",
+        "ann",
+        "--password-file",
+        &password,
+    ])?;
+    Ok((lab, peer))
+}
+
+#[test]
+fn a_certificate_of_an_authority_is_taken_and_its_end_is_told_in_time() -> Result<()> {
+    for (days, expected) in [("13", "warning"), ("16", "ok")] {
+        let dir = tempfile::tempdir()?;
+        let (_lab, ann) = vouched_for(dir.path(), days)?;
+        let findings = ann.json(&["doctor"])?;
+        let of = |check: &str| -> Result<&serde_json::Value> {
+            let all = findings.as_array().context("findings")?;
+            let found = all.iter().find(|finding| finding["check"] == check);
+            found.context(check.to_owned())
+        };
+        ensure!(of("login")?["level"] == "ok", "{findings:#}");
+        let transport = of("transport")?;
+        ensure!(transport["level"] == expected, "{days} days: {transport:#}");
+        let text = transport["text"].as_str().unwrap_or_default();
+        ensure!(
+            text.contains("ends on 20") == (expected == "warning"),
+            "{text}"
+        );
+    }
     Ok(())
 }

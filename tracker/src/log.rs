@@ -48,7 +48,7 @@ where
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_target(true).boxed(),
         LogFormat::Text => match journal() {
             Some(journal) => journal.boxed(),
             None => lines.boxed(),

@@ -237,17 +237,25 @@ async fn feed_watchdog(tracker: Arc<Tracker>) {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return;
     };
-    let nothing = InfoHash([0; 20]);
+    let ask = || async {
+        // The locks that announces and reports take, then the database's threads: a full disk is an answer, too.
+        let _nothing = tracker.summary(&InfoHash([0; 20]));
+        let stopped = matches!(tracker.store.ready().await, Err(StoreError::Stopped));
+        if stopped {
+            // Nothing can be written any more, until it is started anew.
+            tracing::error!("the thread that writes the database has ended");
+        }
+        !stopped
+    };
+    feed(patience, ask, || notify(&[NotifyState::Watchdog])).await;
+}
+
+/// Feeds a few times within `patience`, each time after an answer that all is well.
+async fn feed<F: Future<Output = bool>>(patience: Duration, ask: impl Fn() -> F, tell: impl Fn()) {
     loop {
         tokio::time::sleep(patience / 3).await;
-        // The locks that announces and reports take, then the database's threads: a full disk is an answer, too.
-        let _nothing = tracker.summary(&nothing);
-        match tracker.store.ready().await {
-            // Nothing can be written any more, until it is started anew.
-            Err(StoreError::Stopped) => {
-                tracing::error!("the thread that writes the database has ended");
-            }
-            _ => notify(&[NotifyState::Watchdog]),
+        if ask().await {
+            tell();
         }
     }
 }
@@ -316,5 +324,30 @@ impl Signals {
             _ = self.int.recv() => Wake::Stop,
             _ = self.hup.recv() => Wake::Reload,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tracker_that_does_not_answer_or_cannot_write_is_not_fed() {
+        let fed = AtomicU32::new(0);
+        let tell = || {
+            fed.fetch_add(1, SeqCst);
+        };
+        let fed_while = async |ask: fn() -> std::pin::Pin<Box<dyn Future<Output = bool>>>| {
+            let before = fed.load(SeqCst);
+            let feeding = feed(Duration::from_secs(3), ask, tell);
+            let ended = tokio::time::timeout(Duration::from_millis(9_500), feeding).await;
+            assert!(ended.is_err());
+            fed.load(SeqCst) - before
+        };
+        assert_eq!(fed_while(|| Box::pin(async { true })).await, 9);
+        assert_eq!(fed_while(|| Box::pin(async { false })).await, 0);
+        assert_eq!(fed_while(|| Box::pin(std::future::pending())).await, 0);
     }
 }

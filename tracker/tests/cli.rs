@@ -17,6 +17,8 @@ mod hooks;
 mod life;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/manager.rs"]
+mod manager;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/points.rs"]

@@ -88,3 +88,50 @@ impl Drop for Remote {
         self.hooks.inner.plugins.disconnect(&self.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Mode, Places};
+    use crate::engine::Events;
+    use crate::state::State;
+
+    fn manifest(gates: &[&str]) -> PluginManifest {
+        PluginManifest {
+            name: "scanner".into(),
+            api: 1,
+            events: vec!["item".into()],
+            gates: gates.iter().map(|&gate| gate.to_owned()).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_owner_may_stand_at_a_gate_and_a_name_is_taken_until_its_holder_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let places = Places {
+            mode: Mode::System,
+            home: None,
+            config: dir.path().join("p2pd.toml"),
+            config_named: false,
+            state: dir.path().to_owned(),
+            socket: dir.path().join("control.sock"),
+        };
+        let hooks = Hooks::open(&places, Config::default().hooks, state, Events::default());
+        let connect = |manifest, is_owner| {
+            let (lines, _) = mpsc::channel(1);
+            let registered = hooks.connect(manifest, is_owner, lines);
+            registered.map_err(|fault| fault.kind)
+        };
+        let refused = connect(manifest(&["pre-add"]), false).err();
+        assert_eq!(refused, Some(ErrorKind::Permission));
+        let unknown = connect(manifest(&["pre-nothing"]), true).err();
+        assert_eq!(unknown, Some(ErrorKind::Usage));
+        // To be told is not to stand at a gate.
+        let told = connect(manifest(&[]), false).unwrap();
+        let taken = connect(manifest(&["pre-add"]), true).err();
+        assert_eq!(taken, Some(ErrorKind::Conflict));
+        drop(told);
+        assert!(connect(manifest(&["pre-add"]), true).is_ok());
+    }
+}

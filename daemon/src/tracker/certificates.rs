@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use p2p_wire::Fingerprint;
 use p2p_wire::control::{CertificateState, Tracker, TrackerCertificate};
 use url::Url;
@@ -11,7 +13,7 @@ use super::address::normalise;
 use super::client::{Api, ApiError};
 use super::http::{Http, HttpError};
 use super::registry::Entry;
-use super::trust::{Distrust, place};
+use super::trust::{Distrust, Why, place};
 use super::{Inner, Trackers};
 use crate::Fault;
 
@@ -30,7 +32,11 @@ impl Trackers {
         }
         Ok(match self.inner.try_with(&url, None).await {
             Err(ApiError::Http(HttpError::Distrust(Distrust::Unknown { shown, why }))) => {
-                certificate(CertificateState::Unknown, Some(shown), Some(why))
+                certificate(
+                    CertificateState::Unknown,
+                    Some(shown),
+                    Some(why.to_string()),
+                )
             }
             Err(ApiError::Http(error)) => {
                 certificate(CertificateState::Unreachable, None, Some(error.to_string()))
@@ -59,6 +65,27 @@ impl Trackers {
         self.inner.follow_pins();
         self.inner.queue.retry_now(&entry.name);
         self.test(Some(entry.name)).await
+    }
+
+    /// When the certificate of a tracker ends, if that is within `time` from now. `None` also for one that was pinned, whose dates say
+    /// nothing, and for one that does not answer.
+    pub async fn certificate_ends(&self, name: &str, time: Duration) -> Option<Timestamp> {
+        let entry = self.entry(Some(name)).ok()?;
+        if entry.fingerprint.is_some() || !entry.url.starts_with("https:") {
+            return None;
+        }
+        let api = Api {
+            http: Arc::new(Http::ahead(self.inner.http.local(), time)),
+            base: entry.url,
+            token: None,
+        };
+        match api.health().await {
+            Err(ApiError::Http(HttpError::Distrust(Distrust::Unknown {
+                why: Why::Ended(at),
+                ..
+            }))) => Some(at),
+            _ => None,
+        }
     }
 
     /// The account's announce URL for any BitTorrent client. One that p2pd pinned is nothing to them: p2p-tracker answers http on the

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::http::{Answer, Http, HttpError};
 use super::registry::Secret;
-use super::trust::Distrust;
+use super::trust::{Distrust, Why};
 use crate::Fault;
 
 /// For answers of some lines.
@@ -125,14 +125,17 @@ fn distrusted(distrust: &Distrust, what: String, tracker: &str) -> Fault {
             sentence(&distrust.to_string())
         ),
     };
-    Fault::new(
-        ErrorKind::Tracker,
-        what,
-        why,
-        format!(
+    let fix = match distrust {
+        Distrust::Unknown {
+            why: Why::Ended(_) | Why::NotBegun(_),
+            ..
+        } => "Have it renewed there; if the clock here is wrong:  sudo timedatectl set-ntp true"
+            .to_owned(),
+        _ => format!(
             "Compare with `p2p-tracker fingerprint` there; if it is right:  p2pctl tracker trust {tracker}"
         ),
-    )
+    };
+    Fault::new(ErrorKind::Tracker, what, why, fix)
 }
 
 fn advice(problem: Option<ProblemType>, tracker: &str) -> (ErrorKind, String) {

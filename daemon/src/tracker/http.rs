@@ -44,6 +44,8 @@ pub(crate) struct Http {
     pins: Pins,
     local: LocalAddrs,
     reach: Reach,
+    /// How long from now certificates must be good still.
+    ahead: Duration,
 }
 
 /// Whom a client may call.
@@ -94,8 +96,17 @@ impl Http {
         Self::with(local, Reach::Far)
     }
 
+    /// Like [`Http::new`], but takes only certificates that are good for so long still.
+    pub(crate) fn ahead(local: LocalAddrs, ahead: Duration) -> Self {
+        Self {
+            ahead,
+            ..Self::new(local)
+        }
+    }
+
     fn with(local: LocalAddrs, reach: Reach) -> Self {
         Self {
+            ahead: Duration::ZERO,
             plain: pool().build(tcp(local, reach)),
             local,
             reach,
@@ -175,7 +186,7 @@ impl Http {
         let mut pools = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = pools.entry(pin).or_insert_with(|| {
             let connector = HttpsConnectorBuilder::new()
-                .with_tls_config(client_config(pin))
+                .with_tls_config(client_config(pin, self.ahead))
                 .https_only()
                 .enable_http1()
                 .wrap_connector(tcp(self.local, self.reach));

@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use p2p_wire::Fingerprint;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -28,7 +30,7 @@ pub(crate) enum Distrust {
         /// What it showed.
         shown: Fingerprint,
         /// What the check says.
-        why: String,
+        why: Why,
     },
     /// It is not the one that the user trusts.
     #[error("its certificate is not the trusted one: SHA-256 fingerprint {shown}, not {pinned}")]
@@ -38,6 +40,24 @@ pub(crate) enum Distrust {
         /// What it showed.
         shown: Fingerprint,
     },
+}
+
+/// Why no authority vouches for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Why {
+    /// It was good until then.
+    #[error("it ended on {0}; the clock here says {now}", now = seconds(Timestamp::now()))]
+    Ended(Timestamp),
+    /// It is good from then on.
+    #[error("it begins on {0}; the clock here says {now}", now = seconds(Timestamp::now()))]
+    NotBegun(Timestamp),
+    /// Something that time does not change.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// Host and port, as a URL has them.
@@ -66,8 +86,9 @@ impl Pins {
     }
 }
 
-/// What a TLS client needs to hold a server to `pin`, or to the authorities of this machine.
-pub(crate) fn client_config(pin: Option<Fingerprint>) -> ClientConfig {
+/// What a TLS client needs to hold a server to `pin`, or to the authorities of this machine. Dates of certificates are judged as they will be
+/// after the time `ahead`; a pinned one has none.
+pub(crate) fn client_config(pin: Option<Fingerprint>, ahead: Duration) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let check = match pin {
         Some(pin) => Check::Pinned(pin),
@@ -75,6 +96,7 @@ pub(crate) fn client_config(pin: Option<Fingerprint>) -> ClientConfig {
     };
     let verifier = Arc::new(Verifier {
         check,
+        ahead,
         provider: provider.clone(),
     });
     ClientConfig::builder_with_provider(provider)
@@ -133,11 +155,37 @@ enum Check {
 #[derive(Debug)]
 struct Verifier {
     check: Check,
+    ahead: Duration,
     provider: Arc<CryptoProvider>,
 }
 
 fn refused(distrust: Distrust) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(distrust))))
+}
+
+fn why(error: Error) -> Why {
+    let date = |time: UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).ok()?;
+        Timestamp::from_second(seconds).ok()
+    };
+    let dated = match &error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            date(*not_after).map(Why::Ended)
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
+            date(*not_before).map(Why::NotBegun)
+        }
+        _ => None,
+    };
+    dated.unwrap_or_else(|| {
+        Why::Other(match error {
+            Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::Other(_),
+            ) => "it is signed by itself or an unknown authority".to_owned(),
+            Error::InvalidCertificate(error) => error.to_string(),
+            error => error.to_string(),
+        })
+    })
 }
 
 impl ServerCertVerifier for Verifier {
@@ -158,22 +206,19 @@ impl ServerCertVerifier for Verifier {
                     shown,
                 }));
             }
-            Check::Authorities(None) => "this machine knows no authorities".to_owned(),
+            Check::Authorities(None) => Why::Other("this machine knows no authorities".to_owned()),
             Check::Authorities(Some(authorities)) => {
+                let then = Duration::from_secs(now.as_secs()) + self.ahead;
                 let checked = authorities.verify_server_cert(
                     end_entity,
                     intermediates,
                     server_name,
                     ocsp_response,
-                    now,
+                    UnixTime::since_unix_epoch(then),
                 );
                 match checked {
                     Ok(verified) => return Ok(verified),
-                    Err(Error::InvalidCertificate(
-                        CertificateError::UnknownIssuer | CertificateError::Other(_),
-                    )) => "it is signed by itself or an unknown authority".to_owned(),
-                    Err(Error::InvalidCertificate(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
+                    Err(error) => why(error),
                 }
             }
         };
@@ -232,5 +277,55 @@ mod tests {
         let error = std::io::Error::other(error);
         assert_eq!(distrust(&error), Some(&reason));
         assert_eq!(distrust(&std::io::Error::other("else")), None);
+    }
+
+    /// What an authority's check says of a certificate with these dates, so long before it is used.
+    fn checked(from: i32, until: i32, ahead: Duration) -> Result<(), Distrust> {
+        let mut params = rcgen::CertificateParams::new(["nas".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = Verifier {
+            check: Check::Authorities(Some(authorities.build().unwrap())),
+            ahead,
+            provider,
+        };
+        let name = ServerName::try_from("nas").unwrap();
+        // In the year 2020.
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_590_000_000));
+        let checked = verifier.verify_server_cert(certificate.der(), &[], &name, &[], now);
+        checked.map(drop).map_err(|error| {
+            let error = std::io::Error::other(error);
+            distrust(&error).cloned().unwrap()
+        })
+    }
+
+    #[test]
+    fn dates_that_a_certificate_is_not_good_at_are_told() {
+        const YEAR: Duration = Duration::from_secs(366 * 86_400);
+        let told = |distrusted| match distrusted {
+            Err(Distrust::Unknown { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(checked(2019, 2021, Duration::ZERO), Ok(()));
+        let ended = |date: &str| Why::Ended(date.parse().unwrap());
+        assert_eq!(
+            told(checked(2018, 2019, Duration::ZERO)),
+            ended("2019-01-01T00:00:00Z")
+        );
+        assert_eq!(
+            told(checked(2019, 2021, YEAR)),
+            ended("2021-01-01T00:00:00Z")
+        );
+        assert_eq!(
+            told(checked(2021, 2022, Duration::ZERO)),
+            Why::NotBegun("2021-01-01T00:00:00Z".parse().unwrap())
+        );
     }
 }

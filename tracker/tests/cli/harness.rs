@@ -157,7 +157,8 @@ impl Tracker {
         self.run_as(command);
     }
 
-    fn run_as(&mut self, mut command: Command) {
+    /// Starts `command`, which is to be the tracker, and waits until it listens.
+    pub(crate) fn run_as(&mut self, mut command: Command) {
         let _ = std::fs::remove_file(self.state().join("http.addr"));
         let stderr = std::fs::OpenOptions::new()
             .create(true)

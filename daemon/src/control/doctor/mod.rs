@@ -2,23 +2,24 @@
 //!
 //! What is measured comes in as values, so that each check can be seen to fail.
 
+mod trackers;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::unistd::{AccessFlags, access};
-use p2p_wire::api::Reachable;
-use p2p_wire::control::{Finding, Share, Tracker};
+use p2p_wire::control::{Finding, Share};
 use p2p_wire::units::Size;
 
 use super::caller::Caller;
 use super::overview::free_bytes;
 use super::{Daemon, paths};
-use crate::Fault;
 use crate::config::Mode;
 
-/// Seconds that two clocks may differ: more disturbs who compares times, less is the way of networks.
-const CLOCK_SKEW_S: i64 = 30;
+/// A certificate is renewed earlier than so long before its end by whatever renews it by itself.
+const CERTIFICATE_MUST_LAST: Duration = Duration::from_secs(14 * 86_400);
 
 /// Every check, of the caller's shares and logins.
 pub(super) async fn examine(daemon: &Arc<Daemon>, caller: &Caller) -> Vec<Finding> {
@@ -35,26 +36,38 @@ pub(super) async fn examine(daemon: &Arc<Daemon>, caller: &Caller) -> Vec<Findin
     });
     // A check that panicked has nothing to say.
     let mut findings = on_disk.await.unwrap_or_default();
-    let trackers = known.list().await;
-    if trackers.is_empty() {
+    let listed = known.list().await;
+    if listed.is_empty() {
         findings.push(Finding::warning(
             "login",
             "No tracker is known: nothing is published, and peers are found by address alone.",
             "p2pctl tracker add home http://HOST:6969",
         ));
     }
-    for tracker in &trackers {
+    for tracker in &listed {
         // What it says of itself is from its last call; this one is of now.
         let tested = known.test(Some(tracker.name.clone())).await;
         let safe = known.transport(&tracker.name).await;
-        findings.push(login(tracker, tested));
-        findings.push(transport(tracker, safe));
+        let ends = match &tested {
+            Ok(_) => {
+                let known = known.certificate_ends(&tracker.name, CERTIFICATE_MUST_LAST);
+                known.await
+            }
+            // What is wrong with its certificate is said there.
+            Err(_) => None,
+        };
+        findings.push(trackers::login(tracker, tested));
+        findings.push(trackers::transport(tracker, safe, ends));
         if tracker.username.is_some() {
             let port = daemon.engine.port();
             let answer = known.reachable(&tracker.name, port).await;
             if let Ok(answer) = answer {
-                findings.push(reachable(&tracker.name, port, &answer));
-                findings.extend(clock(&tracker.name, &answer.time, Timestamp::now()));
+                findings.push(trackers::reachable(&tracker.name, port, &answer));
+                findings.extend(trackers::clock(
+                    &tracker.name,
+                    &answer.time,
+                    Timestamp::now(),
+                ));
             }
         }
     }
@@ -144,72 +157,6 @@ fn inotify(used: u64, limit: Option<u64>, shares: &[Share]) -> Finding {
     )
 }
 
-fn login(tracker: &Tracker, tested: Result<Tracker, Fault>) -> Finding {
-    let name = &tracker.name;
-    match (&tracker.username, tested) {
-        (None, Ok(_)) => {
-            let text = format!("Tracker {name} answers, but nobody is logged in to it.");
-            Finding::fault("login", text, format!("p2pctl login {name}"))
-        }
-        (Some(user), Ok(_)) => {
-            Finding::ok("login", format!("Logged in to tracker {name} as {user}."))
-        }
-        (_, Err(fault)) => Finding::fault("login", fault.to_string(), fault.fix),
-    }
-}
-
-fn transport(tracker: &Tracker, safe: Result<(), Fault>) -> Finding {
-    let (name, url) = (&tracker.name, &tracker.url);
-    match safe {
-        Ok(()) if url.starts_with("https:") => {
-            let text = format!("Tracker {name} is reached by TLS.");
-            Finding::ok("transport", text)
-        }
-        Ok(()) => {
-            let text = format!("Tracker {name} is reached without TLS, inside a private network.");
-            Finding::ok("transport", text)
-        }
-        Err(fault) => {
-            let secure = url.replacen("http:", "https:", 1);
-            let fix = format!("p2pctl tracker rm {name} && p2pctl tracker add {name} {secure}");
-            Finding::fault("transport", fault.why, fix)
-        }
-    }
-}
-
-fn reachable(tracker: &str, port: u16, answer: &Reachable) -> Finding {
-    let address = &answer.address;
-    if answer.reachable {
-        let text = format!("Tracker {tracker} can connect to this machine at {address}.");
-        return Finding::ok("port", text);
-    }
-    let why = answer.why.as_deref().unwrap_or("no reason given");
-    let text = format!(
-        "Tracker {tracker} cannot connect to {address}: {why}. Others can be connected to from here, but cannot connect to here."
-    );
-    Finding::warning("port", text, format!("sudo ufw allow {port}/tcp"))
-}
-
-/// Nothing where the time there cannot be read.
-fn clock(tracker: &str, there: &str, here: Timestamp) -> Option<Finding> {
-    let there: Timestamp = there.parse().ok()?;
-    let ahead = here.as_second().saturating_sub(there.as_second());
-    if ahead.abs() > CLOCK_SKEW_S {
-        let way = if ahead > 0 { "ahead of" } else { "behind" };
-        let text = format!(
-            "The clock here is {} s {way} that of tracker {tracker}.",
-            ahead.abs()
-        );
-        return Some(Finding::warning(
-            "clock",
-            text,
-            "sudo timedatectl set-ntp true",
-        ));
-    }
-    let text = format!("The clock agrees with that of tracker {tracker}.");
-    Some(Finding::ok("clock", text))
-}
-
 /// The folder itself, or the nearest above it that is there.
 fn nearest(dir: &Path) -> Option<PathBuf> {
     let there = dir.ancestors().find(|path| path.exists())?;
@@ -239,7 +186,7 @@ fn watch_limit() -> Option<u64> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use p2p_wire::control::{ErrorKind, Level};
+    use p2p_wire::control::Level;
 
     use super::*;
 
@@ -261,30 +208,8 @@ mod tests {
         }
     }
 
-    fn tracker(username: Option<&str>, url: &str) -> Tracker {
-        Tracker {
-            name: "home".into(),
-            url: url.into(),
-            username: username.map(str::to_owned),
-            node: None,
-            fingerprint: None,
-            state: "ok".into(),
-            reason: None,
-            queued: 0,
-        }
-    }
-
-    fn fault() -> Fault {
-        Fault::new(
-            ErrorKind::Tracker,
-            "what",
-            "why",
-            "p2pctl tracker test home",
-        )
-    }
-
     #[track_caller]
-    fn mends(finding: &Finding, level: Level, fix: &str) {
+    pub(super) fn mends(finding: &Finding, level: Level, fix: &str) {
         assert_eq!(finding.level, level, "{finding:?}");
         let given = finding.fix.as_deref().unwrap_or_default();
         assert!(given.contains(fix), "{finding:?}");
@@ -343,60 +268,5 @@ mod tests {
             Level::Warning,
             "sysctl --system",
         );
-    }
-
-    #[test]
-    fn a_missing_login_and_a_silent_tracker_are_found() {
-        let known = tracker(Some("ann"), "http://nas:6969");
-        assert_eq!(login(&known, Ok(known.clone())).level, Level::Ok);
-        mends(&login(&known, Err(fault())), Level::Fault, "tracker test");
-        let stranger = tracker(None, "http://nas:6969");
-        mends(
-            &login(&stranger, Ok(stranger.clone())),
-            Level::Fault,
-            "p2pctl login home",
-        );
-    }
-
-    #[test]
-    fn passwords_without_encryption_are_found() {
-        assert_eq!(
-            transport(&tracker(None, "https://x"), Ok(())).level,
-            Level::Ok
-        );
-        let plain = tracker(None, "http://x");
-        assert_eq!(transport(&plain, Ok(())).level, Level::Ok);
-        mends(
-            &transport(&plain, Err(fault())),
-            Level::Fault,
-            "tracker add home https://x",
-        );
-    }
-
-    #[test]
-    fn a_closed_port_is_found() {
-        let answer = |why: Option<&str>| Reachable {
-            address: "192.0.2.1:7".into(),
-            reachable: why.is_none(),
-            why: why.map(str::to_owned),
-            time: String::new(),
-        };
-        assert_eq!(reachable("home", 7, &answer(None)).level, Level::Ok);
-        mends(
-            &reachable("home", 7, &answer(Some("refused"))),
-            Level::Warning,
-            "7/tcp",
-        );
-    }
-
-    #[test]
-    fn a_wrong_clock_is_found() {
-        let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let at = |there: &str| clock("home", there, now);
-        assert_eq!(at("2026-01-31T12:00:20Z").unwrap().level, Level::Ok);
-        for wrong in ["2026-01-31T12:01:00Z", "2025-01-31T12:00:00Z"] {
-            mends(&at(wrong).unwrap(), Level::Warning, "timedatectl");
-        }
-        assert_eq!(at("soon"), None);
     }
 }
