@@ -300,13 +300,10 @@ impl Engine {
         (down.load(Ordering::Relaxed), up.load(Ordering::Relaxed))
     }
 
-    /// Rate limits of the whole daemon; `None` changes nothing, 0 lifts a limit.
-    pub async fn set_limits(&self, limits: Limits) {
-        for (bucket, limit) in [(&self.ctx.down, limits.down), (&self.ctx.up, limits.up)] {
-            if limit.is_some() {
-                bucket.set(limit);
-            }
-        }
+    /// Puts these rate limits of the whole daemon in force, in place of those before; `None` and 0 are no limit.
+    pub fn set_limits(&self, limits: Limits) {
+        self.ctx.down.set(limits.down);
+        self.ctx.up.set(limits.up);
     }
 
     /// The rate limits in force; `None` is no limit.
