@@ -170,7 +170,8 @@ pub(super) async fn publish(
         let again = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
             place: Place::Existing(paths::any(&item.path)?),
-            trackers: announce_urls::own(&trackers, tracker).await,
+            // The item's owner's, who need not be the caller: an announce URL is its account's secret.
+            trackers: announce_urls::own(&daemon.trackers.of(item.owner_uid), tracker).await,
             owner: item.owner_uid,
             share: item.share,
             only: Vec::new(),
