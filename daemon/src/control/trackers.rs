@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use p2p_wire::api::{FileEntry, Node, Publish, Visibility};
 use p2p_wire::control::{
-    Credentials, ErrorKind, ItemRef, PublishItem, Tracker, TrackerAdd, TrackerCertificate,
+    Credentials, EntryRef, ErrorKind, PublishItem, Tracker, TrackerAdd, TrackerCertificate,
     TrackerProbe, TrackerRef, TrackerTrust,
 };
 
@@ -189,14 +189,15 @@ pub(super) async fn publish(
 pub(super) async fn unpublish(
     daemon: &Arc<Daemon>,
     caller: &Caller,
-    which: ItemRef,
+    which: EntryRef,
 ) -> Result<(), Fault> {
     let trackers = daemon.trackers.of(caller.uid);
+    let tracker = which.tracker.as_deref();
     let hash = match lookup::seek(daemon, caller, &which.item).await? {
         Some(item) => item.info_hash,
-        None => trackers.find(None, &which.item).await?.info_hash,
+        None => trackers.find(tracker, &which.item).await?.info_hash,
     };
-    trackers.unpublish(None, hash).await
+    trackers.unpublish(tracker, hash).await
 }
 
 /// `catalogue.nodes`.
