@@ -276,6 +276,12 @@ impl Engine {
             .await
     }
 
+    /// Patterns of the files of it that are wanted; all when empty.
+    pub async fn only(&self, item: InfoHash) -> Option<Vec<String>> {
+        self.call(|reply| Command::Ask(item, Ask::Only(reply)))
+            .await
+    }
+
     /// Its files.
     pub async fn files(&self, item: InfoHash) -> Option<Vec<ItemFile>> {
         self.call(|reply| Command::Ask(item, Ask::Files(reply)))
