@@ -69,7 +69,8 @@ impl Daemon {
                 unit.with_socket()
                     .run(context, &["disable", "--now"], "Disabled")
             }
-            (Self::Enable { .. } | Self::Disable, None) => Err(no_unit(&socket)),
+            (Self::Enable { .. }, None) => Err(no_unit(&socket, "enable")),
+            (Self::Disable, None) => Err(no_unit(&socket, "disable")),
         }
     }
 }
@@ -249,7 +250,7 @@ fn reload(context: &Context) -> Result<(), Error> {
     context.out.record(&reload, &labels)
 }
 
-fn no_unit(socket: &Socket) -> Error {
+fn no_unit(socket: &Socket, what: &str) -> Error {
     let (why, fix) = match socket.whose {
         Whose::Given => (
             format!(
@@ -269,7 +270,7 @@ fn no_unit(socket: &Socket) -> Error {
     };
     Error::new(
         ErrorKind::Failed,
-        "cannot enable p2pd through systemd",
+        format!("cannot {what} p2pd through systemd"),
         why,
         fix,
     )
