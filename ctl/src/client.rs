@@ -145,12 +145,17 @@ impl Client {
     }
 
     /// Asks for the .torrent of `item`, part by part.
-    pub(crate) fn torrent_of(&mut self, item: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn torrent_of(
+        &mut self,
+        item: &str,
+        tracker: Option<String>,
+    ) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         loop {
             let request = TorrentRef {
                 item: item.to_owned(),
                 offset: bytes.len() as u64,
+                tracker: tracker.clone(),
             };
             let part: TorrentData = self.call("item.torrent", request)?;
             let data = BASE64.decode(part.data.as_bytes());

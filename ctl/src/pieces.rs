@@ -41,19 +41,44 @@ pub(crate) fn piece_lines(pieces: &ItemPieces, now: Timestamp) -> Vec<String> {
     lines
 }
 
+/// Ranges in a sentence at most.
+const RANGES: usize = 8;
+
+/// What nobody is known to hold, as the part of a sentence; `None` if there is nothing.
+pub(crate) fn missing_in_short(pieces: &ItemPieces, name: &str, now: Timestamp) -> Option<String> {
+    let first = pieces.missing.first()?;
+    let ranges: Vec<String> = pieces.missing.iter().take(RANGES).map(range).collect();
+    let more = match pieces.missing.len() > RANGES {
+        true => format!(" and more (p2pctl show {name} --pieces)"),
+        false => String::new(),
+    };
+    Some(format!(
+        "nobody is known to hold pieces {}{more} of {name}{}",
+        ranges.join(", "),
+        last_holder(first, now)
+    ))
+}
+
+fn range(range: &MissingRange) -> String {
+    match range.first == range.last {
+        true => range.first.to_string(),
+        false => format!("{}-{}", range.first, range.last),
+    }
+}
+
+fn last_holder(range: &MissingRange, now: Timestamp) -> String {
+    match (&range.last_held_by, &range.last_held) {
+        (Some(by), Some(when)) => format!("; last held by {by} ({})", human::ago(when, now)),
+        (Some(by), None) => format!("; last held by {by}"),
+        (None, _) => String::new(),
+    }
+}
+
 /// A line for each last holder, with the ranges it had.
 fn missing_lines(missing: &[MissingRange], among: &str, now: Timestamp) -> Vec<String> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for range in missing {
-        let held = match (&range.last_held_by, &range.last_held) {
-            (Some(by), Some(when)) => format!("; last held by {by} ({})", human::ago(when, now)),
-            (Some(by), None) => format!("; last held by {by}"),
-            (None, _) => String::new(),
-        };
-        let text = match range.first == range.last {
-            true => range.first.to_string(),
-            false => format!("{}-{}", range.first, range.last),
-        };
+    for one in missing {
+        let (held, text) = (last_holder(one, now), range(one));
         match groups.iter_mut().find(|(known, _)| *known == held) {
             Some((_, ranges)) => ranges.push(text),
             None => groups.push((held, vec![text])),

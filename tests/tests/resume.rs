@@ -85,6 +85,25 @@ fn a_finished_item_is_seeded_after_a_restart_without_reading_it() -> Result<()> 
 }
 
 #[test]
+fn a_daemon_that_p2pctl_restarts_is_the_one_it_was() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let ann = lab.member("ann", "[limits]\nupload = \"7MiB/s\"\n")?;
+    let before = ann.json(&["status"])?;
+    ann.ctl(&["daemon", "restart"])?;
+    let after = ann.json(&["status"]);
+    // It runs in the background now and is nobody's child.
+    ann.ctl(&["daemon", "stop"])?;
+    let after = after?;
+    ensure!(before["pid"] != after["pid"], "{after}");
+    for same in ["config", "state_dir", "download_dir", "limits", "port"] {
+        ensure!(before[same] == after[same], "{same}: {before} {after}");
+    }
+    ensure!(after["trackers"][0]["username"] == "ann", "{after}");
+    Ok(())
+}
+
+#[test]
 fn a_fetch_goes_on_while_the_tracker_is_away_and_is_reported_when_it_is_back() -> Result<()> {
     let (_dir, mut lab, mut ann, bob) = seeded()?;
     bob.ctl(&["fetch", "--detach", "ann/Public/big.iso"])?;

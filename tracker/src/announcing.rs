@@ -93,9 +93,15 @@ impl Tracker {
                     format!("{who} completed {file}")
                 });
             }
-            Change::Left => self.record("left", account, done.node, hash, |who, file| {
-                format!("{who} left {file}")
-            }),
+            Change::Left => {
+                // A daemon that stops says so here; its points would stand until it counts as silent.
+                if let Some(node) = done.node {
+                    self.points().leave(node, &hash, self.clock.now());
+                }
+                self.record("left", account, done.node, hash, |who, file| {
+                    format!("{who} left {file}")
+                });
+            }
         }
         Ok(Peers {
             // Not all at once, and never sooner than allowed.

@@ -22,7 +22,7 @@
 //! | `item.set` | [`ItemSet`] | [`Item`] |
 //! | `item.move` | [`ItemMove`] | [`Item`] |
 //! | `item.remove` | [`ItemRemove`] | `Vec<`[`Item`]`>` as they were |
-//! | `item.link` | [`ItemRef`] | [`Link`] |
+//! | `item.link` | [`EntryRef`] | [`Link`] |
 //! | `item.torrent` | [`TorrentRef`] | [`TorrentData`] |
 //! | `torrent.part` | [`TorrentPart`] | `null`; kept for the next request that says `torrent: true` |
 //! | `tracker.add` / `tracker.remove` / `tracker.test` | [`TrackerAdd`] / [`TrackerRef`] / [`TrackerRef`] | [`Tracker`] |
@@ -31,7 +31,7 @@
 //! | `account.register` / `account.login` | [`Credentials`] | [`Tracker`] |
 //! | `account.logout` / `account.whoami` | [`TrackerRef`] | [`Tracker`] |
 //! | `catalogue.publish` | [`PublishItem`] | [`crate::api::FileEntry`] |
-//! | `catalogue.unpublish` | [`ItemRef`] | `null` |
+//! | `catalogue.unpublish` | [`EntryRef`] | `null` |
 //! | `catalogue.search` | [`Search`] | [`crate::api::Page`] of [`crate::api::FileEntry`] |
 //! | `catalogue.nodes` | [`TrackerRef`] | `Vec<`[`crate::api::Node`]`>` |
 //! | `limits.get` / `limits.set` | / [`Limits`] | [`Limits`] |
@@ -74,8 +74,8 @@ pub use fetch::{FetchAdd, FetchAdded};
 pub use hello::{Hello, Status, Welcome};
 pub use hooks::{Hook, HookRun, HooksLog, HooksRun, PluginAnswer, PluginManifest};
 pub use items::{
-    Item, ItemBatch, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet, ItemsRef, Link,
-    State, VerifyProgress, VerifyWait,
+    EntryRef, Item, ItemBatch, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove, ItemSet,
+    ItemsRef, Link, State, VerifyProgress, VerifyWait,
 };
 pub use path::PathText;
 pub use rpc::{Answer, Call, Cancel, Progress};

@@ -126,6 +126,8 @@ fn the_status() {
             down: None,
             up: Some(14),
         },
+        config: Some(PathText::Text("/c".into())),
+        state_dir: Some(PathText::Text("/s".into())),
         warnings: vec!["w".into()],
     };
     frozen(
@@ -136,7 +138,7 @@ fn the_status() {
             "shares": [share_json()],
             "trackers": [{"name": "home", "url": "http://nas:6969", "username": "ann", "node": null, "fingerprint": null, "state": "ok",
                 "reason": null, "queued": 0}],
-            "download_dir": "/d", "limits": {"down": null, "up": 14}, "warnings": ["w"],
+            "download_dir": "/d", "limits": {"down": null, "up": 14}, "config": "/c", "state_dir": "/s", "warnings": ["w"],
         }),
     );
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use p2p_wire::api::{FileEntry, Node, Page};
-use p2p_wire::control::{self, ItemRef, PublishItem, TrackerRef};
+use p2p_wire::control::{self, EntryRef, PublishItem, TrackerRef};
 use std::path::Path;
 
 use crate::context::Context;
@@ -65,13 +65,17 @@ pub(crate) struct Unpublish {
     /// Hash, prefix of 4 or more digits, or name
     #[arg(value_name = "HASH")]
     item: String,
+    /// From the catalogue of this tracker
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
 }
 
 impl Unpublish {
     /// Takes it out.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
-        let params = ItemRef {
+        let params = EntryRef {
             item: self.item.clone(),
+            tracker: self.tracker,
         };
         let done: serde_json::Value = context.connect()?.call("catalogue.unpublish", params)?;
         if context.out.format == Format::Json {

@@ -1,11 +1,13 @@
 //! `daemon`: starting, stopping and enabling p2pd, through systemd where it runs, else by hand.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use p2p_wire::control::{ErrorKind, Reload};
+use p2p_wire::control::{ErrorKind, Reload, Status};
 
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
 use crate::socket::{Socket, Whose};
@@ -46,7 +48,7 @@ impl Daemon {
         match (self, unit) {
             (Self::Reload, _) => reload(context),
             (Self::Start, Some(unit)) => unit.run(context, &["start"], "Started"),
-            (Self::Start, None) => start(context, &socket),
+            (Self::Start, None) => start(context, &socket, &[]),
             (Self::Stop, Some(unit)) if unit.is_active() => {
                 unit.with_socket().run(context, &["stop"], "Stopped")
             }
@@ -59,17 +61,20 @@ impl Daemon {
                 unit.run(context, &["restart"], "Restarted")
             }
             (Self::Restart, None) => {
-                if context.connect_to(socket.clone()).is_ok() {
+                let mut as_before = Vec::new();
+                if let Ok(mut client) = context.connect_to(socket.clone()) {
+                    as_before = places(&mut client);
                     stop(context, &socket)?;
                 }
-                start(context, &socket)
+                start(context, &socket, &as_before)
             }
             (Self::Enable { linger }, Some(unit)) => enable(context, unit, linger),
             (Self::Disable, Some(unit)) => {
                 unit.with_socket()
                     .run(context, &["disable", "--now"], "Disabled")
             }
-            (Self::Enable { .. } | Self::Disable, None) => Err(no_unit(&socket)),
+            (Self::Enable { .. }, None) => Err(no_unit(&socket, "enable")),
+            (Self::Disable, None) => Err(no_unit(&socket, "disable")),
         }
     }
 }
@@ -178,8 +183,26 @@ fn enable(context: &Context, unit: Unit, linger: bool) -> Result<(), Error> {
     }
 }
 
-/// Starts p2pd by hand and waits until it answers.
-fn start(context: &Context, socket: &Socket) -> Result<(), Error> {
+/// What p2pd must be started with again to be the same: with another state folder it would know none of its items. One that is unwell does
+/// not tell, and is started as a new one would be.
+fn places(client: &mut Client) -> Vec<OsString> {
+    let Ok(status) = client.call::<Status>("status", ()) else {
+        return Vec::new();
+    };
+    let given = [
+        ("--config", status.config),
+        ("--state-dir", status.state_dir),
+    ];
+    let given = given
+        .into_iter()
+        .filter_map(|(option, path)| Some((option, text::to_path(&path?))));
+    given
+        .flat_map(|(option, path)| [option.into(), path.into()])
+        .collect()
+}
+
+/// Starts p2pd by hand, with `given` besides what the socket says, and waits until it answers.
+fn start(context: &Context, socket: &Socket, given: &[OsString]) -> Result<(), Error> {
     if let Ok(client) = context.connect_to(socket.clone()) {
         let server = &client.welcome().server;
         context.out.talk(&format!("{server} runs already"));
@@ -191,6 +214,7 @@ fn start(context: &Context, socket: &Socket) -> Result<(), Error> {
         Whose::User => command.arg("--user"),
         Whose::Given => command.arg("--user").arg("--socket").arg(&socket.path),
     };
+    command.args(given);
     command.arg("--daemonize").stdin(Stdio::null());
     // With its own words for what is wrong, which then are ours.
     system::run_through(command)?;
@@ -249,7 +273,7 @@ fn reload(context: &Context) -> Result<(), Error> {
     context.out.record(&reload, &labels)
 }
 
-fn no_unit(socket: &Socket) -> Error {
+fn no_unit(socket: &Socket, what: &str) -> Error {
     let (why, fix) = match socket.whose {
         Whose::Given => (
             format!(
@@ -269,7 +293,7 @@ fn no_unit(socket: &Socket) -> Error {
     };
     Error::new(
         ErrorKind::Failed,
-        "cannot enable p2pd through systemd",
+        format!("cannot {what} p2pd through systemd"),
         why,
         fix,
     )

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use p2p_wire::control::{ErrorKind, FetchAdd, FetchAdded, Item, ItemRef, PathText, State};
+use jiff::Timestamp;
+use p2p_wire::control::{
+    ErrorKind, FetchAdd, FetchAdded, Item, ItemDetail, ItemRef, ItemShow, PathText, State,
+};
 
 use crate::client::Client;
 use crate::context::{Context, absolute};
@@ -13,6 +16,7 @@ use crate::failures::Failures;
 use crate::follow::{Bars, End, follow};
 use crate::human;
 use crate::lines::decode;
+use crate::pieces::missing_in_short;
 use crate::rows::{self, item_name, short};
 use crate::target::{Given, expand};
 use crate::text;
@@ -85,7 +89,11 @@ impl Fetch {
                 client.send_torrent(&bytes)?;
             }
             let answer = client.call::<FetchAdded>("fetch.add", request);
-            added.extend(failures.begun(answer)?);
+            let one = failures.begun(answer)?;
+            if let Some(one) = one.as_ref().filter(|one| one.only != self.only) {
+                tell_only(context, one);
+            }
+            added.extend(one);
         }
         if self.detach {
             let items: Vec<Item> = added.iter().map(|one| one.item.clone()).collect();
@@ -121,6 +129,18 @@ impl Fetch {
         };
         Ok((torrent, add))
     }
+}
+
+/// Says which files are fetched of an item that was here, where that is not what was asked for now.
+fn tell_only(context: &Context, added: &FetchAdded) {
+    if added.only.is_empty() {
+        return;
+    }
+    let (name, hash) = (item_name(&added.item), short(&added.item.info_hash));
+    context.out.talk(&format!(
+        "{name} was begun with --only {}: its other files are not fetched. See them:  p2pctl show {hash} --files",
+        added.only.join(" --only ")
+    ));
 }
 
 /// Waits for items with a progress line each, and says how each ended.
@@ -183,7 +203,10 @@ fn follow_items(
             left_running(context, &running);
             failures.end_with(ErrorKind::StillRunning);
         }
-        End::TimedOut => failures.add(timed_out(&running, began)),
+        End::TimedOut => {
+            let lacking = lacking(client, &running);
+            failures.add(timed_out(&running, lacking, began));
+        }
     }
     Ok(())
 }
@@ -277,12 +300,26 @@ fn mend(kind: ErrorKind, hash: &str) -> String {
     }
 }
 
-fn timed_out(running: &[&Item], began: Instant) -> Error {
+/// Which pieces nobody is known to hold, of the first item that lacks some.
+fn lacking(client: &mut Client, running: &[&Item]) -> Option<String> {
+    let item = running.iter().find(|item| item.missing > Some(0))?;
+    let show = ItemShow {
+        item: item.info_hash.to_string(),
+        parts: vec!["pieces".to_owned()],
+        files_after: None,
+        tracker: None,
+    };
+    let detail: ItemDetail = client.call("item.show", show).ok()?;
+    missing_in_short(&detail.pieces?, &item_name(item), Timestamp::now())
+}
+
+fn timed_out(running: &[&Item], lacking: Option<String>, began: Instant) -> Error {
     let names: Vec<String> = running.iter().map(|item| item_name(item)).collect();
     let reasons: Vec<&str> = running.iter().filter_map(|i| i.reason.as_deref()).collect();
-    let why = match reasons.first() {
-        Some(reason) => format!("The fetch goes on in p2pd; it waits: {reason}."),
-        None => "The fetch goes on in p2pd.".to_owned(),
+    let why = match (lacking, reasons.first()) {
+        (Some(lacking), _) => format!("The fetch goes on in p2pd; {lacking}."),
+        (None, Some(reason)) => format!("The fetch goes on in p2pd; it waits: {reason}."),
+        (None, None) => "The fetch goes on in p2pd.".to_owned(),
     };
     Error::new(
         ErrorKind::TimedOut,

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use p2p_wire::control::{ItemRef, Link as Links};
+use p2p_wire::control::{EntryRef, Link as Links};
 
 use crate::client::Client;
 use crate::commands::ls;
@@ -26,6 +26,9 @@ pub(crate) struct Link {
     /// for others
     #[arg(long, value_name = "FILE", conflicts_with = "magnet")]
     torrent: Option<PathBuf>,
+    /// With the name in the catalogue of this tracker, or your announce URL there
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
 }
 
 impl Link {
@@ -43,9 +46,10 @@ impl Link {
         let mut client = context.connect()?;
         let item = find(&mut client, &self.item)?;
         if let Some(file) = &self.torrent {
-            return write_torrent(context, file, &client.torrent_of(&item)?);
+            return write_torrent(context, file, &client.torrent_of(&item, self.tracker)?);
         }
-        let links: Links = client.call("item.link", ItemRef { item })?;
+        let tracker = self.tracker;
+        let links: Links = client.call("item.link", EntryRef { item, tracker })?;
         if self.magnet && context.out.format != crate::output::Format::Json {
             return context.out.lines(&[links.magnet]);
         }

@@ -38,6 +38,9 @@ pub(crate) struct Show {
     /// Versions of its name in the catalogue
     #[arg(long)]
     versions: bool,
+    /// In the catalogue of this tracker
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
 }
 
 impl Show {
@@ -60,6 +63,7 @@ impl Show {
             item: self.item,
             parts: parts.clone(),
             files_after: None,
+            tracker: self.tracker,
         };
         let detail = whole(context, params)?;
         if context.out.format == Format::Json {

@@ -40,10 +40,11 @@ pub(super) async fn show(
         ));
     }
     let trackers = daemon.trackers.of(caller.uid);
+    let tracker = show.tracker.as_deref();
     let item = lookup::seek(daemon, caller, &show.item).await?;
     let catalogue = match &item {
-        Some(item) => trackers.find(None, &item.info_hash.to_string()).await,
-        None => trackers.find(None, &show.item).await,
+        Some(item) => trackers.find(tracker, &item.info_hash.to_string()).await,
+        None => trackers.find(tracker, &show.item).await,
     };
     let (hash, entry) = match (&item, catalogue) {
         (Some(item), entry) => (item.info_hash, entry.ok()),
@@ -71,7 +72,7 @@ pub(super) async fn show(
     if wants("files") {
         let files = match here {
             true => engine.files(hash).await,
-            false => catalogue_files(&trackers, hash).await,
+            false => catalogue_files(&trackers, tracker, hash).await,
         };
         (detail.files, detail.files_next) = match files {
             Some(files) => {
@@ -92,7 +93,7 @@ pub(super) async fn show(
             true => engine.pieces(hash).await,
             false => None,
         };
-        detail.pieces = pieces(&trackers, held, hash, entry.as_ref()).await;
+        detail.pieces = pieces(&trackers, tracker, held, (hash, entry.as_ref())).await;
     }
     if wants("events") && here {
         detail.events = Some(daemon.events.of_item(hash));
@@ -100,7 +101,7 @@ pub(super) async fn show(
     if wants("versions")
         && let Some(entry) = &entry
     {
-        detail.versions = Some(trackers.versions(None, entry).await?);
+        detail.versions = Some(trackers.versions(tracker, entry).await?);
     }
     detail.catalogue = entry;
     Ok(detail)
@@ -123,8 +124,12 @@ fn files_page(files: Vec<ItemFile>, after: u64) -> (Vec<ItemFile>, Option<u64>) 
 }
 
 /// The files of an entry that is not here, from its metainfo.
-async fn catalogue_files(trackers: &Trackers, hash: InfoHash) -> Option<Vec<ItemFile>> {
-    let fetch = trackers.fetch(None, hash).await.ok()?;
+async fn catalogue_files(
+    trackers: &Trackers,
+    tracker: Option<&str>,
+    hash: InfoHash,
+) -> Option<Vec<ItemFile>> {
+    let fetch = trackers.fetch(tracker, hash).await.ok()?;
     let bytes = BASE64.decode(fetch.metainfo.as_bytes()).ok()?;
     let metainfo = Metainfo::from_bytes(&bytes).ok()?;
     let files = metainfo.info.files().iter().filter(|file| !file.padding);
@@ -140,12 +145,12 @@ async fn catalogue_files(trackers: &Trackers, hash: InfoHash) -> Option<Vec<Item
 /// What the tracker knows of the pieces counts before what is seen among the connected peers.
 async fn pieces(
     trackers: &Trackers,
+    tracker: Option<&str>,
     here: Option<ItemPieces>,
-    hash: InfoHash,
-    entry: Option<&FileEntry>,
+    (hash, entry): (InfoHash, Option<&FileEntry>),
 ) -> Option<ItemPieces> {
     let known: Option<Availability> = match entry {
-        Some(_) => trackers.availability(None, hash).await.ok(),
+        Some(_) => trackers.availability(tracker, hash).await.ok(),
         None => None,
     };
     let Some(known) = known else { return here };

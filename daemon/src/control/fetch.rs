@@ -18,7 +18,7 @@ use p2p_wire::metainfo::{MAX_METAINFO_LEN, Metainfo};
 use super::caller::Caller;
 use super::{Daemon, announce_urls, lookup, paths, peers};
 use crate::Fault;
-use crate::engine::{Content, NewItem, Place};
+use crate::engine::{Content, ItemSetting, NewItem, Place};
 use crate::rights::Purpose;
 use crate::tracker::Trackers;
 
@@ -92,6 +92,7 @@ pub(super) async fn add(
             "Name a peer with --peer HOST:PORT, or add its tracker:  p2pctl tracker add NAME URL",
         ));
     }
+    let only = add.only.clone();
     let new = NewItem {
         content: found.content,
         place,
@@ -112,10 +113,10 @@ pub(super) async fn add(
             "Try again",
         )
     })?;
-    Ok(FetchAdded { item, added })
+    Ok(FetchAdded { item, added, only })
 }
 
-/// What is here already goes on if it stood still; it keeps its place and settings.
+/// What is here already goes on if it stood still; it keeps its place and its files. Others than those are refused, not left out unsaid.
 async fn again(
     daemon: &Arc<Daemon>,
     caller: &Caller,
@@ -154,13 +155,33 @@ async fn again(
             format!("Move it:  p2pctl mv {} DIR", item.info_hash),
         ));
     }
+    let only = daemon.engine.only(item.info_hash).await.unwrap_or_default();
+    if !only.is_empty() && !add.only.is_empty() && only != add.only {
+        return Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("{} is here already", item.name),
+            format!(
+                "Which of its files are fetched was settled when it began: {}",
+                only.join(", ")
+            ),
+            format!(
+                "Forget it, its data stays:  p2pctl rm {0}   and begin anew:  p2pctl fetch {0} --data PATH --only GLOB",
+                item.info_hash
+            ),
+        ));
+    }
+    if add.sequential {
+        let setting = ItemSetting::Sequential(true);
+        item = daemon.engine.set(item.info_hash, setting).await?;
+    }
     if matches!(item.state, State::Paused | State::Error | State::Held) {
         item = daemon.engine.resume(item.info_hash).await?;
     }
     if !peers.is_empty() {
         daemon.engine.add_peers(item.info_hash, peers).await;
     }
-    Ok(FetchAdded { item, added: false })
+    let added = false;
+    Ok(FetchAdded { item, added, only })
 }
 
 async fn place(daemon: &Daemon, caller: &Caller, add: &FetchAdd) -> Result<Place, Fault> {

@@ -7,8 +7,9 @@ use data_encoding::BASE64;
 use p2p_wire::InfoHash;
 use p2p_wire::api::FileEntry;
 use p2p_wire::control::{
-    ErrorKind, HistoryList, Item, ItemBatch, ItemList, ItemMove, ItemPage, ItemRef, ItemRemove,
-    ItemSet, ItemsRef, Link, PathText, State, TORRENT_PART, TorrentData, TorrentRef, Transfer,
+    EntryRef, ErrorKind, HistoryList, Item, ItemBatch, ItemList, ItemMove, ItemPage, ItemRef,
+    ItemRemove, ItemSet, ItemsRef, Link, PathText, State, TORRENT_PART, TorrentData, TorrentRef,
+    Transfer,
 };
 use p2p_wire::magnet::Magnet;
 
@@ -352,9 +353,9 @@ pub(super) async fn remove(
 pub(super) async fn link(
     daemon: &Arc<Daemon>,
     caller: &Caller,
-    item: ItemRef,
+    which: EntryRef,
 ) -> Result<Link, Fault> {
-    let item = find(daemon, caller, &item.item).await?;
+    let item = find(daemon, caller, &which.item).await?;
     let magnet = Magnet {
         info_hash: item.info_hash,
         name: Some(item.name.clone()),
@@ -362,7 +363,13 @@ pub(super) async fn link(
         peers: Vec::new(),
     };
     let trackers = daemon.trackers.of(caller.uid);
-    let entry = trackers.find(None, &item.info_hash.to_string()).await;
+    let hash = item.info_hash.to_string();
+    let entry = trackers.find(which.tracker.as_deref(), &hash).await;
+    if let (Err(fault), Some(_)) = (&entry, &which.tracker)
+        && fault.kind != ErrorKind::NotFound
+    {
+        return Err(fault.clone());
+    }
     Ok(Link {
         magnet: magnet.to_string(),
         name: entry.ok().map(|entry| entry_name(&entry)),
@@ -377,7 +384,11 @@ pub(super) async fn torrent(
 ) -> Result<TorrentData, Fault> {
     let item = find(daemon, caller, &request.item).await?;
     let trackers = daemon.trackers.of(caller.uid);
-    let own = trackers.stock_announce_url(None).await;
+    let tracker = request.tracker.as_deref();
+    if tracker.is_some() {
+        trackers.name_of(tracker)?;
+    }
+    let own = trackers.stock_announce_url(tracker).await;
     let metainfo = daemon.engine.metainfo(item.info_hash).await;
     let mut metainfo = metainfo.ok_or_else(|| {
         Fault::new(

@@ -80,6 +80,7 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let shares = daemon.shares.list(whose).await;
     let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
+    let places = daemon.settings.places();
     let mut warnings = warnings(daemon, counts.failed, &shares, &trackers);
     warnings.extend(disk_low(daemon).await);
     Status {
@@ -103,6 +104,8 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
         trackers,
         download_dir: paths::text(&daemon.settings.download_dir()),
         limits: settings::limits_of(&config),
+        config: places.config_named.then(|| paths::text(&places.config)),
+        state_dir: Some(paths::text(&places.state)),
         warnings,
     }
 }

@@ -41,8 +41,10 @@ pub(super) async fn from(
         let node = peer.node.as_deref().unwrap_or_default();
         node == from || node.rsplit('/').next() == Some(from)
     };
+    let meant: Vec<&FetchPeer> = peers.iter().filter(is_it).collect();
+    one_node(from, &meant)?;
     let mut addrs = Vec::new();
-    for peer in peers.iter().filter(is_it) {
+    for peer in meant {
         addrs.extend(lookup(&peer.addr).await?);
     }
     if addrs.is_empty() {
@@ -59,6 +61,22 @@ pub(super) async fn from(
         ));
     }
     Ok(addrs)
+}
+
+/// Refuses a name that machines of several accounts have: from whom is not to be guessed.
+fn one_node(from: &str, meant: &[&FetchPeer]) -> Result<(), Fault> {
+    let mut nodes: Vec<&str> = meant.iter().filter_map(|p| p.node.as_deref()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    match nodes.as_slice() {
+        [first, _, ..] => Err(Fault::new(
+            ErrorKind::Conflict,
+            format!("`{from}` means {} machines", nodes.len()),
+            format!("In its swarm are {}", nodes.join(", ")),
+            format!("Name one of those:  --from {first}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn lookup_all(peers: &[String]) -> Result<Vec<SocketAddr>, Fault> {
@@ -92,5 +110,25 @@ pub(super) async fn lookup(peer: &str) -> Result<Vec<SocketAddr>, Fault> {
         Err(_) => Err(fault("its name was not found in time".into())),
         Ok(Err(error)) => Err(fault(error.to_string())),
         Ok(Ok(addrs)) => Ok(addrs.collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_two_machines_have_is_nobodys() {
+        let peer = |node: &str| FetchPeer {
+            addr: "192.0.2.7:1".to_owned(),
+            node: Some(node.to_owned()),
+            seed: true,
+        };
+        let (ann, bob) = (peer("ann/nas"), peer("bob/nas"));
+        // One machine may have several addresses.
+        assert_eq!(one_node("nas", &[&ann, &ann]), Ok(()));
+        let fault = one_node("nas", &[&bob, &ann]).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Conflict);
+        assert_eq!(fault.why, "In its swarm are ann/nas, bob/nas");
     }
 }

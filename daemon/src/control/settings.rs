@@ -124,7 +124,7 @@ impl Settings {
 /// Reads the configuration file again, and applies what can be applied. Also what SIGHUP does.
 pub async fn reread(daemon: &Daemon) -> Result<Reload, Fault> {
     let (config, mut reload) = daemon.settings.reread()?;
-    apply(daemon, &config).await;
+    apply(daemon, &config);
     // Trackers first: a share may name one.
     let trackers = configured_trackers(&config);
     daemon.trackers.follow_file(trackers).await?;
@@ -262,13 +262,13 @@ async fn change(daemon: &Arc<Daemon>, keys: Vec<(String, Option<String>)>) -> Re
         }
         layers.effective()
     };
-    apply(daemon, &config).await;
+    apply(daemon, &config);
     Ok(())
 }
 
 /// Puts in force what can change while the daemon runs. The download folder is looked up at each use.
-async fn apply(daemon: &Daemon, config: &Config) {
-    daemon.engine.set_limits(limits_of(config)).await;
+fn apply(daemon: &Daemon, config: &Config) {
+    daemon.engine.set_limits(limits_of(config));
     daemon.log.set_level(config.daemon.log_level);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use p2p_wire::api::{FileEntry, Node, Publish, Visibility};
 use p2p_wire::control::{
-    Credentials, ErrorKind, ItemRef, PublishItem, Tracker, TrackerAdd, TrackerCertificate,
+    Credentials, EntryRef, ErrorKind, PublishItem, Tracker, TrackerAdd, TrackerCertificate,
     TrackerProbe, TrackerRef, TrackerTrust,
 };
 
@@ -170,7 +170,8 @@ pub(super) async fn publish(
         let again = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
             place: Place::Existing(paths::any(&item.path)?),
-            trackers: announce_urls::own(&trackers, tracker).await,
+            // The item's owner's, who need not be the caller: an announce URL is its account's secret.
+            trackers: announce_urls::own(&daemon.trackers.of(item.owner_uid), tracker).await,
             owner: item.owner_uid,
             share: item.share,
             only: Vec::new(),
@@ -188,14 +189,15 @@ pub(super) async fn publish(
 pub(super) async fn unpublish(
     daemon: &Arc<Daemon>,
     caller: &Caller,
-    which: ItemRef,
+    which: EntryRef,
 ) -> Result<(), Fault> {
     let trackers = daemon.trackers.of(caller.uid);
+    let tracker = which.tracker.as_deref();
     let hash = match lookup::seek(daemon, caller, &which.item).await? {
         Some(item) => item.info_hash,
-        None => trackers.find(None, &which.item).await?.info_hash,
+        None => trackers.find(tracker, &which.item).await?.info_hash,
     };
-    trackers.unpublish(None, hash).await
+    trackers.unpublish(tracker, hash).await
 }
 
 /// `catalogue.nodes`.

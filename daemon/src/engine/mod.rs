@@ -276,6 +276,12 @@ impl Engine {
             .await
     }
 
+    /// Patterns of the files of it that are wanted; all when empty.
+    pub async fn only(&self, item: InfoHash) -> Option<Vec<String>> {
+        self.call(|reply| Command::Ask(item, Ask::Only(reply)))
+            .await
+    }
+
     /// Its files.
     pub async fn files(&self, item: InfoHash) -> Option<Vec<ItemFile>> {
         self.call(|reply| Command::Ask(item, Ask::Files(reply)))
@@ -300,13 +306,10 @@ impl Engine {
         (down.load(Ordering::Relaxed), up.load(Ordering::Relaxed))
     }
 
-    /// Rate limits of the whole daemon; `None` changes nothing, 0 lifts a limit.
-    pub async fn set_limits(&self, limits: Limits) {
-        for (bucket, limit) in [(&self.ctx.down, limits.down), (&self.ctx.up, limits.up)] {
-            if limit.is_some() {
-                bucket.set(limit);
-            }
-        }
+    /// Puts these rate limits of the whole daemon in force, in place of those before; `None` and 0 are no limit.
+    pub fn set_limits(&self, limits: Limits) {
+        self.ctx.down.set(limits.down);
+        self.ctx.up.set(limits.up);
     }
 
     /// The rate limits in force; `None` is no limit.

@@ -43,12 +43,33 @@ async fn limits_hold() {
         down: Some(3_000_000),
         up: None,
     };
-    b.engine().set_limits(limit).await;
+    b.engine().set_limits(limit);
     let started = Instant::now();
     let item = b.fetch(&metainfo, &[&a]).await;
     b.complete(item).await;
     let rate = 9_000_000.0 / started.elapsed().as_secs_f64();
     assert!((2_400_000.0..3_300_000.0).contains(&rate), "{rate}");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lifted_holds_back_nothing_any_more() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "n.bin", 10, 9_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let limit = |rate| Limits {
+        down: rate,
+        up: rate,
+    };
+    // Minutes for the file, which is given up sooner.
+    for node in [&a, &b] {
+        node.engine().set_limits(limit(Some(50_000)));
+    }
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.becomes(item, "under way", |i| i.done > 0).await;
+    for node in [&a, &b] {
+        node.engine().set_limits(limit(None));
+    }
+    b.complete(item).await;
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn several_seeds_share_the_work() {
             down: None,
             up: Some(4_000_000),
         };
-        node.engine().set_limits(limits).await;
+        node.engine().set_limits(limits);
     }
     let before = (a.engine().moved().1, b.engine().moved().1);
     c.fetch(&metainfo, &[&a, &b]).await;

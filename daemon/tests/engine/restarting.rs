@@ -16,7 +16,7 @@ async fn a_restart_fetches_nothing_twice() {
         down: None,
         up: Some(6_000_000),
     };
-    a.engine().set_limits(slow).await;
+    a.engine().set_limits(slow);
     let item = b.fetch(&metainfo, &[&a]).await;
     let part = |i: &Item| i.pieces_done > 40;
     let before = b.becomes(item, "partly there", part).await;
@@ -61,7 +61,7 @@ fn after_a_kill_written_pieces_are_kept() {
             let source = file(a.dir.path(), "k.bin", 6, 12_000_000);
             let metainfo = a.seed(&source, 65_536).await;
             let up = Some(6_000_000);
-            a.engine().set_limits(Limits { down: None, up }).await;
+            a.engine().set_limits(Limits { down: None, up });
             tx.send((a.addr(), metainfo)).unwrap();
             let _ = end.await;
         });

@@ -245,6 +245,19 @@ impl Points {
         None
     }
 
+    /// Takes a machine out of one item, whose swarm it left.
+    pub fn leave(&mut self, node: NodeId, hash: &InfoHash, now: u32) {
+        let (Some(handle), Some(machine)) = (self.handles.get(hash), self.machines.get_mut(&node))
+        else {
+            return;
+        };
+        if machine.items.remove(handle)
+            && let Some((_, item)) = self.items.get_mut(handle)
+        {
+            item.leave(node, now);
+        }
+    }
+
     /// Forgets a content that is published no more.
     pub fn forget(&mut self, hash: &InfoHash) {
         let Some(handle) = self.handles.remove(hash) else {

@@ -249,6 +249,23 @@ fn a_silent_machine_is_gone_from_all_its_items_and_remembered_as_the_last_holder
 }
 
 #[test]
+fn a_machine_that_leaves_one_swarm_holds_none_of_it_and_stays_in_others() {
+    let (mut points, handle) = swarm(&["****", "_*__"]);
+    let other = InfoHash([8; 20]);
+    let second = points.register(other, 4).unwrap();
+    send(&mut points, second, 1, Op::Seed, &[0, 1, 2, 3], 0);
+    points.leave(NodeId(1), &HASH, 5);
+    points.leave(NodeId(1), &HASH, 5);
+    points.leave(NodeId(9), &other, 5);
+    points.check_invariants();
+    assert_eq!(status(&points, handle, 2).nobody, 3);
+    assert_eq!(points.contents_of(NodeId(1)), [other]);
+    // What it says of it afterwards is asked for anew.
+    let again = send(&mut points, handle, 1, Op::Keep, &[0, 1, 2, 3], 6);
+    assert!(matches!(again, Applied::Resync), "{again:?}");
+}
+
+#[test]
 fn a_seed_that_leaves_is_the_last_holder_of_what_nobody_else_has() {
     for (others, expected) in [(&[][..], (0, 3)), (&["**__"], (2, 3)), (&["____"], (0, 3))] {
         let mut points = Points::new(1, 100);

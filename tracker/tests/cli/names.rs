@@ -135,6 +135,28 @@ fn publishing_again_says_anew_who_sees_it_and_its_tags() {
 }
 
 #[test]
+fn an_entry_is_found_by_its_tags_and_by_those_it_has_now_alone() {
+    let tracker = Tracker::start("");
+    tracker.user("ann");
+    let ann = tracker.token("ann", "nas");
+    let content = torrent("big.iso", 4, 1);
+    let file = format!("/v1/files/{}", content.info.info_hash());
+    let found = |text: &str| {
+        let page = tracker.get(&format!("/v1/files?q={text}"), &ann);
+        page.expect(200)["items"].as_array().unwrap().len()
+    };
+    publish(&tracker, &ann, &content, &json!({"tags": ["Genome", "v2"]})).expect(201);
+    assert_eq!(["genome", "V2", "big%20geno"].map(found), [1, 1, 1]);
+    assert_eq!(["v", "genomes", "v2%20zz"].map(found), [0, 0, 0]);
+    let tags = json!({"tags": ["proteome"]});
+    publish(&tracker, &ann, &content, &tags).expect(200);
+    assert_eq!(["genome", "v2", "proteome"].map(found), [0, 0, 1]);
+    let tags = json!({"tags": []});
+    tracker.api("PATCH", &file, &ann, &tags).expect(200);
+    assert_eq!(["proteome", "big"].map(found), [0, 1]);
+}
+
+#[test]
 fn the_log_tells_nobody_what_others_keep_to_themselves() {
     let tracker = Tracker::start("");
     let names = ["ann", "bob", "carl"];

@@ -15,6 +15,9 @@ pub struct ItemShow {
     /// With `files`: `files_next` of the answer before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files_after: Option<u64>,
+    /// Which tracker's catalogue; the only or first one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<String>,
 }
 
 /// An item with the parts asked for.

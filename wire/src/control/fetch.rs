@@ -43,4 +43,7 @@ pub struct FetchAdded {
     pub item: Item,
     /// False if it was there before.
     pub added: bool,
+    /// Patterns of the files that are fetched of it; all when empty. What was there before keeps its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }

@@ -77,6 +77,12 @@ pub struct Status {
     pub download_dir: PathText,
     /// Limits in force.
     pub limits: Limits,
+    /// The configuration file, if it was named at the start; else it is the one of the mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathText>,
+    /// The state folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathText>,
     /// What needs attention, each a sentence.
     pub warnings: Vec<String>,
 }

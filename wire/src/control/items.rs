@@ -12,6 +12,16 @@ pub struct ItemRef {
     pub item: String,
 }
 
+/// Names an item or an entry of the catalogue, and in whose catalogue it is looked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EntryRef {
+    /// Hash, prefix or name.
+    pub item: String,
+    /// The tracker's name; the only or first one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<String>,
+}
+
 /// Names several: at most 500 in one request, or all, which come in batches.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ItemsRef {

@@ -22,6 +22,9 @@ pub struct TorrentRef {
     /// Where the part begins, in bytes.
     #[serde(default)]
     pub offset: u64,
+    /// Whose announce URL it gets: the tracker's name; the only or first one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<String>,
 }
 
 /// A part of an item's .torrent, from daemon to client. It holds the account's own announce URL: for the user's own stock clients, a secret.

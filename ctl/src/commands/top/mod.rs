@@ -120,6 +120,7 @@ fn show(client: &mut Client, item: &Item, patience: Duration) -> Result<Option<I
         item: item.info_hash.to_string(),
         parts: vec!["peers".to_owned(), "pieces".to_owned()],
         files_after: None,
+        tracker: None,
     };
     match client.call_within("item.show", show, patience) {
         Ok(detail) => Ok(Some(detail)),

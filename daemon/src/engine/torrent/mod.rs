@@ -73,6 +73,8 @@ pub(super) enum Ask {
     Holding(oneshot::Sender<Holding>),
     /// Its announce URLs in tiers.
     Trackers(oneshot::Sender<Vec<Vec<String>>>),
+    /// Patterns of the files that are wanted; all when empty.
+    Only(oneshot::Sender<Vec<String>>),
 }
 
 /// Why a torrent task ends.
@@ -353,6 +355,7 @@ pub(super) fn answer_dormant(
         Ask::Item(reply) => drop(reply.send(view::item(item, record, live))),
         Ask::Peers(reply) => drop(reply.send(Vec::new())),
         Ask::Trackers(reply) => drop(reply.send(record.trackers.clone())),
+        Ask::Only(reply) => drop(reply.send(record.only.clone())),
         Ask::Holding(reply) => {
             let have = record.held(pieces);
             drop(reply.send(holding(&have)));

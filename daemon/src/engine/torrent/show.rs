@@ -23,6 +23,7 @@ impl Torrent {
             Ask::Peers(reply) => drop(reply.send(peers(&active.swarm))),
             Ask::Pieces(reply) => drop(reply.send(self.pieces(active))),
             Ask::Trackers(reply) => drop(reply.send(self.record.trackers.clone())),
+            Ask::Only(reply) => drop(reply.send(self.record.only.clone())),
             Ask::Holding(reply) => drop(reply.send(holding(active.swarm.have()))),
         }
     }

@@ -51,12 +51,7 @@ pub(super) fn publish(
     let (file, created) = match same_content(db, new, entry)? {
         Some(file) => {
             // Who sees it, and its tags, are as it was said last.
-            db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
-                .execute((
-                    file,
-                    tags_text(&new.tags),
-                    visibility_number(new.visibility),
-                ))?;
+            say(db, file, &new.tags, new.visibility)?;
             (file, false)
         }
         None => (insert(db, new, entry)?, true),
@@ -175,8 +170,9 @@ fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError>
         new.now,
     ))?;
     let file = db.last_insert_rowid();
-    db.prepare_cached("INSERT INTO files_text (rowid, name, paths) VALUES (?1, ?2, ?3)")?
-        .execute((file, format!("{}/{}", new.share, new.entry), &new.paths))?;
+    let name = format!("{}/{}", new.share, new.entry);
+    db.prepare_cached("INSERT INTO files_text (rowid, name, paths, tags) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((file, name, &new.paths, new.tags.join("\n")))?;
     Ok(file)
 }
 
@@ -280,11 +276,24 @@ pub(super) fn patch(
     for file in own_entries(db, account, info_hash)? {
         let tags = tags.as_ref().unwrap_or(&file.tags);
         let visibility = visibility.unwrap_or(file.visibility);
-        db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
-            .execute((file.id, tags_text(tags), visibility_number(visibility)))?;
+        say(db, file.id, tags, visibility)?;
     }
     changed(db, changes, info_hash)?;
     own_entries(db, account, info_hash)
+}
+
+/// Puts other tags and visibility in place of those before.
+fn say(
+    db: &Connection,
+    file: i64,
+    tags: &[String],
+    visibility: Visibility,
+) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE files SET tags = ?2, visibility = ?3 WHERE id = ?1")?
+        .execute((file, tags_text(tags), visibility_number(visibility)))?;
+    db.prepare_cached("UPDATE files_text SET tags = ?2 WHERE rowid = ?1")?
+        .execute((file, tags.join("\n")))?;
+    Ok(())
 }
 
 fn own_entries(

@@ -27,8 +27,8 @@ pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, S
         sql.push_str(" AND e.share = ?");
         values.push(Box::new(share.clone()));
     }
-    // The trigram index knows words of three letters and more; shorter ones are looked for row by row, so in the names alone: the paths
-    // of one content may be many.
+    // The trigram index knows words of three letters and more; shorter ones are looked for row by row, so in the names and among
+    // the tags alone: the paths of one content may be many.
     let (long, short): (Vec<&String>, _) = query
         .words
         .iter()
@@ -42,8 +42,11 @@ pub(super) fn list(db: &Connection, query: &FileQuery) -> Result<Vec<FileRow>, S
         values.push(Box::new(quoted.join(" AND ")));
     }
     for word in short {
-        sql.push_str(" AND instr(lower(e.share || '/' || e.entry), lower(?)) > 0");
-        values.push(Box::new(word.clone()));
+        sql.push_str(
+            " AND (instr(lower(e.share || '/' || e.entry), lower(?)) > 0 \
+             OR EXISTS (SELECT 1 FROM json_each(f.tags) WHERE lower(value) = lower(?)))",
+        );
+        values.extend([word, word].map(|word| Box::new(word.clone()) as Box<dyn ToSql>));
     }
     push_order(&mut sql, &mut values, &query.order);
     sql.push_str(" LIMIT ?");

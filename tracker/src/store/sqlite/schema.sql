@@ -85,7 +85,7 @@ CREATE TABLE share_nodes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX share_nodes_node ON share_nodes (node);
 
-CREATE VIRTUAL TABLE files_text USING fts5 (name, paths, tokenize = 'trigram');
+CREATE VIRTUAL TABLE files_text USING fts5 (name, paths, tags, tokenize = 'trigram');
 
 CREATE TABLE log (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
