@@ -282,6 +282,9 @@ impl Connection {
             Ok(subscribe) => subscribe,
             Err(error) => return self.send(Some(id), Err(error)).await,
         };
+        if let Err(fault) = watch::check(&subscribe.topics) {
+            return self.send(Some(id), Err(answer::fault(fault))).await;
+        }
         let daemon = match &*self.service {
             Service::Running(daemon) => daemon,
             Service::Unhealthy(unhealthy) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{Event, Gap, LogLine, LogTail, Subscribe};
+use p2p_wire::control::{ErrorKind, Event, Gap, LogLine, LogTail, Subscribe};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::{Daemon, answer, lookup};
 use crate::Fault;
 use crate::engine::Events;
+use crate::hooks::EVENTS;
 
 /// Lines of the log when nobody says how many.
 const LINES: u32 = 100;
@@ -87,12 +88,31 @@ impl EventStream {
 
     /// A prefix means whole words: `item` is `item.finished` too, but not `items`.
     fn wants(&self, topic: &str) -> bool {
-        let is = |wanted: &String| {
-            let rest = topic.strip_prefix(wanted.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.topics.is_empty() || self.topics.iter().any(is)
+        self.topics.is_empty() || self.topics.iter().any(|wanted| is_part(wanted, topic))
     }
+}
+
+fn is_part(wanted: &str, topic: &str) -> bool {
+    let rest = topic.strip_prefix(wanted);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The fault of one who would wait for ever.
+pub(super) fn check(topics: &[String]) -> Result<(), Fault> {
+    let never = topics
+        .iter()
+        .find(|wanted| !EVENTS.iter().any(|topic| is_part(wanted, topic)));
+    never.map_or(Ok(()), |never| {
+        Err(Fault::new(
+            ErrorKind::Usage,
+            format!("cannot watch {never}"),
+            "Nothing that happens has such a name.",
+            format!(
+                "Take one of these, or the part before a dot:  {}",
+                EVENTS.join(" ")
+            ),
+        ))
+    })
 }
 
 /// `log.tail`: the last lines, for who sees only what is theirs those about their items; with `follow` goes on with further ones as progress, a list each, and never returns.

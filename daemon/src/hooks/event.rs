@@ -12,8 +12,8 @@ use crate::config::Places;
 /// Version of the JSON. Fields are only ever added within one.
 const VERSION: u32 = 1;
 
-/// What hooks can be told of.
-const EVENTS: &[&str] = &[
+/// What happens: hooks are told of it, and clients that watch.
+pub(crate) const EVENTS: &[&str] = &[
     "daemon.started",
     "daemon.stopping",
     "share.added",

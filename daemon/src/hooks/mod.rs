@@ -34,6 +34,7 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Hook, HookRun, PathText};
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::event::EVENTS;
 pub use self::event::Gate;
 use self::event::{About, Body, new_id};
 pub use self::gate::{Terms, Verdict};
