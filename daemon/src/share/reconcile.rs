@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use super::files::Seen;
-use super::folder::{Command, Folder};
+use super::folder::Folder;
 use super::hashing::path_of;
 use super::holder::Holder;
 use super::settle::News;
@@ -195,7 +195,7 @@ impl<H: Holder> Folder<H> {
             if share == self.catalogue.row.id {
                 Box::pin(self.renew(other)).await;
             } else {
-                self.catalogue.hub.send(share, Command::Renew(other));
+                self.catalogue.hub.renew(share, other);
             }
         }
     }
@@ -305,7 +305,7 @@ impl<H: Holder> Folder<H> {
             };
             for (share, other) in others {
                 if share != self.catalogue.row.id {
-                    self.catalogue.hub.send(share, Command::Renew(other));
+                    self.catalogue.hub.renew(share, other);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Shares at work, with a stand-in for the engine.
 
+mod apart;
 mod disks;
 mod rig;
 

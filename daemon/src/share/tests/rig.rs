@@ -16,9 +16,25 @@ use crate::tracker::testing::eventually;
 
 /// Holds items as the engine would, and nothing else.
 #[derive(Clone, Default)]
-pub(super) struct Fake(pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>);
+pub(super) struct Fake(
+    pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>,
+    Arc<StdMutex<Standing>>,
+);
+
+/// The share whose releases are never answered, and whether one was asked for.
+#[derive(Default)]
+struct Standing(Option<String>, bool);
 
 impl Fake {
+    /// From now on a release of `share` is never answered.
+    pub(super) fn stand_still(&self, share: &str) {
+        self.1.lock().unwrap().0 = Some(share.into());
+    }
+
+    pub(super) fn is_standing(&self) -> bool {
+        self.1.lock().unwrap().1
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         let items = self.0.lock().unwrap();
         let mut names: Vec<String> = items
@@ -56,7 +72,15 @@ impl Holder for Fake {
             None => items.insert(hash, (path, *meta)).is_none(),
         })
     }
-    async fn release(&self, item: InfoHash, _share: &str, _owner: u32) {
+    async fn release(&self, item: InfoHash, share: &str, _owner: u32) {
+        let stands = {
+            let mut standing = self.1.lock().unwrap();
+            standing.1 = standing.0.as_deref() == Some(share);
+            standing.1
+        };
+        if stands {
+            std::future::pending().await
+        }
         self.0.lock().unwrap().remove(&item);
     }
     async fn relocate(
