@@ -96,11 +96,18 @@ impl<H: Holder> Catalogue<H> {
     async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Known, Fault> {
         let item = hashed.metainfo.info.info_hash();
         let publish = self.publish_request(entry, &hashed.metainfo);
-        self.serve(hashed.metainfo, hashed.path, hashed.stamps)
-            .await?;
+        let served = self.serve(hashed.metainfo, hashed.path, hashed.stamps);
+        let is_new = served.await?;
         let known = Known::new(item, &hashed.seen);
         let kept = self.hub.store.put(self.row.id, entry, known).await;
-        kept.map_err(|error| self.hub.state_fault(&error))?;
+        if let Err(error) = kept {
+            // An item that is no entry would never be withdrawn.
+            if is_new {
+                let Row { name, owner, .. } = &*self.row;
+                self.hub.holder.release(item, name, *owner).await;
+            }
+            return Err(self.hub.state_fault(&error));
+        }
         // What a gate holds is published when that lets it pass.
         if self.row.options.publish && !self.hub.holder.is_held(item).await {
             let trackers = self.trackers();
@@ -110,13 +117,13 @@ impl<H: Holder> Catalogue<H> {
         Ok(known)
     }
 
-    /// Serves an item, announced to the share's tracker.
+    /// Serves an item, announced to the share's tracker; false if it was there already.
     pub(super) async fn serve(
         &self,
         metainfo: Metainfo,
         path: PathBuf,
         stamps: Vec<FileStamp>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let announce = self.trackers().announce_url(self.tracker()).await;
         let new = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
@@ -129,7 +136,7 @@ impl<H: Holder> Catalogue<H> {
             peers: Vec::new(),
             only_peers: Vec::new(),
         };
-        self.hub.holder.hold(new).await.map(drop)
+        self.hub.holder.hold(new).await
     }
 
     /// Publishes an item that is held, under the name of `entry`.

@@ -25,8 +25,8 @@ pub(crate) trait Holder: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Its metainfo, with its announce URLs.
     fn metainfo(&self, item: InfoHash) -> impl Future<Output = Option<Metainfo>> + Send;
-    /// All items that are held.
-    fn held(&self) -> impl Future<Output = Vec<InfoHash>> + Send;
+    /// All items that are held, and whose share each belongs to: its name and the user.
+    fn held(&self) -> impl Future<Output = Vec<(InfoHash, Option<(String, u32)>)>> + Send;
     /// Whether a gate holds it.
     fn is_held(&self, _item: InfoHash) -> impl Future<Output = bool> + Send {
         async { false }
@@ -67,9 +67,15 @@ impl Holder for Engine {
         Self::metainfo(self, item).await
     }
 
-    async fn held(&self) -> Vec<InfoHash> {
-        let items = self.items().await;
-        items.into_iter().map(|item| item.info_hash).collect()
+    async fn held(&self) -> Vec<(InfoHash, Option<(String, u32)>)> {
+        let items = self.items().await.into_iter();
+        let held = items.map(|item| {
+            (
+                item.info_hash,
+                item.share.map(|name| (name, item.owner_uid)),
+            )
+        });
+        held.collect()
     }
 
     async fn is_held(&self, item: InfoHash) -> bool {

@@ -18,7 +18,7 @@ use super::holder::Holder;
 use super::mail::Mailbox;
 use super::mounts::Mounts;
 use super::place;
-use super::store::{NewShare, Row, Store};
+use super::store::{Known, NewShare, Row, Store};
 use crate::Fault;
 use crate::engine::Events;
 use crate::hooks::Hooks;
@@ -96,14 +96,36 @@ impl<H: Holder> Hub<H> {
         hub.trackers.listen(sender);
         tokio::spawn(hub.clone().route(outcomes));
         let rows = hub.store.shares().await;
+        let mut shares = Vec::new();
         for row in rows.map_err(|error| hub.state_fault(&error))? {
             let entries = hub.store.entries(row.id).await;
-            let entries = entries.map_err(|error| hub.state_fault(&error))?;
+            shares.push((row, entries.map_err(|error| hub.state_fault(&error))?));
+        }
+        hub.release_strays(&shares).await;
+        for (row, entries) in shares {
             let folder = Folder::new(hub.clone(), row.clone(), entries);
             hub.spawn(row, folder, false);
         }
         hub.follow_file(configured).await;
         Ok(hub)
+    }
+
+    /// A kill between the moment an item is served and that in which its entry is kept leaves an item that no change of its file would
+    /// withdraw. Its share finds the file again and makes it an item as if it were new.
+    async fn release_strays(&self, shares: &[(Row, Vec<(PathBuf, Known)>)]) {
+        let entries = shares.iter().flat_map(|(row, entries)| {
+            let of = move |(_, known): &(PathBuf, Known)| (known.info_hash, &*row.name, row.owner);
+            entries.iter().map(of)
+        });
+        let entries: HashSet<_> = entries.collect();
+        for (item, share) in self.holder.held().await {
+            if let Some((name, owner)) = share
+                && !entries.contains(&(item, &*name, owner))
+            {
+                tracing::info!("{item} is no entry of the share {name} and is released");
+                self.holder.release(item, &name, owner).await;
+            }
+        }
     }
 
     pub(super) async fn add(self: &Arc<Self>, new: NewShare) -> Result<Share, Fault> {

@@ -219,7 +219,13 @@ impl<H: Holder> Folder<H> {
     /// At the start: rows whose item the engine does not have are hashed anew.
     pub(super) async fn drop_lost(&mut self) {
         let hub = self.catalogue.hub.clone();
-        let held: HashSet<_> = hub.holder.held().await.into_iter().collect();
+        let held: HashSet<_> = hub
+            .holder
+            .held()
+            .await
+            .into_iter()
+            .map(|(item, _)| item)
+            .collect();
         let lost: Vec<(PathBuf, Known)> = self
             .known
             .iter()
@@ -283,7 +289,8 @@ impl<H: Holder> Folder<H> {
             };
             let stamps = files.files.iter().map(|file| file.stamp).collect();
             let path = path_of(&self.base, &entry);
-            hub.warn(self.catalogue.serve(metainfo, path, stamps).await);
+            let served = self.catalogue.serve(metainfo, path, stamps).await;
+            hub.warn(served.map(drop));
         }
     }
 

@@ -19,6 +19,8 @@ use crate::tracker::testing::eventually;
 pub(super) struct Fake(
     pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>,
     Arc<StdMutex<Standing>>,
+    /// Which share each item belongs to.
+    Arc<StdMutex<HashMap<InfoHash, Option<(String, u32)>>>>,
 );
 
 /// The share whose releases are never answered, and whether one was asked for.
@@ -64,6 +66,8 @@ impl Holder for Fake {
         meta.announce = new.trackers;
         let mut items = self.0.lock().unwrap();
         let hash = meta.info.info_hash();
+        let share = new.share.map(|name| (name, new.owner));
+        self.2.lock().unwrap().entry(hash).or_insert(share);
         Ok(match items.get_mut(&hash) {
             Some((_, known)) => {
                 known.announce.extend(meta.announce);
@@ -95,8 +99,10 @@ impl Holder for Fake {
     async fn metainfo(&self, item: InfoHash) -> Option<Metainfo> {
         Some(self.0.lock().unwrap().get(&item)?.1.clone())
     }
-    async fn held(&self) -> Vec<InfoHash> {
-        self.0.lock().unwrap().keys().copied().collect()
+    async fn held(&self) -> Vec<(InfoHash, Option<(String, u32)>)> {
+        let (items, shares) = (self.0.lock().unwrap(), self.2.lock().unwrap());
+        let held = items.keys().map(|item| (*item, shares[item].clone()));
+        held.collect()
     }
     async fn revive(&self, _item: InfoHash) {}
 }
