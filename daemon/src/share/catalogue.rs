@@ -35,6 +35,13 @@ impl<H> Clone for Catalogue<H> {
     }
 }
 
+/// An entry that became an item.
+pub(super) struct Admitted {
+    pub(super) known: Known,
+    /// Why it is not served from here all the same: the item was there before.
+    pub(super) unserved: Option<String>,
+}
+
 /// Why an entry did not become an item.
 #[derive(Debug)]
 pub(super) enum NotAdmitted {
@@ -85,7 +92,7 @@ impl<H: Holder> Catalogue<H> {
     }
 
     /// Hashes an entry, serves it, keeps it, publishes it.
-    pub(super) async fn admit(self, job: Job) -> Result<Known, NotAdmitted> {
+    pub(super) async fn admit(self, job: Job) -> Result<Admitted, NotAdmitted> {
         let entry = job.entry.clone();
         let hashed = self.hub.hashing.hash(job).await;
         let hashed = hashed.map_err(NotAdmitted::Unhashed)?;
@@ -93,7 +100,7 @@ impl<H: Holder> Catalogue<H> {
         admitted.map_err(NotAdmitted::Fault)
     }
 
-    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Known, Fault> {
+    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Admitted, Fault> {
         let item = hashed.metainfo.info.info_hash();
         let publish = self.publish_request(entry, &hashed.metainfo);
         let served = self.serve(hashed.metainfo, hashed.path, hashed.stamps);
@@ -114,7 +121,11 @@ impl<H: Holder> Catalogue<H> {
             let later = trackers.publish_later(self.tracker(), item, publish);
             later.await?;
         }
-        Ok(known)
+        let unserved = match is_new {
+            true => None,
+            false => self.hub.holder.lacks(item, self.row.owner).await,
+        };
+        Ok(Admitted { known, unserved })
     }
 
     /// Serves an item, announced to the share's tracker; false if it was there already.

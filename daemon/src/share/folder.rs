@@ -78,7 +78,8 @@ pub(super) struct Folder<H> {
     pub(super) unavailable: Option<String>,
     /// Why a part of it cannot be read just now.
     pub(super) unread: Option<String>,
-    pub(super) refused: Option<String>,
+    /// What the tracker refuses to publish, with its reasons.
+    pub(super) refused: HashMap<InfoHash, String>,
     pub(super) scanning: bool,
     pub(super) size: u64,
     pub(super) published: u32,
@@ -130,7 +131,7 @@ impl<H: Holder> Folder<H> {
             folders: 0,
             unavailable: None,
             unread: None,
-            refused: None,
+            refused: HashMap::new(),
             scanning: true,
             size: 0,
             published: 0,
@@ -213,7 +214,7 @@ impl<H: Holder> Folder<H> {
         match command {
             Command::Rescan(reply) => {
                 self.unfit.clear();
-                self.refused = None;
+                self.refused.clear();
                 self.scan(false).await;
                 self.tick(Instant::now()).await;
                 self.dispatch();
@@ -247,6 +248,7 @@ impl<H: Holder> Folder<H> {
     fn hear(&mut self, item: InfoHash, outcome: OutcomeKind) {
         match outcome {
             OutcomeKind::Published => {
+                self.refused.remove(&item);
                 for entry in self.by_hash.get(&item).into_iter().flatten() {
                     if let Some(known) = self.known.get_mut(entry)
                         && !known.published
@@ -257,7 +259,7 @@ impl<H: Holder> Folder<H> {
                 }
             }
             OutcomeKind::Refused(why) if self.by_hash.contains_key(&item) => {
-                self.refused = Some(why);
+                self.refused.insert(item, why);
             }
             _ => {}
         }

@@ -14,6 +14,10 @@ use crate::hooks::Hooks;
 pub(crate) trait Holder: Clone + Send + Sync + 'static {
     /// Serves a new item; false if it is there already, whose trackers are then joined.
     fn hold(&self, new: NewItem) -> impl Future<Output = Result<bool, Fault>> + Send;
+    /// Why an item that was there already does not serve what the user `owner` shares; `None` if it does.
+    fn lacks(&self, _item: InfoHash, _owner: u32) -> impl Future<Output = Option<String>> + Send {
+        async { None }
+    }
     /// Serves it no more, if it belongs to the user `owner`'s `share`; the files stay.
     fn release(&self, item: InfoHash, share: &str, owner: u32) -> impl Future<Output = ()> + Send;
     /// Its files were renamed.
@@ -42,6 +46,20 @@ pub(crate) trait Holder: Clone + Send + Sync + 'static {
 impl Holder for Engine {
     async fn hold(&self, new: NewItem) -> Result<bool, Fault> {
         self.add(new).await
+    }
+
+    async fn lacks(&self, item: InfoHash, owner: u32) -> Option<String> {
+        let item = self.item(item).await?;
+        let name = &item.name;
+        if item.owner_uid != owner {
+            Some("another user has the same content here, and it is served as theirs".into())
+        } else if item.state != State::Seeding && item.share.is_none() {
+            Some(format!(
+                "it is here already as {name}, which is not whole or stands still; p2pctl rm it, then p2pctl rescan"
+            ))
+        } else {
+            None
+        }
     }
 
     async fn release(&self, item: InfoHash, share: &str, owner: u32) {

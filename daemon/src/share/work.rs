@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::catalogue::NotAdmitted;
+use super::catalogue::{Admitted, NotAdmitted};
 use super::folder::Folder;
 use super::hashing::{Job, Unhashed};
 use super::holder::Holder;
 use super::settle::News;
-use super::store::Known;
 
 /// Entries on their way at once.
 const AT_ONCE: usize = 32;
 
 /// An entry that was on its way, what it looked like, and what it became.
-pub(super) type Done = (PathBuf, [u8; 20], Result<Known, NotAdmitted>);
+pub(super) type Done = (PathBuf, [u8; 20], Result<Admitted, NotAdmitted>);
 
 impl<H: Holder> Folder<H> {
     /// Starts what is at rest on its way.
@@ -48,8 +47,17 @@ impl<H: Holder> Folder<H> {
             let stale = self.busy.remove(&entry).unwrap_or(false);
             let mut retry = stale;
             match result {
-                Ok(known) => {
-                    self.emit("share.added", Some(known.info_hash), &entry, "is seeded");
+                Ok(Admitted { known, unserved }) => {
+                    let item = Some(known.info_hash);
+                    match unserved {
+                        None => self.emit("share.added", item, &entry, "is seeded"),
+                        Some(why) => self.emit(
+                            "share.error",
+                            item,
+                            &entry,
+                            &format!("is not seeded: {why}"),
+                        ),
+                    }
                     self.insert(entry.clone(), known);
                     self.publish_if_passed(&entry, &known).await;
                 }
@@ -101,8 +109,8 @@ impl<H: Holder> Folder<H> {
         self.ready.clear();
         self.activity.end();
         while let Some(joined) = self.jobs.join_next().await {
-            if let Ok((entry, _, Ok(known))) = joined {
-                self.insert(entry, known);
+            if let Ok((entry, _, Ok(admitted))) = joined {
+                self.insert(entry, admitted.known);
             }
         }
         self.busy.clear();

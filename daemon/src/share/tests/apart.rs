@@ -98,3 +98,44 @@ async fn a_share_that_stands_still_keeps_no_publish_of_others_waiting() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone() {
+    let rig = Rig::new().await;
+    ["a", "b", "c"]
+        .iter()
+        .for_each(|name| rig.write(name, name));
+    rig.share().await;
+    rig.until_held(&["a", "b", "c"]).await;
+    rig.until_done().await;
+    let tell = async |name: &str, kind: OutcomeKind| {
+        let outcome = Outcome {
+            item: rig.fake.hash_of(name).unwrap(),
+            owner: nix::unistd::geteuid().as_raw(),
+            share: None,
+            entry: None,
+            kind,
+        };
+        rig.hub.take_outcomes(vec![outcome]).await;
+    };
+    let until = async |refused: u32| {
+        eventually("so many are refused", async || {
+            let share = rig.hub.list(None).remove(0);
+            (share.refused == refused).then_some(share)
+        })
+        .await
+    };
+    for name in ["a", "b"] {
+        tell(name, OutcomeKind::Refused("the name is taken".into())).await;
+    }
+    let share = until(2).await;
+    let reason = "the tracker refuses to publish 2 of 3: the name is taken";
+    assert_eq!(
+        (&*share.state, share.reason.as_deref()),
+        ("error", Some(reason))
+    );
+    tell("a", OutcomeKind::Published).await;
+    assert_eq!(until(1).await.published, 1);
+    fs::remove_file(rig.path("b")).unwrap();
+    assert_eq!(until(0).await.state, "watching");
+}
