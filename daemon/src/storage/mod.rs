@@ -7,6 +7,7 @@
 
 mod error;
 mod holes;
+mod moving;
 mod open;
 mod piece;
 mod place;
@@ -26,10 +27,10 @@ use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
 pub use self::error::StorageError;
+pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{
-    allocated, delete, delete_stage, free_space, leave_stage, make_folder, move_into, not_a_folder,
-    places, remove_copied, stage_of, staged_top,
+    allocated, delete, delete_stage, free_space, leave_stage, places, stage_of, staged_top,
 };
 use self::queue::Queue;
 #[cfg(test)]
