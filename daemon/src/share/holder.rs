@@ -10,6 +10,9 @@ use crate::Fault;
 use crate::engine::{Engine, FileStamp, NewItem};
 use crate::hooks::Hooks;
 
+/// The share that an item belongs to: its name, and the user.
+pub(crate) type Whose = Option<(String, u32)>;
+
 /// Holds items.
 pub(crate) trait Holder: Clone + Send + Sync + 'static {
     /// Serves a new item; false if it is there already, whose trackers are then joined.
@@ -29,8 +32,8 @@ pub(crate) trait Holder: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Fault>> + Send;
     /// Its metainfo, with its announce URLs.
     fn metainfo(&self, item: InfoHash) -> impl Future<Output = Option<Metainfo>> + Send;
-    /// All items that are held, and whose share each belongs to: its name and the user.
-    fn held(&self) -> impl Future<Output = Vec<(InfoHash, Option<(String, u32)>)>> + Send;
+    /// All items that are held.
+    fn held(&self) -> impl Future<Output = Vec<(InfoHash, Whose)>> + Send;
     /// Whether a gate holds it.
     fn is_held(&self, _item: InfoHash) -> impl Future<Output = bool> + Send {
         async { false }
@@ -85,7 +88,7 @@ impl Holder for Engine {
         Self::metainfo(self, item).await
     }
 
-    async fn held(&self) -> Vec<(InfoHash, Option<(String, u32)>)> {
+    async fn held(&self) -> Vec<(InfoHash, Whose)> {
         let items = self.items().await.into_iter();
         let held = items.map(|item| {
             (

@@ -9,7 +9,7 @@ use p2p_wire::control::{PathText, ShareAdd};
 use p2p_wire::metainfo::Metainfo;
 
 use crate::engine::{Content, FileStamp, NewItem, Place};
-use crate::share::holder::Holder;
+use crate::share::holder::{Holder, Whose};
 use crate::share::*;
 use crate::state::StateLock;
 use crate::tracker::testing::eventually;
@@ -20,7 +20,7 @@ pub(super) struct Fake(
     pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>,
     Arc<StdMutex<Standing>>,
     /// Which share each item belongs to.
-    Arc<StdMutex<HashMap<InfoHash, Option<(String, u32)>>>>,
+    Arc<StdMutex<HashMap<InfoHash, Whose>>>,
 );
 
 /// The share whose releases are never answered, and whether one was asked for.
@@ -99,7 +99,7 @@ impl Holder for Fake {
     async fn metainfo(&self, item: InfoHash) -> Option<Metainfo> {
         Some(self.0.lock().unwrap().get(&item)?.1.clone())
     }
-    async fn held(&self) -> Vec<(InfoHash, Option<(String, u32)>)> {
+    async fn held(&self) -> Vec<(InfoHash, Whose)> {
         let (items, shares) = (self.0.lock().unwrap(), self.2.lock().unwrap());
         let held = items.keys().map(|item| (*item, shares[item].clone()));
         held.collect()
