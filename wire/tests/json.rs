@@ -28,6 +28,7 @@ fn share() -> Share {
         items: 17,
         size: 2_576_980_377,
         published: 17,
+        refused: 0,
         pending: 0,
         left_out: [("hidden".to_owned(), 2)].into(),
         tracker: Some("home".into()),
@@ -39,7 +40,7 @@ fn share() -> Share {
 fn share_json() -> Value {
     json!({
         "name": "Public", "path": "/home/ann/Public", "each": "entry", "state": "watching", "reason": null, "items": 17,
-        "size": 2_576_980_377_u64, "published": 17, "pending": 0, "left_out": {"hidden": 2}, "tracker": "home",
+        "size": 2_576_980_377_u64, "published": 17, "refused": 0, "pending": 0, "left_out": {"hidden": 2}, "tracker": "home",
         "visibility": "members", "owner_uid": 1_000,
     })
 }

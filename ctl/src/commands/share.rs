@@ -256,6 +256,15 @@ fn fault(share: &control::Share) -> Option<Error> {
     if !matches!(share.state.as_str(), "error" | "unavailable") {
         return None;
     }
+    if share.refused > 0 {
+        let path = text::show_path(&share.path);
+        return Some(Error::new(
+            ErrorKind::Tracker,
+            format!("{path} is shared, but not all of it is published"),
+            share.reason.clone().unwrap_or_default(),
+            format!("When that is mended:  p2pctl publish ITEM, or p2pctl rescan {path}"),
+        ));
+    }
     Some(Error::new(
         ErrorKind::Failed,
         format!("{} is not shared", text::show_path(&share.path)),

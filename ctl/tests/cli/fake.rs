@@ -173,7 +173,7 @@ pub(crate) fn item(hash: &str, name: &str, change: Value) -> Value {
 pub(crate) fn share(name: &str, path: &str, change: Value) -> Value {
     let mut share = json!({
         "name": name, "path": path, "each": "entry", "state": "watching", "reason": null, "items": 17,
-        "size": 2_576_980_378_u64, "published": 17, "pending": 0, "left_out": {}, "tracker": "home", "visibility": "members",
+        "size": 2_576_980_378_u64, "published": 17, "refused": 0, "pending": 0, "left_out": {}, "tracker": "home", "visibility": "members",
         "owner_uid": 1_000
     });
     for (key, value) in change.as_object().unwrap() {

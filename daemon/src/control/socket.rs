@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 };
@@ -17,6 +17,7 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use interprocess::os::unix::uds_local_socket;
 use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Group;
 
 use crate::config::Mode;
@@ -107,6 +108,13 @@ fn owned_by(path: &Path) -> io::Result<u32> {
     Ok(fs::symlink_metadata(path)?.gid())
 }
 
+/// Whether somebody listens at `path`: without waiting, as one that stands still with a full backlog would never answer.
+fn knock(path: &Path) -> io::Result<()> {
+    let kind = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, kind, None)?;
+    Ok(connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?)
+}
+
 /// Makes way at `path`: what is left there is removed, what is in use is not.
 fn clear(path: &Path, may_remove: bool) -> Result<(), SocketError> {
     let io = |source| SocketError::Io {
@@ -121,7 +129,7 @@ fn clear(path: &Path, may_remove: bool) -> Result<(), SocketError> {
         }
         Ok(_) => {}
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    match knock(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             if !may_remove {
                 return Err(SocketError::LeftBehind(path.to_owned()));
@@ -131,5 +139,46 @@ fn clear(path: &Path, may_remove: bool) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // A full backlog is somebody listening, too.
         _ => Err(SocketError::InUse(path.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{Backlog, bind, listen};
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_stands_still_is_in_use_and_does_not_hold_up_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let kind = SockFlag::empty();
+        let busy = socket(AddressFamily::Unix, SockType::Stream, kind, None).unwrap();
+        bind(busy.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        listen(&busy, Backlog::new(0).unwrap()).unwrap();
+        let kind = SockFlag::SOCK_NONBLOCK;
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let one = socket(AddressFamily::Unix, SockType::Stream, kind, None).unwrap();
+                let connected = connect(one.as_raw_fd(), &UnixAddr::new(&path).unwrap());
+                (one, connected)
+            })
+            .collect();
+        assert!(
+            waiting
+                .iter()
+                .any(|(_, connected)| *connected == Err(Errno::EAGAIN))
+        );
+        let (done, is_done) = std::sync::mpsc::channel();
+        let at = path.clone();
+        std::thread::spawn(move || done.send(clear(&at, true)));
+        let cleared = is_done.recv_timeout(std::time::Duration::from_secs(10));
+        assert!(
+            matches!(cleared, Ok(Err(SocketError::InUse(_)))),
+            "{cleared:?}"
+        );
+        drop((waiting, busy));
+        clear(&path, true).unwrap();
+        assert!(!path.exists());
     }
 }

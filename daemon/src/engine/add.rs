@@ -179,6 +179,7 @@ pub(super) fn blank(item: InfoHash) -> Record {
         single_file: false,
         private: false,
         site: Site::Foreign(Default::default()),
+        moving: None,
         owner: 0,
         share: None,
         trackers: Vec::new(),

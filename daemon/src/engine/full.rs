@@ -12,7 +12,16 @@ use super::view;
 use crate::storage::{Lane, allocated, free_space};
 
 /// Between two looks whether a full disk has space again.
-pub(super) const RETRY_FULL: Duration = Duration::from_secs(10);
+const RETRY_FULL: Duration = Duration::from_secs(10);
+
+/// How often the wait doubles at most.
+const DOUBLINGS: u8 = 5;
+
+/// How long an item waits whose disk was full again right after there had seemed to be space, `again` times: a quota is not to be seen in
+/// what a file system has free, and each attempt is an event, and a hook.
+pub(super) fn wait(again: u8) -> Duration {
+    RETRY_FULL * 2u32.pow(again.min(DOUBLINGS).into())
+}
 
 impl Registry {
     pub(super) fn next_retry(&self) -> Option<Instant> {
@@ -75,6 +84,7 @@ impl Registry {
             .is_some_and(|fault| fault.retry.is_some())
         {
             row.fault = None;
+            row.full_again = row.full_again.saturating_add(1);
             self.full.remove(&item);
             if let Slot::Dormant(record) = &row.slot {
                 let text = format!("{} goes on: there is space again", record.name);
@@ -105,5 +115,16 @@ impl Registry {
             false => ("disk.ok", "no item waits for space any more"),
         };
         self.ctx.events.emit(topic, None, None, text.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_again_and_again_is_tried_ever_less_often() {
+        let waits = [0, 1, 2, 5, 6, u8::MAX].map(|again| wait(again).as_secs());
+        assert_eq!(waits, [10, 20, 40, 320, 320, 320]);
     }
 }

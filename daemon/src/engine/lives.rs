@@ -8,7 +8,7 @@ use p2p_wire::control::ErrorKind;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::full::RETRY_FULL;
+use super::full;
 use super::ops::kind_of;
 use super::registry::{Registry, no_such};
 use super::row::{Slot, Stopped};
@@ -53,7 +53,8 @@ impl Registry {
             Halt::Storage(error) => Some(Stopped {
                 kind: kind_of(&error),
                 text: error.to_string(),
-                retry: matches!(error, StorageError::Full(_)).then(|| Instant::now() + RETRY_FULL),
+                retry: matches!(error, StorageError::Full(_))
+                    .then(|| Instant::now() + full::wait(row.full_again)),
             }),
             Halt::Fault(kind, text) => Some(Stopped {
                 kind,
@@ -61,6 +62,12 @@ impl Registry {
                 retry: None,
             }),
         };
+        if stopped
+            .as_ref()
+            .is_none_or(|stopped| stopped.retry.is_none())
+        {
+            row.full_again = 0;
+        }
         if let Some(stopped) = stopped {
             let name = Some(record.name.as_str());
             (self.ctx.events).emit("item.error", Some(item), name, stopped.text.clone());

@@ -15,7 +15,9 @@ mod full;
 mod gates;
 pub mod history;
 mod lives;
+mod moving;
 mod ops;
+mod port;
 mod queries;
 mod registry;
 mod row;
@@ -98,7 +100,7 @@ impl Engine {
             let fix = "see the log; `p2pctl config` shows the settings";
             Fault::new(ErrorKind::Failed, "the engine cannot start", why, fix)
         };
-        let preferred = kept_port(&state);
+        let preferred = port::kept(&state);
         let room = descriptors::shares().peers;
         if room < config.max_peers {
             tracing::warn!(
@@ -112,12 +114,13 @@ impl Engine {
             .map_err(|error| failed(format!("cannot listen for peers: {error}")))?;
         let port = listeners.port;
         if preferred != Some(port) {
-            keep_port(&state, port);
+            port::keep(&state, port);
         }
         let disk = Disk::start(config.disk_threads).map_err(|error| failed(error.to_string()))?;
         let store = Store::new(state);
         let loaded = store.load().await;
-        let loaded = loaded.map_err(|error| failed(error.to_string()))?;
+        let mut loaded = loaded.map_err(|error| failed(error.to_string()))?;
+        moving::settle_moves(&disk, &mut loaded).await;
         let (commands_tx, commands) = mpsc::channel(256);
         let (reports_tx, reports) = mpsc::channel(256);
         let ctx = Arc::new(Ctx {
@@ -404,18 +407,4 @@ fn new_peer_id() -> PeerId {
     let mut id = *b"-PP0100-............";
     id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
     PeerId(id)
-}
-
-/// File in the state folder with the port, so that it is the same after a restart.
-const PORT_FILE: &str = "port";
-
-fn kept_port(state: &State) -> Option<u16> {
-    let kept = std::fs::read_to_string(state.dir().join(PORT_FILE)).ok()?;
-    kept.trim().parse().ok().filter(|port| *port != 0)
-}
-
-fn keep_port(state: &State, port: u16) {
-    if let Err(error) = std::fs::write(state.dir().join(PORT_FILE), format!("{port}\n")) {
-        tracing::warn!("the port {port} cannot be kept: {error}");
-    }
 }

@@ -13,7 +13,7 @@ use super::{Change, Ctx, FileStamp, ItemSetting, view};
 use crate::Fault;
 use crate::hooks::{Gate, Hold};
 use crate::resume::{Check, Have, Record, Site, written};
-use crate::storage::{self, Lane, StorageError, TreeSpec, stage_of};
+use crate::storage::{self, Lane, StorageError, TreeSpec};
 
 pub(super) type Reply = oneshot::Sender<Result<Item, Fault>>;
 
@@ -172,7 +172,7 @@ impl Registry {
     }
 
     /// Takes a dormant item's record out for work beside the registry.
-    fn take_out(&mut self, item: InfoHash) -> Option<(Box<Record>, Item)> {
+    pub(super) fn take_out(&mut self, item: InfoHash) -> Option<(Box<Record>, Item)> {
         let row = self.rows.get_mut(&item)?;
         match std::mem::replace(&mut row.slot, Slot::Busy(None)) {
             Slot::Dormant(record) => {
@@ -231,56 +231,9 @@ impl Registry {
             let _ = reply.send(answer);
         });
     }
-
-    fn move_to(&mut self, item: InfoHash, dir: PathBuf, reply: Reply) {
-        let Some((mut record, _)) = self.take_out(item) else {
-            let _ = reply.send(Err(no_such(item)));
-            return;
-        };
-        let ctx = self.ctx.clone();
-        tokio::spawn(async move {
-            let what = format!("cannot move {} to {}", record.name, dir.display());
-            let moved = if record.share.is_some() {
-                let fix = "Move the file or folder itself; the share follows it.";
-                Err(Fault::new(
-                    ErrorKind::Conflict,
-                    what,
-                    "it belongs to a share",
-                    fix,
-                ))
-            } else {
-                let moved = move_data(&ctx, item, &record, dir).await;
-                moved.map_err(|error| disk_fault(&what, &error))
-            };
-            let mut left = None;
-            let answer = moved.map(|(site, stamps, from)| {
-                left = from;
-                record.site = site;
-                if let Some(stamps) = stamps {
-                    record.stamps = stamps;
-                }
-                ctx.store.put(item, &record);
-                let path = view::path(&record);
-                let text = format!("{} moved to {}", record.name, path.display());
-                let name = Some(record.name.as_str());
-                ctx.events.emit("item.moved", Some(item), name, text);
-                view::item(item, &record, &view::Live::default())
-            });
-            ctx.store.flush().await;
-            // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
-            if let Some(from) = left {
-                let remove = move || storage::remove_copied(&from);
-                if let Err(error) = ctx.disk.run(Lane::Check, remove).await {
-                    tracing::warn!(%item, "what was copied stays where it was: {error}");
-                }
-            }
-            give_back(&ctx, item, Some(record)).await;
-            let _ = reply.send(answer);
-        });
-    }
 }
 
-async fn give_back(ctx: &Ctx, item: InfoHash, record: Option<Box<Record>>) {
+pub(super) async fn give_back(ctx: &Ctx, item: InfoHash, record: Option<Box<Record>>) {
     if let Some(commands) = ctx.commands.upgrade() {
         let _ = commands.send(Command::Back(item, record)).await;
     }
@@ -339,69 +292,6 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
         (None, _) => storage::delete_stage(&stage),
     };
     ctx.disk.run(Lane::Sync, job).await
-}
-
-/// Where the data is now, what its files are, and what it was copied from.
-type Moved = (Site, Option<Vec<Option<FileStamp>>>, Option<PathBuf>);
-
-async fn move_data(
-    ctx: &Ctx,
-    item: InfoHash,
-    record: &Record,
-    dir: PathBuf,
-) -> Result<Moved, StorageError> {
-    let site = record.site.clone();
-    if let Site::Staged(from) = site {
-        let stage = stage_of(&from, item);
-        let job = move || {
-            if !dir.is_dir() {
-                return Err(storage::not_a_folder(&dir));
-            }
-            let mut copied = false;
-            if stage.exists() {
-                let below = stage_of(&dir, item);
-                let parent = below.parent().unwrap_or(&dir).to_owned();
-                storage::make_folder(&parent)?;
-                copied = storage::move_into(&stage, &parent, &item.to_string())?.1;
-            }
-            Ok((Site::Staged(dir), None, copied.then_some(stage)))
-        };
-        return ctx.disk.run(Lane::Check, job).await;
-    }
-    let only = record.only.clone();
-    let metainfo = ctx.store.metainfo(item).await.ok().flatten();
-    let disk = ctx.disk.clone();
-    let job = move || {
-        let (path, moved): (_, fn(PathBuf, PathBuf) -> Site) = match &site {
-            Site::Fetched { path, .. } => {
-                (path.clone(), |path, aside| Site::Fetched { path, aside })
-            }
-            Site::Foreign(path) | Site::Staged(path) => {
-                (path.clone(), |path, _| Site::Foreign(path))
-            }
-        };
-        let (to, copied) = storage::move_into(&path, &dir, &item.to_string())?;
-        let aside = match &site {
-            Site::Fetched { aside, .. } => aside.clone(),
-            _ => PathBuf::new(),
-        };
-        let site = moved(to, aside.clone());
-        let stamps = metainfo.map(|metainfo| {
-            let info = std::sync::Arc::new(metainfo.info);
-            let wanted = view::wanted_files(&info, &only);
-            let tree = disk.tree(TreeSpec {
-                info: &info,
-                site: &site,
-                stage: &aside,
-                wanted: &wanted,
-                writable: false,
-                stamps: Vec::new(),
-            });
-            tree.stamps()
-        });
-        Ok((site, stamps, copied.then_some(path)))
-    };
-    ctx.disk.run(Lane::Check, job).await
 }
 
 /// A disk error for the user.

@@ -109,6 +109,7 @@ impl Registry {
             announced: false,
             queue: Default::default(),
             fault: None,
+            full_again: 0,
             hold: hold.map(Box::new),
             verify: false,
             bad_pieces: None,

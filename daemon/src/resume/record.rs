@@ -27,6 +27,8 @@ pub struct Record {
     pub private: bool,
     /// Where the data is.
     pub site: Site,
+    /// Where it is being moved to. If a kill comes between, it is at the one or the other.
+    pub moving: Option<Site>,
     /// User id of whom it belongs to.
     pub owner: u32,
     /// Share it belongs to.
@@ -119,6 +121,7 @@ impl Record {
                 .sum(),
         );
         self.site.put(&mut w);
+        w.option(self.moving.as_ref(), |w, site| site.put(w));
         w.uint(self.owner.into());
         w.option(self.share.as_deref(), |w, share| w.bytes(share.as_bytes()));
         w.list(self.trackers.iter(), |w, tier| {
@@ -180,6 +183,7 @@ impl Record {
                 false => Check::No,
             },
             site: Site::take(&mut r)?,
+            moving: r.option(Site::take)?,
             owner: r.small()?,
             share: r.option(Reader::text)?,
             trackers: r.list(|r| r.list(Reader::text))?,
@@ -253,6 +257,7 @@ pub(crate) mod tests {
             single_file: true,
             private: true,
             site: Site::Staged("/srv/p2p".into()),
+            moving: None,
             owner: 1_000,
             share: None,
             trackers: vec![vec!["http://t/announce".into()], vec![]],
@@ -297,6 +302,7 @@ pub(crate) mod tests {
             path: "/a".into(),
             aside: "/b".into(),
         };
+        record.moving = Some(Site::Foreign("/c".into()));
         record.have = Have::All;
         record.check = Check::All;
         record.layout = None;

@@ -35,6 +35,13 @@ impl<H> Clone for Catalogue<H> {
     }
 }
 
+/// An entry that became an item.
+pub(super) struct Admitted {
+    pub(super) known: Known,
+    /// Why it is not served from here all the same: the item was there before.
+    pub(super) unserved: Option<String>,
+}
+
 /// Why an entry did not become an item.
 #[derive(Debug)]
 pub(super) enum NotAdmitted {
@@ -85,7 +92,7 @@ impl<H: Holder> Catalogue<H> {
     }
 
     /// Hashes an entry, serves it, keeps it, publishes it.
-    pub(super) async fn admit(self, job: Job) -> Result<Known, NotAdmitted> {
+    pub(super) async fn admit(self, job: Job) -> Result<Admitted, NotAdmitted> {
         let entry = job.entry.clone();
         let hashed = self.hub.hashing.hash(job).await;
         let hashed = hashed.map_err(NotAdmitted::Unhashed)?;
@@ -93,30 +100,41 @@ impl<H: Holder> Catalogue<H> {
         admitted.map_err(NotAdmitted::Fault)
     }
 
-    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Known, Fault> {
+    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Admitted, Fault> {
         let item = hashed.metainfo.info.info_hash();
         let publish = self.publish_request(entry, &hashed.metainfo);
-        self.serve(hashed.metainfo, hashed.path, hashed.stamps)
-            .await?;
+        let served = self.serve(hashed.metainfo, hashed.path, hashed.stamps);
+        let is_new = served.await?;
         let known = Known::new(item, &hashed.seen);
         let kept = self.hub.store.put(self.row.id, entry, known).await;
-        kept.map_err(|error| self.hub.state_fault(&error))?;
+        if let Err(error) = kept {
+            // An item that is no entry would never be withdrawn.
+            if is_new {
+                let Row { name, owner, .. } = &*self.row;
+                self.hub.holder.release(item, name, *owner).await;
+            }
+            return Err(self.hub.state_fault(&error));
+        }
         // What a gate holds is published when that lets it pass.
         if self.row.options.publish && !self.hub.holder.is_held(item).await {
             let trackers = self.trackers();
             let later = trackers.publish_later(self.tracker(), item, publish);
             later.await?;
         }
-        Ok(known)
+        let unserved = match is_new {
+            true => None,
+            false => self.hub.holder.lacks(item, self.row.owner).await,
+        };
+        Ok(Admitted { known, unserved })
     }
 
-    /// Serves an item, announced to the share's tracker.
+    /// Serves an item, announced to the share's tracker; false if it was there already.
     pub(super) async fn serve(
         &self,
         metainfo: Metainfo,
         path: PathBuf,
         stamps: Vec<FileStamp>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let announce = self.trackers().announce_url(self.tracker()).await;
         let new = NewItem {
             content: Content::Metainfo(Box::new(metainfo)),
@@ -129,7 +147,7 @@ impl<H: Holder> Catalogue<H> {
             peers: Vec::new(),
             only_peers: Vec::new(),
         };
-        self.hub.holder.hold(new).await.map(drop)
+        self.hub.holder.hold(new).await
     }
 
     /// Publishes an item that is held, under the name of `entry`.

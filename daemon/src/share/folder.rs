@@ -14,42 +14,32 @@ use p2p_wire::control::ShareProgress;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::catalogue::{Catalogue, NotAdmitted};
-use super::hashing::{Activity, Job, Unhashed};
+use super::catalogue::Catalogue;
+use super::hashing::Activity;
 use super::holder::Holder;
 use super::hub::Hub;
 use super::ignore::Rules;
+use super::mail::{Letters, Mailbox};
 use super::place::Identity;
 use super::scan::LeftOut;
-use super::settle::{News, Settle};
+use super::settle::Settle;
 use super::store::{Known, Row};
 use super::watch::Watch;
-use crate::tracker::{Outcome, OutcomeKind};
+use super::work::Done;
+use crate::tracker::OutcomeKind;
 
-/// Entries on their way from rest to item at once.
-const AT_ONCE: usize = 32;
 /// Events that come together are looked at together: a rename is two.
 const GATHER: Duration = Duration::from_millis(100);
-/// How often progress is told while something is hashed.
+/// How often progress is told while something is hashed or waits for it.
 const PROGRESS: Duration = Duration::from_millis(200);
 
-/// From the other parts to a share.
+/// From whoever waits for the answer to a share.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Scan now.
     Rescan(oneshot::Sender<()>),
     /// Take every item back and end.
     Remove(oneshot::Sender<()>),
-    /// What became of a publish.
-    Outcome(Outcome),
-    /// Announce URLs changed.
-    Logins,
-    /// Something was mounted or unmounted, somewhere.
-    Mounts,
-    /// A gate let an item pass.
-    Passed,
-    /// The item that this entry shared with another one is gone.
-    Renew(PathBuf),
 }
 
 /// How changes are noticed.
@@ -80,14 +70,16 @@ pub(super) struct Folder<H> {
     pub(super) busy: HashMap<PathBuf, bool>,
     /// What cannot become an item as it is.
     pub(super) unfit: HashMap<PathBuf, ([u8; 20], String)>,
-    pub(super) jobs: JoinSet<(PathBuf, [u8; 20], Result<Known, NotAdmitted>)>,
+    pub(super) jobs: JoinSet<Done>,
     pub(super) activity: Activity,
+    pub(super) mail: Mailbox,
     pub(super) left_out: LeftOut,
     pub(super) folders: u32,
     pub(super) unavailable: Option<String>,
     /// Why a part of it cannot be read just now.
     pub(super) unread: Option<String>,
-    pub(super) refused: Option<String>,
+    /// What the tracker refuses to publish, with its reasons.
+    pub(super) refused: HashMap<InfoHash, String>,
     pub(super) scanning: bool,
     pub(super) size: u64,
     pub(super) published: u32,
@@ -134,11 +126,12 @@ impl<H: Holder> Folder<H> {
             unfit: HashMap::new(),
             jobs: JoinSet::new(),
             activity: Activity::default(),
+            mail: Mailbox::default(),
             left_out: LeftOut::new(),
             folders: 0,
             unavailable: None,
             unread: None,
-            refused: None,
+            refused: HashMap::new(),
             scanning: true,
             size: 0,
             published: 0,
@@ -199,6 +192,7 @@ impl<H: Holder> Folder<H> {
                     Some(command) => self.obey(command).await,
                     None => return,
                 },
+                letters = self.mail.take() => self.read(letters).await,
                 Some(joined) = self.jobs.join_next() => {
                     let mut done: Vec<_> = joined.into_iter().collect();
                     while let Some(joined) = self.jobs.try_join_next() {
@@ -220,34 +214,42 @@ impl<H: Holder> Folder<H> {
         match command {
             Command::Rescan(reply) => {
                 self.unfit.clear();
-                self.refused = None;
+                self.refused.clear();
                 self.scan(false).await;
                 self.tick(Instant::now()).await;
                 self.dispatch();
                 self.tell();
                 let _ = reply.send(());
             }
-            Command::Outcome(outcome) => self.hear(outcome),
-            Command::Logins => self.announce_anew().await,
-            Command::Mounts => {
-                if self.unavailable.is_some() || self.is_elsewhere().await {
-                    self.scan(false).await;
-                }
-            }
-            Command::Passed => {
-                self.leave_out().await;
-                self.publish_passed().await;
-            }
-            Command::Renew(entry) => self.renew(entry).await,
             // Handled where the task ends.
             Command::Remove(_) => {}
         }
     }
 
-    fn hear(&mut self, outcome: Outcome) {
-        match outcome.kind {
+    async fn read(&mut self, letters: Letters) {
+        for (item, outcome) in letters.outcomes {
+            self.hear(item, outcome);
+        }
+        for entry in letters.renewed {
+            self.renew(entry).await;
+        }
+        if letters.mounts && (self.unavailable.is_some() || self.is_elsewhere().await) {
+            self.scan(false).await;
+        }
+        if letters.logins {
+            self.announce_anew().await;
+        }
+        if letters.passed {
+            self.leave_out().await;
+            self.publish_passed().await;
+        }
+    }
+
+    fn hear(&mut self, item: InfoHash, outcome: OutcomeKind) {
+        match outcome {
             OutcomeKind::Published => {
-                for entry in self.by_hash.get(&outcome.item).into_iter().flatten() {
+                self.refused.remove(&item);
+                for entry in self.by_hash.get(&item).into_iter().flatten() {
                     if let Some(known) = self.known.get_mut(entry)
                         && !known.published
                     {
@@ -256,89 +258,10 @@ impl<H: Holder> Folder<H> {
                     }
                 }
             }
-            OutcomeKind::Refused(why) if self.by_hash.contains_key(&outcome.item) => {
-                self.refused = Some(why);
+            OutcomeKind::Refused(why) if self.by_hash.contains_key(&item) => {
+                self.refused.insert(item, why);
             }
             _ => {}
-        }
-    }
-
-    /// Starts what is at rest on its way.
-    fn dispatch(&mut self) {
-        while self.jobs.len() < AT_ONCE
-            && let Some((entry, stamp)) = self.ready.pop_front()
-        {
-            let options = &self.catalogue.row.options;
-            let job = Job {
-                root: self.base.clone(),
-                each: self.view_each(),
-                rules: self.rules.clone(),
-                reader: self.catalogue.reader(),
-                entry: entry.clone(),
-                stamp,
-                name: self.catalogue.torrent_name(&entry),
-                piece_len: options.piece_len,
-                private: self.catalogue.private(),
-                activity: self.activity.clone(),
-            };
-            self.busy.insert(entry.clone(), false);
-            let admitted = self.catalogue.clone().admit(job);
-            self.jobs
-                .spawn(async move { (entry, stamp, admitted.await) });
-        }
-    }
-
-    async fn finish(&mut self, done: Vec<(PathBuf, [u8; 20], Result<Known, NotAdmitted>)>) {
-        let mut again = Vec::new();
-        for (entry, stamp, result) in done {
-            let stale = self.busy.remove(&entry).unwrap_or(false);
-            let mut retry = stale;
-            match result {
-                Ok(known) => {
-                    self.emit("share.added", Some(known.info_hash), &entry, "is seeded");
-                    self.insert(entry.clone(), known);
-                    self.publish_if_passed(&entry, &known).await;
-                }
-                Err(NotAdmitted::Unhashed(Unhashed::Unfit(why))) => {
-                    self.emit(
-                        "share.error",
-                        None,
-                        &entry,
-                        &format!("cannot be shared: {why}"),
-                    );
-                    self.unfit.insert(entry.clone(), (stamp, why));
-                }
-                Err(NotAdmitted::Unhashed(Unhashed::Stopped)) => {}
-                Err(NotAdmitted::Unhashed(Unhashed::Unread(why))) => {
-                    let text = format!("waits: {why}");
-                    self.emit("share.error", None, &entry, &text);
-                    self.settle.restless(entry.clone(), Instant::now());
-                    retry = true;
-                }
-                Err(NotAdmitted::Unhashed(Unhashed::Restless | Unhashed::Gone)) => {
-                    self.settle.restless(entry.clone(), Instant::now());
-                    retry = true;
-                }
-                Err(NotAdmitted::Fault(fault)) => {
-                    let text = format!("waits: {fault}");
-                    self.emit("share.error", None, &entry, &text);
-                    self.settle.restless(entry.clone(), Instant::now());
-                    retry = true;
-                }
-            }
-            if retry {
-                again.push(entry);
-            }
-        }
-        if !again.is_empty() {
-            self.look(
-                again
-                    .into_iter()
-                    .map(|entry| (entry, News::Found))
-                    .collect(),
-                false,
-            )
-            .await;
         }
     }
 
@@ -362,7 +285,8 @@ impl<H: Holder> Folder<H> {
     }
 
     fn wake_at(&mut self) -> Option<Instant> {
-        let progress = self.activity.get().map(|_| Instant::now() + PROGRESS);
+        // When its turn to be hashed comes, nobody says.
+        let progress = (!self.busy.is_empty()).then(|| Instant::now() + PROGRESS);
         let scan = match self.notice {
             Notice::Never if self.unavailable.is_none() && self.unread.is_none() => None,
             _ => Some(self.scan_at),
@@ -372,22 +296,6 @@ impl<H: Holder> Folder<H> {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    pub(super) fn cancel(&self) {
-        self.activity.cancel();
-    }
-
-    pub(super) async fn drop_jobs(&mut self) {
-        self.ready.clear();
-        self.cancel();
-        while let Some(joined) = self.jobs.join_next().await {
-            if let Ok((entry, _, Ok(known))) = joined {
-                self.insert(entry, known);
-            }
-            self.cancel();
-        }
-        self.busy.clear();
     }
 }
 

@@ -6,14 +6,14 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use p2p_hash::{FileSpec, HashError, Io, Options, Progress};
 use p2p_wire::control::Each;
 use p2p_wire::metainfo::{Builder, Content, Metainfo, auto_piece_len};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::files::{Files, Seen};
 use super::ignore::Rules;
@@ -64,13 +64,19 @@ pub(crate) enum Unhashed {
     Unfit(String),
     /// The disk, or the machine, failed: with the reason. Another time it may not.
     Unread(String),
-    /// The daemon stops.
+    /// The daemon stops, or the share ends.
     Stopped,
 }
 
-/// What a share is hashing now, for its progress.
+/// What a share is hashing now, for its progress, and whether the share ends.
 #[derive(Clone, Default)]
-pub(crate) struct Activity(Arc<Mutex<Option<Current>>>);
+pub(crate) struct Activity(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    current: Mutex<Option<Current>>,
+    ended: watch::Sender<bool>,
+}
 
 /// See [`Activity`].
 #[derive(Clone)]
@@ -83,21 +89,34 @@ pub(crate) struct Current {
 
 impl Activity {
     pub(crate) fn get(&self) -> Option<Current> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current().clone()
     }
 
-    /// Makes the hashing that is under way end soon.
-    pub(crate) fn cancel(&self) {
-        if let Some(current) = self.get() {
+    /// The share ends: what is hashed for it ends soon, what waits for that is not begun, and nobody waits for a disk on its account.
+    pub(crate) fn end(&self) {
+        self.0.ended.send_replace(true);
+        if let Some(current) = &*self.current() {
             current.progress.cancel();
         }
     }
 
-    fn set(&self, current: Option<Current>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    /// Until the share ends.
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.0.ended.subscribe();
+        // The sender lives as long as `self`.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// False if the share ends: then there is nothing to begin.
+    fn begin(&self, current: Current) -> bool {
+        // In this order, so that an end that comes now finds what it has to cancel.
+        *self.current() = Some(current);
+        !*self.0.ended.borrow()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        let current = self.0.current.lock();
+        current.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,13 +140,19 @@ impl Hashing {
         Ok(Self { jobs })
     }
 
+    /// Waits its turn, and no longer than its share lives: the file before it may take an hour.
     pub(crate) async fn hash(&self, job: Job) -> Result<Hashed, Unhashed> {
+        let activity = job.activity.clone();
         let (reply, answer) = oneshot::channel();
-        self.jobs
-            .send((job, reply))
-            .await
-            .map_err(|_| Unhashed::Stopped)?;
-        answer.await.unwrap_or(Err(Unhashed::Stopped))
+        let hashed = async {
+            let queued = self.jobs.send((job, reply)).await;
+            queued.map_err(|_| Unhashed::Stopped)?;
+            answer.await.unwrap_or(Err(Unhashed::Stopped))
+        };
+        tokio::select! {
+            hashed = hashed => hashed,
+            () = activity.ended() => Err(Unhashed::Stopped),
+        }
     }
 }
 
@@ -161,12 +186,15 @@ impl Job {
             .collect();
         let piece_len = self.piece_len.unwrap_or_else(|| auto_piece_len(seen.size));
         let progress = Arc::new(Progress::new());
-        self.activity.set(Some(Current {
+        let goes_on = self.activity.begin(Current {
             name: self.name.clone(),
             size: seen.size,
             progress: progress.clone(),
             since: Instant::now(),
-        }));
+        });
+        if !goes_on {
+            return Err(Unhashed::Stopped);
+        }
         let options = Options {
             threads,
             io,
@@ -174,7 +202,7 @@ impl Job {
             ..Options::default()
         };
         let pieces = p2p_hash::hash_files(&specs, piece_len, &options, &progress);
-        self.activity.set(None);
+        *self.activity.current() = None;
         let pieces = pieces.map_err(unhashed)?;
         if view
             .look_at(&self.entry)

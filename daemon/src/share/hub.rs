@@ -13,11 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch as watching};
 use super::Config;
 use super::admission::check_globs;
 use super::folder::{Command, Folder};
-use super::hashing::Hashing;
+use super::hashing::{Activity, Hashing};
 use super::holder::Holder;
+use super::mail::Mailbox;
 use super::mounts::Mounts;
 use super::place;
-use super::store::{NewShare, Row, Store};
+use super::store::{Known, NewShare, Row, Store};
 use crate::Fault;
 use crate::engine::Events;
 use crate::hooks::Hooks;
@@ -48,7 +49,19 @@ pub(super) struct Handle {
     pub(super) path: PathBuf,
     /// When full, the sender waits.
     commands: mpsc::Sender<Command>,
+    mail: Mailbox,
+    activity: Activity,
     pub(super) progress: watching::Receiver<ShareProgress>,
+}
+
+impl Handle {
+    async fn rescan(self) -> Share {
+        let (reply, done) = oneshot::channel();
+        if self.commands.send(Command::Rescan(reply)).await.is_ok() {
+            let _ = done.await;
+        }
+        self.progress.borrow().share.clone()
+    }
 }
 
 impl<H: Holder> Hub<H> {
@@ -83,14 +96,36 @@ impl<H: Holder> Hub<H> {
         hub.trackers.listen(sender);
         tokio::spawn(hub.clone().route(outcomes));
         let rows = hub.store.shares().await;
+        let mut shares = Vec::new();
         for row in rows.map_err(|error| hub.state_fault(&error))? {
             let entries = hub.store.entries(row.id).await;
-            let entries = entries.map_err(|error| hub.state_fault(&error))?;
+            shares.push((row, entries.map_err(|error| hub.state_fault(&error))?));
+        }
+        hub.release_strays(&shares).await;
+        for (row, entries) in shares {
             let folder = Folder::new(hub.clone(), row.clone(), entries);
             hub.spawn(row, folder, false);
         }
         hub.follow_file(configured).await;
         Ok(hub)
+    }
+
+    /// A kill between the moment an item is served and that in which its entry is kept leaves an item that no change of its file would
+    /// withdraw. Its share finds the file again and makes it an item as if it were new.
+    async fn release_strays(&self, shares: &[(Row, Vec<(PathBuf, Known)>)]) {
+        let entries = shares.iter().flat_map(|(row, entries)| {
+            let of = move |(_, known): &(PathBuf, Known)| (known.info_hash, &*row.name, row.owner);
+            entries.iter().map(of)
+        });
+        let entries: HashSet<_> = entries.collect();
+        for (item, share) in self.holder.held().await {
+            if let Some((name, owner)) = share
+                && !entries.contains(&(item, &*name, owner))
+            {
+                tracing::info!("{item} is no entry of the share {name} and is released");
+                self.holder.release(item, &name, owner).await;
+            }
+        }
     }
 
     pub(super) async fn add(self: &Arc<Self>, new: NewShare) -> Result<Share, Fault> {
@@ -154,6 +189,8 @@ impl<H: Holder> Hub<H> {
             options: row.options,
             path: row.path,
             commands,
+            mail: folder.mail.clone(),
+            activity: folder.activity.clone(),
             progress: folder.progress(),
         };
         let (begun, begins) = oneshot::channel();
@@ -180,6 +217,8 @@ impl<H: Holder> Hub<H> {
         let _changing = self.changing.lock().await;
         let view = handle.progress.borrow().share.clone();
         let (reply, done) = oneshot::channel();
+        // First, so that it does not wait for a disk before it hears that it is to end.
+        handle.activity.end();
         if handle.commands.send(Command::Remove(reply)).await.is_ok() {
             let _ = done.await;
         }
@@ -202,13 +241,14 @@ impl<H: Holder> Hub<H> {
             Some(share) => vec![self.find(share, whose).await?],
             None => self.folders_of(whose),
         };
-        let mut views = Vec::with_capacity(handles.len());
-        for handle in handles {
-            let (reply, done) = oneshot::channel();
-            if handle.commands.send(Command::Rescan(reply)).await.is_ok() {
-                let _ = done.await;
-            }
-            views.push(handle.progress.borrow().share.clone());
+        // All begin at once: one whose disk does not answer keeps the caller waiting, and not the other shares.
+        let scans: Vec<_> = handles
+            .into_iter()
+            .map(|handle| tokio::spawn(handle.rescan()))
+            .collect();
+        let mut views = Vec::with_capacity(scans.len());
+        for scan in scans {
+            views.extend(scan.await.ok());
         }
         Ok(views)
     }
@@ -271,30 +311,19 @@ impl<H: Holder> Hub<H> {
                     if changed.is_err() {
                         return;
                     }
-                    let handles = self.folders().clone();
-                    for handle in handles {
-                        let _ = handle.commands.send(Command::Logins).await;
-                    }
+                    self.folders().iter().for_each(|handle| handle.mail.logins());
                 }
                 () = mounted(&mounts) => {
-                    let handles = self.folders().clone();
-                    for handle in handles {
-                        // A share whose disk does not answer must not hold up the others.
-                        let told = async move { handle.commands.send(Command::Mounts).await.ok() };
-                        tokio::spawn(told);
-                    }
+                    self.folders().iter().for_each(|handle| handle.mail.mounts());
                 }
                 () = changed(&mut passes) => {
-                    let handles = self.folders().clone();
-                    for handle in handles {
-                        let _ = handle.commands.send(Command::Passed).await;
-                    }
+                    self.folders().iter().for_each(|handle| handle.mail.passed());
                 }
             }
         }
     }
 
-    async fn take_outcomes(&self, batch: Vec<Outcome>) {
+    pub(super) async fn take_outcomes(&self, batch: Vec<Outcome>) {
         let published: HashSet<_> = batch
             .iter()
             .filter(|outcome| outcome.kind == OutcomeKind::Published)
@@ -304,26 +333,16 @@ impl<H: Holder> Hub<H> {
             let marked = self.store.mark_published(published).await;
             self.warn(marked.map_err(|error| self.state_fault(&error)));
         }
-        let handles = self.folders().clone();
-        for outcome in batch {
-            for handle in handles.iter().filter(|h| h.owner == outcome.owner) {
-                let _ = handle
-                    .commands
-                    .send(Command::Outcome(outcome.clone()))
-                    .await;
-            }
+        for handle in self.folders().iter() {
+            let own = batch.iter().filter(|one| one.owner == handle.owner);
+            own.for_each(|outcome| handle.mail.outcome(outcome));
         }
     }
 
-    /// Tells a share something, without waiting: two shares may have something to tell each other.
-    pub(super) fn send(&self, share: i64, command: Command) {
-        let handle = self
-            .folders()
-            .iter()
-            .find(|handle| handle.id == share)
-            .cloned();
-        if let Some(handle) = handle {
-            tokio::spawn(async move { handle.commands.send(command).await.ok() });
+    /// Tells a share that the item of this entry is gone with another entry of the same content.
+    pub(super) fn renew(&self, share: i64, entry: PathBuf) {
+        if let Some(handle) = self.folders().iter().find(|handle| handle.id == share) {
+            handle.mail.renew(entry);
         }
     }
 

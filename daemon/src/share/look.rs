@@ -1,4 +1,4 @@
-//! How a share looks: which entries hints name, and what a scan finds.
+//! How a share looks: at some entries, or at all that there is.
 //!
 //! All that touches the file system runs on blocking threads: a disk that does not answer holds up its share alone.
 
@@ -19,7 +19,6 @@ use super::ignore::{self, Rules};
 use super::place::{self, Identity};
 use super::scan::{Scan, View};
 use super::settle::News;
-use super::watch::{Dirty, Unwatched, Watch};
 use crate::Fault;
 use crate::rights::{Purpose, Rights};
 
@@ -28,88 +27,18 @@ const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
 /// How soon what could not be read is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-enum Touched {
-    Entry(PathBuf),
-    Everything,
-    Nothing,
-}
+/// See [`Folder::scan_files`].
+type Found = (Scan, Option<Identity>, (u64, u64));
 
 impl<H: Holder> Folder<H> {
-    pub(super) async fn take_hints(&mut self) {
-        let Notice::Watching(watch) = &self.notice else {
-            return;
-        };
-        let paths = match watch.take() {
-            Dirty::Paths(paths) => paths,
-            Dirty::Everything => return self.scan(false).await,
-            Dirty::Limit => {
-                self.notice = Notice::Polling(String::new());
-                return self.scan(false).await;
-            }
-        };
-        // A disk that was unmounted, or a folder that took the place of another, changes everything.
-        if self.is_elsewhere().await {
-            return self.scan(false).await;
-        }
-        let mut entries = HashMap::new();
-        for (path, news) in paths {
-            match self.entry_of(&path) {
-                Touched::Entry(entry) => {
-                    let known = entries.entry(entry).or_insert(news);
-                    *known = (*known).min(news);
-                }
-                Touched::Everything => return self.scan(false).await,
-                Touched::Nothing => {}
-            }
-        }
-        if self.view_each() == Each::File && self.are_folders(&entries).await {
-            return self.scan(false).await;
-        }
-        self.look(entries, false).await;
-    }
-
-    /// Whether one of them is a folder, or may have been: one that came, went or was renamed brings or takes many.
-    async fn are_folders(&self, entries: &HashMap<PathBuf, News>) -> bool {
-        let known = |entry: &PathBuf| self.known.contains_key(entry);
-        let looked = entries.keys().map(|entry| (entry.clone(), known(entry)));
-        let (looked, base) = (looked.collect::<Vec<_>>(), self.base.clone());
-        let folders = tokio::task::spawn_blocking(move || {
-            looked.into_iter().any(|(entry, is_known)| {
-                let meta = std::fs::symlink_metadata(base.join(entry));
-                meta.map_or(!is_known, |meta| meta.is_dir())
-            })
-        });
-        folders.await.unwrap_or(true)
-    }
-
-    /// Whether another folder, or none, lies at the place of the one that was looked at last.
-    pub(super) async fn is_elsewhere(&self) -> bool {
-        let base = self.base.clone();
-        let identity = tokio::task::spawn_blocking(move || place::identity(&base).ok()).await;
-        identity.is_ok_and(|now| now != self.identity)
-    }
-
-    fn entry_of(&self, path: &Path) -> Touched {
-        let Ok(below) = path.strip_prefix(&self.base) else {
-            return Touched::Nothing;
-        };
-        if let Some(only) = &self.only {
-            return if below == only {
-                Touched::Entry(only.clone())
-            } else {
-                Touched::Nothing
-            };
-        }
-        let Some(first) = below.components().next() else {
-            return Touched::Everything;
-        };
-        if below == Path::new(&self.catalogue.hub.config.ignore_file) {
-            return Touched::Everything;
-        }
-        match self.catalogue.row.options.each {
-            Each::Whole => Touched::Entry(PathBuf::new()),
-            Each::Entry => Touched::Entry(first.as_os_str().into()),
-            Each::File => Touched::Entry(below.to_owned()),
+    /// Does what touches the file system. `None` if the share ends meanwhile: nobody waits any longer for a disk that does not answer.
+    pub(super) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        tokio::select! {
+            done = tokio::task::spawn_blocking(work) => done.ok(),
+            () = self.activity.ended() => None,
         }
     }
 
@@ -121,7 +50,7 @@ impl<H: Holder> Folder<H> {
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
         let reader = self.catalogue.reader();
         let begin = Instant::now();
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = self.on_disk(move || {
             let view = View {
                 root: &base,
                 each,
@@ -138,11 +67,11 @@ impl<H: Holder> Folder<H> {
                 }
             }
             (looked, failed)
-        })
-        .await;
+        });
+        let looked = looked.await;
         let end = Instant::now();
         self.last_look = (end, end - begin);
-        if let Ok((looked, failed)) = looked {
+        if let Some((looked, failed)) = looked {
             if failed.is_some() {
                 self.doubt(failed);
             }
@@ -169,7 +98,7 @@ impl<H: Holder> Folder<H> {
         let (base, rules, each) = (self.base.clone(), self.rules.clone(), self.view_each());
         let reader = self.catalogue.reader();
         let entry = entry.to_owned();
-        let files = tokio::task::spawn_blocking(move || {
+        let files = self.on_disk(move || {
             let view = View {
                 root: &base,
                 each,
@@ -178,7 +107,7 @@ impl<H: Holder> Folder<H> {
             };
             view.files_of(&entry)
         });
-        files.await.ok()?.ok()?
+        files.await?.ok()?
     }
 
     /// Looks at everything.
@@ -189,8 +118,9 @@ impl<H: Holder> Folder<H> {
         self.scanning = false;
         self.scan_at = Instant::now() + self.scan_interval();
         let (scan, now, there) = match found {
-            Ok(found) => found,
-            Err(error) => {
+            None => return,
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
                 let why = format!("{} cannot be read: {error}", self.base.display());
                 return self.lose(why);
             }
@@ -257,8 +187,8 @@ impl<H: Holder> Folder<H> {
         ))
     }
 
-    /// What there is, the identity of the folder, and device and inode of what is shared.
-    async fn scan_files(&mut self) -> std::io::Result<(Scan, Option<Identity>, (u64, u64))> {
+    /// What there is, the identity of the folder, and device and inode of what is shared. `None` if the share ends.
+    async fn scan_files(&mut self) -> Option<std::io::Result<Found>> {
         let (base, only, each) = (self.base.clone(), self.only.clone(), self.view_each());
         let (config, options) = (&self.catalogue.hub.config, &self.catalogue.row.options);
         let globs: Vec<String> = config
@@ -271,7 +201,7 @@ impl<H: Holder> Folder<H> {
         let ignore_file = config.ignore_file.clone();
         let reader = self.catalogue.reader();
         let begin = Instant::now();
-        let result = tokio::task::spawn_blocking(move || {
+        let result = self.on_disk(move || {
             let held = Held::root(&base, reader.is_none());
             let held = held?;
             let rules = load_rules(held.path(), &globs, &ignore_file);
@@ -296,13 +226,15 @@ impl<H: Holder> Folder<H> {
                 }
             };
             let identity = place::identity(held.path()).ok();
-            std::io::Result::Ok((scan, identity, (there.dev(), there.ino()), rules))
-        })
-        .await;
+            std::io::Result::Ok(((scan, identity, (there.dev(), there.ino())), rules))
+        });
+        let result = result.await;
         self.last_look = (Instant::now(), begin.elapsed());
-        let (scan, identity, there, rules) = result.map_err(std::io::Error::other)??;
-        self.rules = Arc::new(rules);
-        Ok((scan, identity, there))
+        let found = result?.map(|(found, rules)| {
+            self.rules = Arc::new(rules);
+            found
+        });
+        Some(found)
     }
 
     pub(super) fn view_each(&self) -> Each {
@@ -327,35 +259,6 @@ impl<H: Holder> Folder<H> {
             }
             _ => config.rescan.max(Duration::from_secs(1)),
         }
-    }
-
-    /// Begins to watch, or to poll where watching cannot work.
-    pub(super) async fn notice(&mut self) {
-        if self.catalogue.row.options.once {
-            self.notice = Notice::Never;
-            return;
-        }
-        let (base, recursive) = (self.base.clone(), self.only.is_none());
-        let started = tokio::task::spawn_blocking(move || {
-            let is_remote = place::is_remote(&base);
-            let watch = (!is_remote).then(|| Watch::start(&base, recursive));
-            (is_remote, watch)
-        })
-        .await;
-        let Ok((is_remote, watch)) = started else {
-            return;
-        };
-        self.is_remote = is_remote;
-        self.notice = match watch {
-            Some(Ok(watch)) => Notice::Watching(watch),
-            None => Notice::Polling(
-                "a network file system does not tell of changes made elsewhere".into(),
-            ),
-            Some(Err(Unwatched::Limit)) => Notice::Polling(String::new()),
-            Some(Err(Unwatched::Other(why))) => {
-                Notice::Polling(format!("it cannot be watched: {why}"))
-            }
-        };
     }
 
     fn lose(&mut self, why: String) {

@@ -9,7 +9,8 @@
 //! | `watch`, `mounts`, `lease` | hints from the file system; whether somebody writes |
 //! | `hashing` | the thread that hashes |
 //! | `store`, `catalogue` | which entries are which items; making and unmaking them |
-//! | `folder`, `look`, `reconcile`, `status` | one share at work: its task, what it sees, what follows, what it says |
+//! | `folder`, `hints`, `look`, `reconcile`, `work`, `status` | one share at work: its task, what it notices and sees, what follows, what it hashes, what it says |
+//! | `mail` | what the other parts tell a share, without waiting for it |
 //! | `hub` | what all shares use, and the way to each |
 //! | `admission`, `configured` | whether one may be made; those of the configuration file |
 mod admission;
@@ -20,12 +21,14 @@ mod folder;
 mod gate;
 mod hashing;
 mod held;
+mod hints;
 mod holder;
 mod hub;
 mod ignore;
 #[allow(unsafe_code, reason = "leases have no safe interface")]
 mod lease;
 mod look;
+mod mail;
 mod mounts;
 mod place;
 mod reconcile;
@@ -36,6 +39,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;

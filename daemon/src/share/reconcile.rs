@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use super::files::Seen;
-use super::folder::{Command, Folder};
+use super::folder::Folder;
 use super::hashing::path_of;
 use super::holder::Holder;
 use super::settle::News;
@@ -195,7 +195,7 @@ impl<H: Holder> Folder<H> {
             if share == self.catalogue.row.id {
                 Box::pin(self.renew(other)).await;
             } else {
-                self.catalogue.hub.send(share, Command::Renew(other));
+                self.catalogue.hub.renew(share, other);
             }
         }
     }
@@ -219,7 +219,13 @@ impl<H: Holder> Folder<H> {
     /// At the start: rows whose item the engine does not have are hashed anew.
     pub(super) async fn drop_lost(&mut self) {
         let hub = self.catalogue.hub.clone();
-        let held: HashSet<_> = hub.holder.held().await.into_iter().collect();
+        let held: HashSet<_> = hub
+            .holder
+            .held()
+            .await
+            .into_iter()
+            .map(|(item, _)| item)
+            .collect();
         let lost: Vec<(PathBuf, Known)> = self
             .known
             .iter()
@@ -283,7 +289,8 @@ impl<H: Holder> Folder<H> {
             };
             let stamps = files.files.iter().map(|file| file.stamp).collect();
             let path = path_of(&self.base, &entry);
-            hub.warn(self.catalogue.serve(metainfo, path, stamps).await);
+            let served = self.catalogue.serve(metainfo, path, stamps).await;
+            hub.warn(served.map(drop));
         }
     }
 
@@ -305,7 +312,7 @@ impl<H: Holder> Folder<H> {
             };
             for (share, other) in others {
                 if share != self.catalogue.row.id {
-                    self.catalogue.hub.send(share, Command::Renew(other));
+                    self.catalogue.hub.renew(share, other);
                 }
             }
         }

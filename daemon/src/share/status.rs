@@ -29,6 +29,7 @@ impl<H: Holder> Folder<H> {
         share.items = count(self.known.len());
         share.size = self.size;
         share.published = self.published;
+        share.refused = count(self.refused.len());
         share.pending = count(waiting).max(u32::from(self.scanning));
         share.left_out = left_out;
         let current = self.activity.get();
@@ -53,12 +54,6 @@ impl<H: Holder> Folder<H> {
         if let Some(why) = &self.unavailable {
             return ("unavailable", Some(why.clone()));
         }
-        if let Some(why) = &self.refused {
-            return (
-                "error",
-                Some(format!("the tracker refuses to publish: {why}")),
-            );
-        }
         if let Some(why) = &self.unread {
             return ("error", Some(why.clone()));
         }
@@ -67,6 +62,11 @@ impl<H: Holder> Folder<H> {
         }
         if !self.busy.is_empty() || !self.ready.is_empty() {
             return ("hashing", None);
+        }
+        if let Some(why) = self.refused.values().next() {
+            let (refused, all) = (self.refused.len(), self.by_hash.len());
+            let why = format!("the tracker refuses to publish {refused} of {all}: {why}");
+            return ("error", Some(why));
         }
         match &self.notice {
             Notice::Watching(_) => ("watching", None),
@@ -103,6 +103,7 @@ impl<H: Holder> Folder<H> {
             entries.retain(|other| other != entry);
             if entries.is_empty() {
                 self.by_hash.remove(&known.info_hash);
+                self.refused.remove(&known.info_hash);
             }
         }
         Some(known)
@@ -140,6 +141,7 @@ pub(super) fn share_of<H: Holder>(catalogue: &Catalogue<H>, state: &str) -> Shar
         items: 0,
         size: 0,
         published: 0,
+        refused: 0,
         pending: 1,
         left_out: BTreeMap::new(),
         tracker: catalogue.trackers().name_of(catalogue.tracker()).ok(),

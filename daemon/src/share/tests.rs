@@ -1,5 +1,6 @@
 //! Shares at work, with a stand-in for the engine.
 
+mod apart;
 mod disks;
 mod rig;
 
@@ -118,6 +119,26 @@ async fn a_restart_trusts_what_did_not_change_and_finds_what_did() {
     })
     .await;
     assert_eq!(rig.fake.hash_of("same"), same);
+}
+
+#[tokio::test]
+async fn an_item_whose_entry_a_kill_lost_is_withdrawn_when_its_file_changed_meanwhile() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.write("b", "two");
+    rig.share().await;
+    rig.until_held(&["a", "b"]).await;
+    rig.until_done().await;
+    let (a, b) = (rig.fake.hash_of("a").unwrap(), rig.fake.hash_of("b"));
+    let sql = "DELETE FROM share_entries WHERE entry = CAST('a' AS BLOB)";
+    let deleted = rig.state.call(move |db| db.execute(sql, [])).await;
+    assert_eq!(deleted.unwrap(), 1);
+    rig.write("a", "one, and more");
+    let rig = rig.restart().await;
+    rig.until_held(&["a", "b"]).await;
+    rig.until_done().await;
+    assert_eq!(rig.fake.hash_of("b"), b);
+    assert!(!rig.fake.0.lock().unwrap().contains_key(&a));
 }
 
 #[tokio::test]

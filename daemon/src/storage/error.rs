@@ -20,6 +20,9 @@ pub enum StorageError {
         /// What the system says.
         why: String,
     },
+    /// A mistake of ours, in work that touched this item alone.
+    #[error("a bug of p2pd: its log says where; please report it")]
+    Bug,
     /// The disk threads have ended.
     #[error("the daemon is stopping")]
     Stopped,

@@ -7,12 +7,14 @@
 
 mod error;
 mod holes;
+mod moving;
 mod open;
 mod piece;
 mod place;
 mod queue;
 mod seam;
 mod sync;
+mod threads;
 mod tree;
 
 use std::sync::mpsc as std_mpsc;
@@ -20,17 +22,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, mem, thread};
 
 use bytes::{Bytes, BytesMut};
-use p2p_hash::{Hasher, Stream};
+use p2p_hash::Stream;
 use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
 pub use self::error::StorageError;
+pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{
-    allocated, delete, delete_stage, free_space, leave_stage, make_folder, move_into, not_a_folder,
-    places, remove_copied, stage_of, staged_top,
+    allocated, delete, delete_stage, free_space, leave_stage, places, stage_of, staged_top,
 };
-use self::queue::{Queue, Work};
+use self::queue::Queue;
 #[cfg(test)]
 pub(crate) use self::seam::{Fault, Faults};
 use self::tree::FileCache;
@@ -195,7 +197,7 @@ impl Disk {
         for n in 0..threads.max(1) {
             let queue = queue.clone();
             let thread = thread::Builder::new().name(format!("disk-{n}"));
-            thread.spawn(move || serve(&queue))?;
+            thread.spawn(move || threads::serve(&queue))?;
         }
         Ok(Self {
             sync: lane("disk-sync", || {})?,
@@ -231,7 +233,7 @@ impl Disk {
         let (reply, answer) = oneshot::channel();
         let task: Task = Box::new(move || {
             // The asker may be gone; the work is done all the same.
-            let _ = reply.send(job());
+            let _ = reply.send(threads::guarded(job).unwrap_or(Err(StorageError::Bug)));
         });
         let lane = match lane {
             Lane::Sync => &self.sync,
@@ -252,94 +254,6 @@ fn lane(name: &str, begin: fn()) -> io::Result<std_mpsc::Sender<Task>> {
         queue.into_iter().for_each(|task| task());
     })?;
     Ok(tasks)
-}
-
-fn serve(queue: &Queue) {
-    let hasher = Hasher::default();
-    while let Some(work) = queue.next() {
-        match work {
-            Work::Hash(jobs) => queue.hashed(hash(&hasher, jobs)),
-            Work::Store(jobs) => {
-                let tree = jobs.first().map(|job| job.tree.id());
-                store(jobs);
-                tree.into_iter().for_each(|tree| queue.stored(tree));
-            }
-            Work::Read(job) => read(job),
-        }
-    }
-}
-
-/// Those of `jobs` that are to be written: parts, and the ends of good pieces. Those who wait for the others are told.
-fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
-    let mut streams: Vec<Stream> = jobs
-        .iter_mut()
-        .map(|job| mem::take(&mut job.hash))
-        .collect();
-    let blocks: Vec<&[Bytes]> = jobs.iter().map(|job| &job.blocks[..]).collect();
-    piece::advance(hasher, &mut streams, &blocks);
-    let mut to_write = Vec::with_capacity(jobs.len());
-    let (mut whole, mut ends) = (Vec::new(), Vec::new());
-    for (mut job, stream) in jobs.into_iter().zip(streams) {
-        if job.last {
-            whole.push(job);
-            ends.push(stream);
-        } else {
-            job.hash = stream;
-            to_write.push(job);
-        }
-    }
-    let mut digests = vec![[0; 20]; ends.len()];
-    hasher.finish(&mut ends, &mut digests);
-    for (job, digest) in whole.into_iter().zip(digests) {
-        if digest == job.tree.info().piece_hash(job.piece) {
-            to_write.push(job);
-        } else {
-            job.inbox.push([job.done(Ok(Outcome::Bad))]);
-        }
-    }
-    to_write
-}
-
-/// Writes pieces and parts of one item: what lies in a row with one write.
-fn store(mut jobs: Vec<WriteJob>) {
-    let Some((inbox, log)) = jobs.first().map(|j| (j.inbox.clone(), j.log.clone())) else {
-        return;
-    };
-    jobs.sort_by_key(WriteJob::offset);
-    let mut done = Vec::with_capacity(jobs.len());
-    let mut good = Vec::with_capacity(jobs.len());
-    for row in jobs.chunk_by_mut(|a, b| a.offset() + a.len() as u64 == b.offset()) {
-        let blocks: Vec<Bytes> = row.iter().flat_map(|job| &job.blocks).cloned().collect();
-        let written = piece::write(&row[0].tree, row[0].offset(), &blocks);
-        for job in row {
-            let outcome = written.clone().map(|()| match job.last {
-                true => Outcome::Good,
-                false => Outcome::Part(mem::take(&mut job.hash)),
-            });
-            if matches!(outcome, Ok(Outcome::Good)) {
-                good.push(job.piece.get());
-            }
-            done.push(job.done(outcome));
-            // Memory for what comes next.
-            job.blocks.clear();
-        }
-    }
-    if let Some(log) = log
-        && !good.is_empty()
-        && let Err(error) = log.append(&good)
-    {
-        // A hint that is lost costs fetching the pieces again after a kill.
-        tracing::debug!("the log of written pieces: {error}");
-    }
-    inbox.push(done);
-}
-
-fn read(job: ReadJob) {
-    let mut buffer = job.buffer.unwrap_or_default();
-    buffer.resize(job.len as usize, 0);
-    let read = piece::read(&job.tree, job.offset, &mut buffer);
-    let done = Done::Read(job.offset, read.map(|()| buffer.freeze()));
-    job.inbox.push([done]);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

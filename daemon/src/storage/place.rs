@@ -21,6 +21,9 @@ use super::tree::{Opened, aside};
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
+/// Names that are tried for an item whose own is taken, and one.
+const MOST_NAMES: u32 = 1_000;
+
 /// Folder of what is being fetched, below the download folder.
 pub(super) const STAGE: &str = ".p2p-incomplete";
 
@@ -31,7 +34,7 @@ pub fn stage_of(dir: &Path, item: InfoHash) -> PathBuf {
 
 /// The paths in `dir` that an item of this name may have been put at, and that exist.
 pub fn places(dir: &Path, info: &Info) -> Vec<PathBuf> {
-    let named = (1..1_000).map(|n| dir.join(numbered(top_of(info), n)));
+    let named = (1..MOST_NAMES).map(|n| dir.join(numbered(top_of(info), n)));
     named.take_while(|path| path.exists()).collect()
 }
 
@@ -243,34 +246,51 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 /// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
     make_durable_folder(dir)?;
+    for n in 1..MOST_NAMES {
+        let to = dir.join(numbered(name, n));
+        if rename_new(from, &to)? {
+            return Ok(to);
+        }
+    }
+    Err(taken(&dir.join(name)))
+}
+
+/// The first of `name`, `name (2)`, ... that is free in `dir`.
+pub(super) fn free_name(dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
+    let mut named = (1..MOST_NAMES).map(|n| dir.join(numbered(name, n)));
+    let free = named.find(|to| fs::symlink_metadata(to).is_err());
+    free.ok_or_else(|| taken(&dir.join(name)))
+}
+
+/// Renames `from` to `to` in a folder that is there; false if that name is taken.
+pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, StorageError> {
     seam::allow(Call::Rename, || from.to_owned()).map_err(at(from))?;
-    let (parent, old) = (from.parent().unwrap_or(from), from.file_name());
+    let (parent, dir) = (from.parent().unwrap_or(from), to.parent().unwrap_or(to));
     let (source, target) = (
         open_root(parent).map_err(at(parent))?,
         open_root(dir).map_err(at(dir))?,
     );
-    let old = Path::new(old.unwrap_or_default());
-    for n in 1..1_000u32 {
-        let new = numbered(name, n);
-        let to = dir.join(&new);
-        let new = Path::new(&new);
-        match renameat2(&source, old, &target, new, RenameFlags::RENAME_NOREPLACE) {
-            Ok(()) => return Ok(to),
-            Err(Errno::EEXIST) => {}
-            // A file system without the flag: look, then rename. The window between the two is the best there is.
-            Err(Errno::EINVAL | Errno::ENOSYS) if !to.exists() => {
-                renameat(&source, old, &target, new)
-                    .map_err(|e| StorageError::at(&to, &e.into()))?;
-                return Ok(to);
-            }
-            Err(Errno::EINVAL | Errno::ENOSYS) => {}
-            Err(error) => return Err(StorageError::at(from, &error.into())),
+    let old = Path::new(from.file_name().unwrap_or_default());
+    let new = Path::new(to.file_name().unwrap_or_default());
+    match renameat2(&source, old, &target, new, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EEXIST) => Ok(false),
+        // A file system without the flag: look, then rename. The window between the two is the best there is.
+        Err(Errno::EINVAL | Errno::ENOSYS) if !to.exists() => {
+            renameat(&source, old, &target, new).map_err(|e| StorageError::at(to, &e.into()))?;
+            Ok(true)
         }
+        Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
+        Err(error) => Err(StorageError::at(from, &error.into())),
     }
-    Err(StorageError::Io {
-        path: dir.join(name),
+}
+
+/// The error for a name that is taken, as are all like it.
+pub(super) fn taken(path: &Path) -> StorageError {
+    StorageError::Io {
+        path: path.to_owned(),
         why: "the name and 998 like it are taken".into(),
-    })
+    }
 }
 
 /// `name`, `name (2)`, ...
@@ -279,91 +299,6 @@ fn numbered(name: &str, n: u32) -> String {
         1 => name.to_owned(),
         n => format!("{name} ({n})"),
     }
-}
-
-/// The error for a folder that is none.
-pub fn not_a_folder(dir: &Path) -> StorageError {
-    StorageError::at(dir, &io::ErrorKind::NotADirectory.into())
-}
-
-/// Makes a folder with its parents.
-pub fn make_folder(dir: &Path) -> Result<(), StorageError> {
-    fs::create_dir_all(dir).map_err(at(dir))
-}
-
-/// Moves a file or folder into `dir`, over file systems by copy and sync. Returns where it is then, and whether it was copied: then it
-/// is still at `path` as well, to be removed with [`remove_copied`] once the new place is recorded. `part` names the copy while it is
-/// made; what an earlier attempt left there is removed.
-pub fn move_into(path: &Path, dir: &Path, part: &str) -> Result<(PathBuf, bool), StorageError> {
-    let name = path.file_name().map(|name| name.to_string_lossy());
-    let name = name.unwrap_or_default().into_owned();
-    if !fs::metadata(dir).map_err(at(dir))?.is_dir() {
-        return Err(not_a_folder(dir));
-    }
-    match rename_free(path, dir, &name) {
-        Err(_) if crosses(path, dir) => {}
-        other => {
-            let to = other?;
-            sync_folder(dir)?;
-            return Ok((to, false));
-        }
-    }
-    let part = dir.join(STAGE).join(format!("move-{part}"));
-    let _ = fs::remove_dir_all(&part);
-    fs::create_dir_all(&part).map_err(at(&part))?;
-    let copy = part.join(&name);
-    let copied = copy_tree(path, &copy).and_then(|()| rename_free(&copy, dir, &name));
-    if copied.is_err() {
-        let _ = fs::remove_dir_all(&part);
-    }
-    let to = copied?;
-    sync_folder(dir)?;
-    let _ = fs::remove_dir_all(&part);
-    let _ = fs::remove_dir(dir.join(STAGE));
-    Ok((to, true))
-}
-
-/// Removes what is left of a file or folder that was moved by copying it.
-pub fn remove_copied(path: &Path) -> Result<(), StorageError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::at(path, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn crosses(a: &Path, b: &Path) -> bool {
-    match (fs::metadata(a), fs::metadata(b)) {
-        (Ok(a), Ok(b)) => a.dev() != b.dev(),
-        _ => false,
-    }
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<(), StorageError> {
-    let kind = fs::symlink_metadata(from).map_err(at(from))?.file_type();
-    if kind.is_dir() {
-        fs::create_dir(to).map_err(at(to))?;
-        for entry in fs::read_dir(from).map_err(at(from))? {
-            let entry = entry.map_err(at(from))?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        return sync_folder(to);
-    }
-    if !kind.is_file() {
-        return Err(StorageError::Io {
-            path: from.to_owned(),
-            why: "neither a file nor a folder, it cannot be moved to another file system".into(),
-        });
-    }
-    fs::copy(from, to).map_err(at(from))?;
-    let copy = File::open(to).map_err(at(to))?;
-    copy.sync_all().map_err(at(to))
 }
 
 /// Deletes the files of an item below `root`, and the folders that are empty then. What is not the item's stays.
@@ -415,40 +350,5 @@ mod tests {
             assert_eq!(fs::read_to_string(to).unwrap(), n.to_string());
         }
         assert_eq!(places, ["a.tar.gz", "a.tar.gz (2)", "a.tar.gz (3)"]);
-    }
-
-    #[test]
-    fn a_folder_is_moved_with_all_that_is_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("x"), dir.path().join("to"));
-        fs::create_dir_all(from.join("sub")).unwrap();
-        fs::create_dir(&to).unwrap();
-        fs::write(from.join("sub/f"), "data").unwrap();
-        let (placed, copied) = move_into(&from, &to, "x").unwrap();
-        assert!(!copied);
-        assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
-        assert!(!from.exists());
-        assert!(move_into(&placed, &dir.path().join("absent"), "x").is_err());
-    }
-
-    #[test]
-    fn over_file_systems_the_original_stays_until_it_is_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let other = tempfile::tempdir_in("/dev/shm").ok();
-        let Some(other) = other.filter(|other| crosses(dir.path(), other.path())) else {
-            println!("skipped: /dev/shm is no other file system here");
-            return;
-        };
-        let (from, stage) = (dir.path().join("x"), other.path().join(STAGE));
-        fs::create_dir_all(from.join("sub")).unwrap();
-        fs::write(from.join("sub/f"), "data").unwrap();
-        // What a killed move left behind.
-        fs::create_dir_all(stage.join("move-k/x/sub")).unwrap();
-        let (placed, copied) = move_into(&from, other.path(), "k").unwrap();
-        assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
-        assert!(copied && from.exists() && !stage.exists());
-        remove_copied(&from).unwrap();
-        remove_copied(&from).unwrap();
-        assert!(!from.exists());
     }
 }

@@ -140,7 +140,7 @@ fn pieces_in_a_row_are_written_together_and_each_to_its_place() {
     let inbox = Arc::new(Inbox::default());
     // Two rows, one in each file.
     let jobs = [4, 2, 5, 1].map(|n: u32| job(&tree, n, &pieces[n as usize], &inbox));
-    store(Vec::from(jobs));
+    threads::store(Vec::from(jobs));
     assert_eq!(inbox.take().len(), 4);
     for n in [1, 2, 4, 5] {
         assert!(
@@ -231,4 +231,45 @@ fn every_file_that_is_synced_is_told_with_what_it_is_then() {
     let expected = files.iter().map(|file| (*file, now[*file].unwrap()));
     assert_eq!(synced, expected.collect::<Vec<_>>());
     assert_eq!(tree.files_of(&[0, 5]), BTreeSet::from([0, 1]));
+}
+
+#[tokio::test]
+async fn a_panic_in_a_job_fails_that_job_and_the_threads_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::start(1).unwrap();
+    let ((info, pieces), (larger, _)) = (item(1), item(2));
+    let (inbox, tree) = (Arc::new(Inbox::default()), tree(&disk, &info, dir.path()));
+    let mut bad = job(&tree, 0, &pieces[0], &inbox);
+    // A piece of another item, of which this one has no hash.
+    bad.piece = larger.layout().piece(5).unwrap();
+    disk.write(bad);
+    inbox.ready().await;
+    let done = inbox.take();
+    let [Done::Written(written)] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(
+        matches!(written.outcome, Err(StorageError::Bug)),
+        "{written:?}"
+    );
+    disk.write(job(&tree, 1, &pieces[1], &inbox));
+    inbox.ready().await;
+    let done = inbox.take();
+    assert!(
+        matches!(
+            &done[..],
+            [Done::Written(Written {
+                outcome: Ok(Outcome::Good),
+                ..
+            })]
+        ),
+        "{done:?}"
+    );
+    for lane in [Lane::Sync, Lane::Check, Lane::Idle] {
+        let failed = disk
+            .run(lane, || -> Result<(), _> { panic!("on purpose") })
+            .await;
+        assert_eq!(failed, Err(StorageError::Bug));
+        assert_eq!(disk.run(lane, || Ok(1)).await, Ok(1));
+    }
 }

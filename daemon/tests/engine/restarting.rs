@@ -186,3 +186,26 @@ async fn a_part_that_was_edited_while_p2pd_was_away_is_fetched_again_and_the_res
     );
     assert!(b.events().contains(&"item.verified".to_owned()));
 }
+
+#[tokio::test]
+async fn a_moved_item_is_at_its_new_place_after_a_restart_and_what_lay_there_stays() {
+    let (a, mut b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "moved.bin", 36, 1_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let item = b.fetch(&metainfo, &[&a]).await;
+    b.complete(item).await;
+    let dir = b.dir.path().join("elsewhere");
+    fs::create_dir(&dir).unwrap();
+    // The name is taken: what was not ours stays.
+    fs::write(dir.join("moved.bin"), "another").unwrap();
+    b.engine().move_to(item, dir.clone()).await.unwrap();
+    b.engine().stop().await;
+    b.restart().await;
+    let shown = b.becomes(item, "seeding", |i| i.state == ItemState::Seeding);
+    assert_eq!(shown.await.pieces_done, 16);
+    assert_eq!(
+        fs::read(dir.join("moved.bin (2)")).unwrap(),
+        noise(36, 1_000_000)
+    );
+    assert_eq!(fs::read(dir.join("moved.bin")).unwrap(), b"another");
+}

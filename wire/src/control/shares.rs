@@ -84,6 +84,9 @@ pub struct Share {
     pub size: u64,
     /// Items in the catalogue.
     pub published: u32,
+    /// Items that the tracker refuses to publish; the reason of one is in `reason`.
+    #[serde(default)]
+    pub refused: u32,
     /// Files found but not settled or hashed yet.
     pub pending: u32,
     /// What was left out, as counts by reason (`hidden`, `excluded`, `not-utf8`, `empty`, `link`, `special`, `unreadable`).

@@ -200,6 +200,7 @@ mod tests {
             items: 0,
             size: 0,
             published: 0,
+            refused: 0,
             pending: 0,
             left_out: BTreeMap::new(),
             tracker: None,

@@ -9,16 +9,34 @@ use p2p_wire::control::{PathText, ShareAdd};
 use p2p_wire::metainfo::Metainfo;
 
 use crate::engine::{Content, FileStamp, NewItem, Place};
-use crate::share::holder::Holder;
+use crate::share::holder::{Holder, Whose};
 use crate::share::*;
 use crate::state::StateLock;
 use crate::tracker::testing::eventually;
 
 /// Holds items as the engine would, and nothing else.
 #[derive(Clone, Default)]
-pub(super) struct Fake(pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>);
+pub(super) struct Fake(
+    pub(super) Arc<StdMutex<HashMap<InfoHash, (PathBuf, Metainfo)>>>,
+    Arc<StdMutex<Standing>>,
+    /// Which share each item belongs to.
+    Arc<StdMutex<HashMap<InfoHash, Whose>>>,
+);
+
+/// The share whose releases are never answered, and whether one was asked for.
+#[derive(Default)]
+struct Standing(Option<String>, bool);
 
 impl Fake {
+    /// From now on a release of `share` is never answered.
+    pub(super) fn stand_still(&self, share: &str) {
+        self.1.lock().unwrap().0 = Some(share.into());
+    }
+
+    pub(super) fn is_standing(&self) -> bool {
+        self.1.lock().unwrap().1
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         let items = self.0.lock().unwrap();
         let mut names: Vec<String> = items
@@ -48,6 +66,8 @@ impl Holder for Fake {
         meta.announce = new.trackers;
         let mut items = self.0.lock().unwrap();
         let hash = meta.info.info_hash();
+        let share = new.share.map(|name| (name, new.owner));
+        self.2.lock().unwrap().entry(hash).or_insert(share);
         Ok(match items.get_mut(&hash) {
             Some((_, known)) => {
                 known.announce.extend(meta.announce);
@@ -56,7 +76,15 @@ impl Holder for Fake {
             None => items.insert(hash, (path, *meta)).is_none(),
         })
     }
-    async fn release(&self, item: InfoHash, _share: &str, _owner: u32) {
+    async fn release(&self, item: InfoHash, share: &str, _owner: u32) {
+        let stands = {
+            let mut standing = self.1.lock().unwrap();
+            standing.1 = standing.0.as_deref() == Some(share);
+            standing.1
+        };
+        if stands {
+            std::future::pending().await
+        }
         self.0.lock().unwrap().remove(&item);
     }
     async fn relocate(
@@ -71,8 +99,10 @@ impl Holder for Fake {
     async fn metainfo(&self, item: InfoHash) -> Option<Metainfo> {
         Some(self.0.lock().unwrap().get(&item)?.1.clone())
     }
-    async fn held(&self) -> Vec<InfoHash> {
-        self.0.lock().unwrap().keys().copied().collect()
+    async fn held(&self) -> Vec<(InfoHash, Whose)> {
+        let (items, shares) = (self.0.lock().unwrap(), self.2.lock().unwrap());
+        let held = items.keys().map(|item| (*item, shares[item].clone()));
+        held.collect()
     }
     async fn revive(&self, _item: InfoHash) {}
 }

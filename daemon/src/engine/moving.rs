@@ -1,0 +1,220 @@
+//! Moving an item's data to another folder.
+//!
+//! Where it goes is recorded before it goes: a kill at any instant leaves a record that names the place where the data is, and the next start
+//! looks which of the two that is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::ErrorKind;
+
+use super::ops::{Reply, disk_fault, give_back};
+use super::registry::{Registry, no_such};
+use super::{Ctx, FileStamp, view};
+use crate::Fault;
+use crate::resume::{Loaded, Record, Site};
+use crate::storage::{self, Disk, Lane, StorageError, TreeSpec, stage_of};
+
+impl Registry {
+    pub(super) fn move_to(&mut self, item: InfoHash, dir: PathBuf, reply: Reply) {
+        let Some((mut record, _)) = self.take_out(item) else {
+            let _ = reply.send(Err(no_such(item)));
+            return;
+        };
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            let what = format!("cannot move {} to {}", record.name, dir.display());
+            let moved = if record.share.is_some() {
+                let fix = "Move the file or folder itself; the share follows it.";
+                Err(Fault::new(
+                    ErrorKind::Conflict,
+                    what,
+                    "it belongs to a share",
+                    fix,
+                ))
+            } else {
+                let moved = move_data(&ctx, item, &mut record, dir).await;
+                moved.map_err(|error| disk_fault(&what, &error))
+            };
+            let mut left = None;
+            let answer = moved.map(|from| {
+                left = from;
+                let path = view::path(&record);
+                let text = format!("{} moved to {}", record.name, path.display());
+                let name = Some(record.name.as_str());
+                ctx.events.emit("item.moved", Some(item), name, text);
+                view::item(item, &record, &view::Live::default())
+            });
+            ctx.store.put(item, &record);
+            ctx.store.flush().await;
+            // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
+            if let Some(from) = left {
+                let remove = move || storage::remove_copied(&from);
+                if let Err(error) = ctx.disk.run(Lane::Check, remove).await {
+                    tracing::warn!(%item, "what was copied stays where it was: {error}");
+                }
+            }
+            give_back(&ctx, item, Some(record)).await;
+            let _ = reply.send(answer);
+        });
+    }
+}
+
+/// Ends what a kill interrupted: an item that is not where it was, and is where it was being moved to, is there now.
+pub(super) async fn settle_moves(disk: &Disk, loaded: &mut [Loaded]) {
+    for row in loaded {
+        let Some(to) = row.record.moving.take() else {
+            continue;
+        };
+        let item = row.info_hash;
+        let (old, new) = (data_at(&row.record.site, item), data_at(&to, item));
+        let look = move || Ok(!is_there(&old) && is_there(&new));
+        if let Ok(true) = disk.run(Lane::Check, look).await {
+            row.record.site = to;
+        }
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// The file or folder that a move renames.
+fn data_at(site: &Site, item: InfoHash) -> PathBuf {
+    match site {
+        Site::Staged(dir) => stage_of(dir, item),
+        Site::Fetched { path, .. } | Site::Foreign(path) => path.clone(),
+    }
+}
+
+/// Moves the data and says so in the record, which is kept before the data goes; the caller keeps what it is then. What is given was
+/// copied, and is to be removed once that is kept.
+async fn move_data(
+    ctx: &Ctx,
+    item: InfoHash,
+    record: &mut Record,
+    dir: PathBuf,
+) -> Result<Option<PathBuf>, StorageError> {
+    let site = record.site.clone();
+    let plan = move || plan(&site, item, dir);
+    let Plan { to, from, is_there } = ctx.disk.run(Lane::Check, plan).await?;
+    if !is_there {
+        record.site = to;
+        return Ok(None);
+    }
+    record.moving = Some(to.clone());
+    ctx.store.put(item, record);
+    ctx.store.flush().await;
+    let (path, target, part) = (from.clone(), data_at(&to, item), item.to_string());
+    let moving = move || storage::move_as(&path, &target, &part);
+    let moved = ctx.disk.run(Lane::Check, moving).await;
+    record.moving = None;
+    let copied = moved?;
+    record.site = to;
+    if !matches!(record.site, Site::Staged(_)) {
+        restamp(ctx, item, record).await?;
+    }
+    Ok(copied.then_some(from))
+}
+
+struct Plan {
+    /// Where the data goes.
+    to: Site,
+    /// The file or folder that is moved.
+    from: PathBuf,
+    /// Nothing is staged before the first preparation.
+    is_there: bool,
+}
+
+fn plan(site: &Site, item: InfoHash, dir: PathBuf) -> Result<Plan, StorageError> {
+    let from = data_at(site, item);
+    let to = match site {
+        Site::Staged(_) => {
+            if !dir.is_dir() {
+                return Err(storage::not_a_folder(&dir));
+            }
+            let stage = stage_of(&dir, item);
+            storage::make_folder(stage.parent().unwrap_or(&dir))?;
+            Site::Staged(dir)
+        }
+        Site::Fetched { path, aside } => Site::Fetched {
+            path: storage::place_in(path, &dir)?,
+            aside: aside.clone(),
+        },
+        Site::Foreign(path) => Site::Foreign(storage::place_in(path, &dir)?),
+    };
+    let is_there = is_there(&from) || !matches!(site, Site::Staged(_));
+    Ok(Plan { to, from, is_there })
+}
+
+/// Takes what the files are at their place: a rename changed the ctime of one, a copy is another file.
+async fn restamp(ctx: &Ctx, item: InfoHash, record: &mut Record) -> Result<(), StorageError> {
+    let Some(metainfo) = ctx.store.metainfo(item).await.ok().flatten() else {
+        return Ok(());
+    };
+    let stage = view::stage(record, item);
+    let (site, only, disk) = (record.site.clone(), record.only.clone(), ctx.disk.clone());
+    let look = move || {
+        let info = Arc::new(metainfo.info);
+        let wanted = view::wanted_files(&info, &only);
+        let tree = disk.tree(TreeSpec {
+            info: &info,
+            site: &site,
+            stage: &stage,
+            wanted: &wanted,
+            writable: false,
+            stamps: Vec::new(),
+        });
+        Ok(tree.stamps())
+    };
+    let stamps: Vec<Option<FileStamp>> = ctx.disk.run(Lane::Check, look).await?;
+    record.stamps = stamps;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::engine::add::blank;
+
+    #[tokio::test]
+    async fn after_a_kill_an_item_is_where_its_data_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::start(1).unwrap();
+        let item = InfoHash([7; 20]);
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        for staged in [true, false] {
+            let at = |path: &PathBuf| match staged {
+                true => Site::Staged(path.clone()),
+                false => Site::Foreign(path.join("data")),
+            };
+            for (old_there, new_there) in
+                [(true, false), (true, true), (false, true), (false, false)]
+            {
+                for (place, there) in [(&old, old_there), (&new, new_there)] {
+                    let _ = fs::remove_dir_all(place);
+                    if there {
+                        fs::create_dir_all(data_at(&at(place), item)).unwrap();
+                    }
+                }
+                let record = Record {
+                    site: at(&old),
+                    moving: Some(at(&new)),
+                    ..blank(item)
+                };
+                let mut loaded = [Loaded {
+                    info_hash: item,
+                    record,
+                }];
+                settle_moves(&disk, &mut loaded).await;
+                let moved = !old_there && new_there;
+                let expected = at(if moved { &new } else { &old });
+                let record = &loaded[0].record;
+                assert_eq!((&record.site, &record.moving), (&expected, &None));
+            }
+        }
+    }
+}

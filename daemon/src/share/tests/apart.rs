@@ -1,0 +1,141 @@
+//! One share that hashes for long, or stands still, and the others.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::{PathText, ShareAdd};
+
+use super::rig::{Rig, new};
+
+use crate::tracker::testing::eventually;
+use crate::tracker::{Outcome, OutcomeKind};
+
+/// Shares a second folder, "Other", beside the first.
+async fn share_other(rig: &Rig) {
+    let add = ShareAdd {
+        path: PathText::from(&*rig.dir.path().join("Other")),
+        ..rig.options()
+    };
+    rig.hub.add(new(add)).await.unwrap();
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(Duration::from_secs(10), future).await;
+    done.unwrap_or_else(|_| panic!("{what} still waits after 10 s"))
+}
+
+#[tokio::test]
+async fn a_share_ends_while_another_one_hashes_for_an_hour() {
+    let rig = Rig::new().await;
+    // Of zeros that are nowhere.
+    File::create(rig.path("large"))
+        .and_then(|large| large.set_len(4 << 40))
+        .unwrap();
+    rig.share().await;
+    eventually("the large file is being hashed", async || {
+        let all = rig.hub.find(Path::new("Public"), None).await.unwrap();
+        all.progress.borrow().current.clone()
+    })
+    .await;
+    let other = rig.dir.path().join("Other");
+    fs::create_dir(&other).unwrap();
+    (0..80).for_each(|n| fs::write(other.join(format!("f{n}")), format!("{n}")).unwrap());
+    share_other(&rig).await;
+    eventually("its files wait for the thread that hashes", async || {
+        let shares = rig.hub.list(None);
+        (shares[1].state == "hashing").then_some(())
+    })
+    .await;
+    within("unshare", rig.hub.remove(Path::new("Other"), None))
+        .await
+        .unwrap();
+    assert_eq!(rig.hub.list(None)[0].state, "hashing", "the other goes on");
+    // And of what is being hashed the share lets go at once.
+    within("unshare", rig.hub.remove(Path::new("Public"), None))
+        .await
+        .unwrap();
+    assert!(rig.fake.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_share_that_stands_still_keeps_no_publish_of_others_waiting() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.share().await;
+    let other = rig.dir.path().join("Other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b"), "two").unwrap();
+    share_other(&rig).await;
+    rig.until_held(&["a", "b"]).await;
+    eventually("both are at rest", async || {
+        let shares = rig.hub.list(None);
+        shares.iter().all(|share| share.pending == 0).then_some(())
+    })
+    .await;
+    rig.fake.stand_still("Public");
+    fs::remove_file(rig.path("a")).unwrap();
+    eventually("the share stands still", async || {
+        rig.fake.is_standing().then_some(())
+    })
+    .await;
+    let outcome = |item| Outcome {
+        item,
+        owner: nix::unistd::geteuid().as_raw(),
+        share: None,
+        entry: None,
+        kind: OutcomeKind::Published,
+    };
+    for n in 0..200 {
+        let outcomes = vec![outcome(InfoHash([n; 20]))];
+        within("an outcome", rig.hub.take_outcomes(outcomes)).await;
+    }
+    let item = rig.fake.hash_of("b").unwrap();
+    within("an outcome", rig.hub.take_outcomes(vec![outcome(item)])).await;
+    eventually("the other hears that it is published", async || {
+        (rig.hub.list(None)[1].published == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone() {
+    let rig = Rig::new().await;
+    ["a", "b", "c"]
+        .iter()
+        .for_each(|name| rig.write(name, name));
+    rig.share().await;
+    rig.until_held(&["a", "b", "c"]).await;
+    rig.until_done().await;
+    let tell = async |name: &str, kind: OutcomeKind| {
+        let outcome = Outcome {
+            item: rig.fake.hash_of(name).unwrap(),
+            owner: nix::unistd::geteuid().as_raw(),
+            share: None,
+            entry: None,
+            kind,
+        };
+        rig.hub.take_outcomes(vec![outcome]).await;
+    };
+    let until = async |refused: u32| {
+        eventually("so many are refused", async || {
+            let share = rig.hub.list(None).remove(0);
+            (share.refused == refused).then_some(share)
+        })
+        .await
+    };
+    for name in ["a", "b"] {
+        tell(name, OutcomeKind::Refused("the name is taken".into())).await;
+    }
+    let share = until(2).await;
+    let reason = "the tracker refuses to publish 2 of 3: the name is taken";
+    assert_eq!(
+        (&*share.state, share.reason.as_deref()),
+        ("error", Some(reason))
+    );
+    tell("a", OutcomeKind::Published).await;
+    assert_eq!(until(1).await.published, 1);
+    fs::remove_file(rig.path("b")).unwrap();
+    assert_eq!(until(0).await.state, "watching");
+}
