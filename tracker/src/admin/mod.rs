@@ -88,7 +88,7 @@ pub enum Answer {
         /// What and why.
         title: String,
         /// What to do.
-        hint: Option<String>,
+        hint: String,
     },
 }
 

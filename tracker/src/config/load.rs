@@ -16,8 +16,11 @@ pub struct ConfigError {
     /// Line and column, from 1.
     at: Option<(usize, usize)>,
     what: String,
-    todo: Option<String>,
+    todo: String,
 }
+
+/// What to do where nothing better is known.
+const SEE_DEFAULTS: &str = "`p2p-tracker config defaults` shows every key and what it may be.";
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,11 +28,7 @@ impl fmt::Display for ConfigError {
         if let Some((line, column)) = self.at {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.what)?;
-        if let Some(todo) = &self.todo {
-            write!(f, "\n  {todo}")?;
-        }
-        Ok(())
+        write!(f, ": {}\n  {}", self.what, self.todo)
     }
 }
 
@@ -41,7 +40,7 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         at: None,
         what: format!("cannot be read: {error}"),
-        todo: Some("Check the path given to --config and who may read the file.".to_owned()),
+        todo: "Check the path given to --config and who may read the file.".to_owned(),
     })?;
     parse(&text, path)
 }
@@ -52,7 +51,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         at: offset.map(|offset| line_and_column(text, offset)),
         what,
-        todo,
+        todo: todo.unwrap_or_else(|| SEE_DEFAULTS.to_owned()),
     };
     let from_toml = |error: toml::de::Error| {
         fault(
@@ -355,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             error("[store]\nzzzzzzzzzzz=1"),
-            "t.toml:2:1: unknown key `zzzzzzzzzzz` in `[store]`"
+            format!("t.toml:2:1: unknown key `zzzzzzzzzzz` in `[store]`\n  {SEE_DEFAULTS}")
         );
         assert!(error("name = \"x\"").starts_with("t.toml:1:1: unknown section"));
     }
@@ -368,7 +367,7 @@ mod tests {
         );
         assert_eq!(
             error("\n[announce]\ninterval = \"1s\""),
-            "t.toml:3:1: `interval` must be from 1m to 1d"
+            format!("t.toml:3:1: `interval` must be from 1m to 1d\n  {SEE_DEFAULTS}")
         );
         for (section, bad) in [
             ("http", "nas"),
@@ -391,7 +390,7 @@ mod tests {
         assert!(error("[tracker\n").starts_with("t.toml:1:9: "));
         assert_eq!(
             error("[store]\nurl=\"postgres:x\""),
-            "t.toml:2:1: `url` must be `sqlite:` or `sqlite:PATH`"
+            format!("t.toml:2:1: `url` must be `sqlite:` or `sqlite:PATH`\n  {SEE_DEFAULTS}")
         );
         assert!(error("http = 3").starts_with("t.toml:1:1: `http` is a section"));
     }

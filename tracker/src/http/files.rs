@@ -265,7 +265,7 @@ pub(super) async fn named(
     caller: Caller,
     path: Result<Path<(String, String, String)>, PathRejection>,
 ) -> Result<Json<FileEntry>, Refusal> {
-    let Path((owner, share, entry)) = path.map_err(|error| bad_request(error.body_text()))?;
+    let Path((owner, share, entry)) = path.map_err(|error| bad_path(&error))?;
     let file = tracker
         .catalogue
         .named(owner, share, entry, caller.login.account.id)
@@ -286,8 +286,8 @@ pub(super) async fn points(
         Refusal::new(
             ProblemType::SlowDown,
             "an earlier report of this machine is being taken",
+            "Send one report after the other.",
         )
-        .hint("Send one report after the other.")
         .retry_after(3)
     })?;
     tracker.counters.report();
@@ -298,7 +298,7 @@ pub(super) async fn points(
         let report = Report::from_bytes(&bytes).map_err(|error| bad_report(&error.to_string()))?;
         let mut seen = HashSet::new();
         if !report.items.iter().all(|item| seen.insert(&item.item)) {
-            return Err(bad_report("it names an item twice"));
+            return Err(bad_report("names an item twice"));
         }
         let reply = taking.report(&caller.login, &report, caller.client.ip);
         Ok(reply.to_bytes())
@@ -310,7 +310,11 @@ pub(super) async fn points(
 }
 
 fn bad_report(why: &str) -> Refusal {
-    bad_request(format!("this is no report: {why}"))
+    Refusal::new(
+        ProblemType::BadRequest,
+        format!("the report of piece points cannot be read: it {why}"),
+        "p2pd and the tracker may be of versions that do not fit; install the same of both.",
+    )
 }
 
 /// Writes to the log what the caller did with an entry of its own.
@@ -344,15 +348,33 @@ pub(crate) fn log_event(line: LogLine) -> LogEvent {
 
 fn segment(path: HashPath) -> Result<String, Refusal> {
     path.map(|Path(text)| text)
-        .map_err(|error| bad_request(error.body_text()))
+        .map_err(|error| bad_path(&error))
 }
 
 fn query<T>(params: Params<T>) -> Result<T, Refusal> {
-    params
-        .map(|Query(params)| params)
-        .map_err(|error| Refusal::invalid(format!("the query does not fit: {}", error.body_text())))
+    params.map(|Query(params)| params).map_err(|error| {
+        Refusal::invalid(
+            format!(
+                "the query does not fit: {}",
+                behind_colon(&error.body_text())
+            ),
+            "Correct that parameter, or leave it out.",
+        )
+    })
 }
 
-fn bad_request(title: String) -> Refusal {
-    Refusal::new(ProblemType::BadRequest, title)
+/// A text without what axum puts before each, which says no more.
+fn behind_colon(text: &str) -> &str {
+    text.split_once(": ").map_or(text, |(_, rest)| rest)
+}
+
+fn bad_path(error: &PathRejection) -> Refusal {
+    Refusal::new(
+        ProblemType::BadRequest,
+        format!(
+            "the path cannot be read: {}",
+            behind_colon(&error.body_text())
+        ),
+        "Write it in UTF-8, percent-encoded.",
+    )
 }

@@ -74,6 +74,7 @@ pub(crate) fn metrics_router(tracker: App) -> Router {
     Router::new()
         .route("/metrics", get(text))
         .fallback(no_route)
+        .method_not_allowed_fallback(no_route)
         .with_state(tracker)
 }
 
@@ -93,6 +94,8 @@ async fn other(State(tracker): State<App>, request: Request) -> Response {
 
 async fn no_route(request: Request) -> Refusal {
     let path = announce::masked(request.uri().path());
-    Refusal::not_found(format!("there is no route {} {path}", request.method()))
-        .hint("Check the tracker's URL and version.")
+    Refusal::not_found(
+        format!("there is no route {} {path}", request.method()),
+        "Check the tracker's URL and version.",
+    )
 }

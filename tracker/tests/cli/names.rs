@@ -11,7 +11,7 @@ fn publish(
     token: &str,
     torrent: &Metainfo,
     more: &Value,
-) -> crate::harness::Answer {
+) -> crate::answers::Answer {
     let mut body = json!({"metainfo": BASE64.encode(&torrent.to_bytes()), "share": "Public", "name": "big.iso"});
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();
@@ -27,7 +27,7 @@ fn delete(tracker: &Tracker, token: &str, torrent: &Metainfo) {
 }
 
 /// What a daemon sends by itself.
-fn withdraw(tracker: &Tracker, token: &str, torrent: &Metainfo) -> crate::harness::Answer {
+fn withdraw(tracker: &Tracker, token: &str, torrent: &Metainfo) -> crate::answers::Answer {
     let path = format!("/v1/files/{}?part=mine", torrent.info.info_hash());
     tracker.api("DELETE", &path, token, &Value::Null)
 }

@@ -43,7 +43,7 @@ pub struct Metainfo {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
     /// Not bencode.
-    #[error("not bencode: {0}")]
+    #[error("damaged or cut off: {0}")]
     Bencode(#[from] bencode::Error),
     /// A field is missing or has another type.
     #[error("`{0}` is missing or of the wrong type")]
@@ -65,6 +65,10 @@ impl Metainfo {
             return Err(MetainfoError::Invalid(
                 "a .torrent file of more than 10 MiB",
             ));
+        }
+        // A web page, or another kind of file, most often.
+        if bytes.first() != Some(&b'd') {
+            return Err(MetainfoError::Invalid("not a .torrent file"));
         }
         let file = bencode::decode(bytes)?;
         let info = file.get(b"info").ok_or(MetainfoError::Field("info"))?;
@@ -194,8 +198,12 @@ mod tests {
             Metainfo::from_bytes(b"de").unwrap_err(),
             MetainfoError::Field("info")
         );
+        assert_eq!(
+            Metainfo::from_bytes(b"<html>").unwrap_err(),
+            MetainfoError::Invalid("not a .torrent file")
+        );
         assert!(matches!(
-            Metainfo::from_bytes(b"<html>"),
+            Metainfo::from_bytes(b"d4:info"),
             Err(MetainfoError::Bencode(_))
         ));
         let big = vec![b'0'; MAX_METAINFO_LEN + 1];

@@ -46,7 +46,7 @@ async fn a_refused_write_takes_nothing_else_of_its_batch_down() {
     let writes = ["ann", "ann", "bob"].map(|name| store.create_account(account(name)));
     let undone = store.write(|db, _| {
         db.execute("DELETE FROM accounts", [])?;
-        Err::<(), _>(Refusal::not_found("changed my mind").into())
+        Err::<(), _>(Refusal::not_found("changed my mind", "nothing").into())
     });
     let last = store.create_account(account("carl"));
     go.send(()).unwrap();
