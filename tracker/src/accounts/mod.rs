@@ -332,7 +332,7 @@ impl Accounts {
         }
         let codes: Vec<String> = (0..count).map(|_| new_invite()).collect::<Result<_, _>>()?;
         let expires = unix_now().saturating_add(
-            i64::try_from(config.accounts.invite_lifetime.secs()).unwrap_or(i64::MAX),
+            i64::try_from(config.accounts.invite_lifetime.0.as_secs()).unwrap_or(i64::MAX),
         );
         self.store
             .create_invites(

@@ -122,7 +122,7 @@ impl Hooks {
             event: &body.event,
             stdin: body.to_json(),
             env: body.env(),
-            limit: config.hooks.timeout.duration(),
+            limit: config.hooks.timeout.0,
             // What it needs beyond its own folder is for a service of its own.
             writable: Vec::new(),
         };

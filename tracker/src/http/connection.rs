@@ -101,7 +101,7 @@ async fn requests(
         let line = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method(), masked(request.uri().path())));
         let (counters, began) = (&tracker.counters, Instant::now());
-        let limit = tracker.config().limits.request_time.duration();
+        let limit = tracker.config().limits.request_time.0;
         let answer = service.call(request);
         async move {
             let response: Response<Body> = match tokio::time::timeout(limit, answer).await {
