@@ -78,6 +78,12 @@ impl From<StoreError> for Refusal {
                 "Nothing was changed; try again shortly.",
             )
             .retry_after(2),
+            StoreError::TooLong => Self::new(
+                ProblemType::Unavailable,
+                "the tracker's database took too long to answer",
+                "Search for fewer or longer words, or try again when the tracker has less to do.",
+            )
+            .retry_after(10),
             StoreError::Stopped => Self::new(
                 ProblemType::Unavailable,
                 "the tracker is stopping, or its database has failed",
