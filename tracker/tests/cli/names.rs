@@ -274,3 +274,22 @@ fn pages_show_everything_once_in_every_order() {
         "found by a path inside"
     );
 }
+
+#[test]
+fn names_are_found_whatever_the_case_of_their_letters() {
+    let tracker = Tracker::start("");
+    tracker.user("ann");
+    let token = tracker.token("ann", "nas1");
+    let content = torrent("a", 1, 1);
+    tracker
+        .publish(&token, "s", "\u{e4}bc.iso", &content)
+        .expect(201);
+    // Short words are looked for in another way than long ones.
+    for word in ["%C3%84B", "%C3%84BC", "%C3%A4b", "B"] {
+        let found = tracker.get(&format!("/v1/files?q={word}"), &token);
+        let found = found.expect(200);
+        assert_eq!(found["items"].as_array().unwrap().len(), 1, "{word}");
+    }
+    let log = tracker.ok(&["log", "--file", "\u{c4}BC"], "");
+    assert!(log.contains("published"), "{log}");
+}
