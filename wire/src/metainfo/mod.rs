@@ -13,6 +13,8 @@ pub use files::{File, MAX_FILES};
 pub use info::{Info, MAX_PIECE_LEN, Span};
 pub use path::{MAX_COMPONENT_LEN, MAX_PATH_LEN, safe_component};
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::bencode::{self, Encode, Value};
@@ -25,7 +27,7 @@ pub const MAX_METAINFO_LEN: usize = 10 * 1024 * 1024;
 const MAX_TEXT_LEN: usize = 4_096;
 
 /// A parsed .torrent file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Metainfo {
     /// The `info` dictionary.
     pub info: Info,
@@ -37,6 +39,16 @@ pub struct Metainfo {
     pub created_by: Option<String>,
     /// `creation date`, seconds since 1970.
     pub created: Option<i64>,
+}
+
+/// Without announce URLs, which may be personal.
+impl fmt::Debug for Metainfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metainfo")
+            .field("info_hash", &self.info.info_hash())
+            .field("name", &self.info.name())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why bytes are not a torrent that can be used.
