@@ -131,6 +131,18 @@ pub enum Mode {
     Listed,
 }
 
+impl Mode {
+    /// As it stands in [`TrackerInfo`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Registered => "registered",
+            Self::Listed => "listed",
+        }
+    }
+}
+
 /// `GET /v1/me`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Me {
