@@ -55,7 +55,7 @@ pub(crate) async fn json<T: DeserializeOwned>(
         if error.is_data() {
             Refusal::invalid(
                 format!("the body does not fit: {error}"),
-                "docs/protocol.md, which comes with the tracker, shows what each route takes.",
+                "docs/protocol.md among the sources of p2p shows what each route takes.",
             )
         } else {
             Refusal::new(
