@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use p2p_wire::InfoHash;
 use p2p_wire::announce::{Event, Peer, Peers, Request, ScrapeEntry};
 use p2p_wire::api::Mode;
+use p2p_wire::units::Time;
 
 use crate::accounts::BadPasskey;
 use crate::config::Config;
@@ -50,8 +51,8 @@ impl Tracker {
             .filter(|_| config.announce.trust_ip)
             .unwrap_or(from)
             .to_canonical();
-        let interval = config.announce.interval.secs32();
-        let min_interval = config.announce.min_interval.secs32();
+        let interval = secs32(config.announce.interval);
+        let min_interval = secs32(config.announce.min_interval);
         let announce = Announce {
             account,
             ident: Some(Ident::new(request.key.as_deref(), request.peer_id)),
@@ -185,6 +186,10 @@ impl Tracker {
             )),
         }
     }
+}
+
+fn secs32(time: Time) -> u32 {
+    u32::try_from(time.0.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn full(full: Full) -> Failure {

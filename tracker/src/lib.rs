@@ -34,6 +34,7 @@ pub mod hooks;
 pub mod http;
 pub mod ids;
 pub mod journal;
+mod listen;
 pub mod log;
 pub mod metrics;
 pub mod points;

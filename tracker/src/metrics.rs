@@ -106,9 +106,11 @@ impl Drop for Open<'_> {
 pub fn text(tracker: &Tracker) -> String {
     let mut text = Text::default();
     let info = tracker.info();
-    let mode = format!("{:?}", info.mode).to_lowercase();
     let _ = text.gauge("p2p_tracker_info", "What runs; always 1.").with(
-        &[("version", env!("CARGO_PKG_VERSION")), ("mode", &mode)],
+        &[
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("mode", info.mode.name()),
+        ],
         1_u64,
     );
     let start = unix_now() - i64::from(tracker.clock.now());

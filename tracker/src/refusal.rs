@@ -14,26 +14,20 @@ pub struct Refusal {
     /// What and why.
     pub title: String,
     /// What to do.
-    pub hint: Option<String>,
+    pub hint: String,
     /// Seconds to wait before the next try.
     pub retry_after: Option<u32>,
 }
 
 impl Refusal {
-    /// A refusal without a hint.
-    pub fn new(kind: ProblemType, title: impl Into<String>) -> Self {
+    /// What and why, and what to do.
+    pub fn new(kind: ProblemType, title: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             kind,
             title: title.into(),
-            hint: None,
+            hint: hint.into(),
             retry_after: None,
         }
-    }
-
-    /// Adds what to do.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
     }
 
     /// Adds how long to wait, in seconds.
@@ -42,22 +36,24 @@ impl Refusal {
         self
     }
 
-    /// A field whose value is not allowed.
-    pub fn invalid(title: impl Into<String>) -> Self {
-        Self::new(ProblemType::Invalid, title)
+    /// A value that is not allowed.
+    pub fn invalid(title: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ProblemType::Invalid, title, hint)
     }
 
     /// The tracker itself failed.
     pub fn internal(title: impl Into<String>) -> Self {
-        Self::new(ProblemType::Internal, title)
-            .hint("Its administrator finds the reason in the tracker's log.")
+        Self::new(ProblemType::Internal, title, ASK)
     }
 
     /// Nothing of that name, or nothing that the caller may see.
-    pub fn not_found(title: impl Into<String>) -> Self {
-        Self::new(ProblemType::NotFound, title)
+    pub fn not_found(title: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(ProblemType::NotFound, title, hint)
     }
 }
+
+/// What to do where the user can do nothing.
+const ASK: &str = "Its administrator finds the reason in the tracker's log.";
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,21 +66,33 @@ impl std::error::Error for Refusal {}
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(why) => {
-                Self::new(ProblemType::Unavailable, format!("the tracker cannot use its disk: {why}"))
-                    .hint("Nothing was changed. Its administrator must free space or mend the disk; try again then.")
-                    .retry_after(30)
-            }
-            StoreError::Busy => Self::new(ProblemType::Unavailable, "the tracker has too much to write")
-                .hint("Nothing was changed; try again shortly.")
-                .retry_after(2),
-            StoreError::Stopped => Self::new(ProblemType::Unavailable, "the tracker is stopping, or its database has failed")
-                .hint("Try again when it is back; its administrator finds the reason in the tracker's log.")
-                .retry_after(5),
+            StoreError::Unavailable(why) => Self::new(
+                ProblemType::Unavailable,
+                format!("the tracker cannot use its disk: {why}"),
+                "Nothing was changed. Its administrator must free space or mend the disk; try again then.",
+            )
+            .retry_after(30),
+            StoreError::Busy => Self::new(
+                ProblemType::Unavailable,
+                "the tracker has too much to write",
+                "Nothing was changed; try again shortly.",
+            )
+            .retry_after(2),
+            StoreError::TooLong => Self::new(
+                ProblemType::Unavailable,
+                "the tracker's database took too long to answer",
+                "Search for fewer or longer words, or try again when the tracker has less to do.",
+            )
+            .retry_after(10),
+            StoreError::Stopped => Self::new(
+                ProblemType::Unavailable,
+                "the tracker is stopping, or its database has failed",
+                "Try again when it is back; its administrator finds the reason in the tracker's log.",
+            )
+            .retry_after(5),
             StoreError::Refused(refusal) => *refusal,
             StoreError::Damaged(_) | StoreError::Database(_) => {
-                Self::new(ProblemType::Internal, "the tracker's database failed")
-                    .hint("Its administrator finds the reason in the tracker's log.")
+                Self::internal("the tracker's database failed")
             }
         }
     }

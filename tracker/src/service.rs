@@ -141,7 +141,7 @@ pub async fn run(
         .collect();
     write_atomically(&address_file(state.path()), &text).map_err(StartError::Write)?;
     let listed = text.trim_end().replace('\n', ", ");
-    let mode = format!("{:?}", tracker.config().tracker.mode).to_lowercase();
+    let mode = tracker.config().tracker.mode.name();
     tracing::info!(
         "listening on {listed}, mode {mode}, state in {}",
         state.path().display()

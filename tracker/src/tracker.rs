@@ -312,7 +312,7 @@ impl Tracker {
     pub async fn flush(&self) -> Result<(), Refusal> {
         let config = self.config();
         let now = unix_now();
-        let idle = i64::try_from(config.accounts.session_idle.secs()).unwrap_or(i64::MAX);
+        let idle = i64::try_from(config.accounts.session_idle.0.as_secs()).unwrap_or(i64::MAX);
         self.store
             .touch_nodes(
                 self.accounts.directory().take_seen(),
@@ -329,7 +329,7 @@ impl Tracker {
     /// Drops old lines of the log.
     pub async fn prune_log(&self) -> Result<(), Refusal> {
         let log = &self.config().log;
-        let keep = i64::try_from(log.keep.secs())
+        let keep = i64::try_from(log.keep.0.as_secs())
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000);
         let before = crate::time::unix_millis().saturating_sub(keep);

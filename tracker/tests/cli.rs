@@ -29,5 +29,9 @@ mod reachable;
 mod secure;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/words.rs"]
+mod words;
+#[path = "cli/world.rs"]
+mod world;
 #[path = "cli/wrong.rs"]
 mod wrong;

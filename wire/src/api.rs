@@ -27,6 +27,8 @@
 //! `application/problem+json`. Unknown fields are ignored, fields are only ever added. Times are RFC 3339 in UTC, hashes lower-case hex,
 //! sizes bytes. A `{infohash}` may be a unique prefix of at least 4 digits.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::InfoHash;
@@ -129,6 +131,18 @@ pub enum Mode {
     Listed,
 }
 
+impl Mode {
+    /// As it stands in [`TrackerInfo`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Registered => "registered",
+            Self::Listed => "listed",
+        }
+    }
+}
+
 /// `GET /v1/me`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Me {
@@ -170,7 +184,7 @@ pub enum Visibility {
 pub const DEFAULT_SHARE: &str = "files";
 
 /// `POST /v1/files`: idempotent by info-hash within owner/share/entry.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Publish {
     /// The .torrent file, base64 with padding.
     pub metainfo: String,
@@ -189,6 +203,16 @@ pub struct Publish {
     /// Join a share of the same name that another node of the account made.
     #[serde(default)]
     pub join: bool,
+}
+
+/// Without the .torrent, in which announce URLs may be personal.
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("share", &self.share)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Answer to [`Publish`].
@@ -259,7 +283,7 @@ pub struct Page<T> {
 }
 
 /// `GET /v1/files/{infohash}/fetch`: all that a peer needs to start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Fetch {
     /// The catalogue's entry.
     pub file: FileEntry,
@@ -269,6 +293,16 @@ pub struct Fetch {
     pub peers: Vec<FetchPeer>,
     /// What is known of the pieces.
     pub availability: AvailabilitySummary,
+}
+
+/// Without the .torrent, in which the announce URL is personal.
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch")
+            .field("file", &self.file)
+            .field("peers", &self.peers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A peer to start with.

@@ -22,7 +22,7 @@ const MAX_NAME_LEN: usize = 255;
 const ESCAPED_IN_ADDRESS: &AsciiSet = &ESCAPED.remove(b':').remove(b'[').remove(b']');
 
 /// A magnet link with a version 1 info-hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Magnet {
     /// `xt=urn:btih:`, 40 hex digits or 32 of base32.
     pub info_hash: InfoHash,
@@ -32,6 +32,16 @@ pub struct Magnet {
     pub trackers: Vec<String>,
     /// `x.pe`: `host:port`; the first 100.
     pub peers: Vec<String>,
+}
+
+/// Without announce URLs, which may be personal.
+impl fmt::Debug for Magnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Magnet")
+            .field("info_hash", &self.info_hash)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a text is no magnet link that can be used.

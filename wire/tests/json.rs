@@ -1,14 +1,19 @@
 //! The JSON that scripts and other versions read: names and types of fields are only ever added, never changed.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-use p2p_wire::api::{FileEntry, Problem, ProblemType, Visibility};
+use p2p_wire::api::Visibility;
 use p2p_wire::control::{
-    Each, ErrorKind, Event, Item, Limits, PathText, Share, State, Status, Tracker,
+    Each, ErrorKind, Event, HookRun, Item, Limits, LogLine, PathText, Share, State, Status,
+    Tracker, Transfer,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+#[path = "json/api.rs"]
+mod api;
+
+const TIME: &str = "2026-01-02T03:04:05Z";
 const HASH: &str = "3f2a0b6c9d1e4f7081a2b3c4d5e6f708192a3b4c";
 
 /// `value` is written as `expected`, and `expected` is read as what is written so.
@@ -165,50 +170,53 @@ fn an_event() {
 }
 
 #[test]
-fn an_entry_of_the_catalogue() {
-    let entry = FileEntry {
-        info_hash: HASH.parse().unwrap(),
-        owner: "ann".into(),
-        share: "Public".into(),
-        entry: "big.iso".into(),
-        version: 1,
-        newest: true,
-        size: 2,
-        pieces: 3,
-        piece_len: 4,
-        files: 5,
-        tags: vec!["t".into()],
-        visibility: Visibility::Unlisted,
-        published: "2026-01-02T03:04:05Z".into(),
-        seeds: 6,
-        leeches: 7,
-        copies: 1.5,
+fn what_happened() {
+    let line = LogLine {
+        time: TIME.into(),
+        level: "info".into(),
+        text: "t".into(),
+        info_hash: None,
     };
     frozen(
-        &entry,
+        &line,
+        json!({"time": TIME, "level": "info", "text": "t", "info_hash": null}),
+    );
+    let transfer = Transfer {
+        info_hash: HASH.parse().unwrap(),
+        name: "n".into(),
+        peer: "10.0.0.1:1".into(),
+        client: "c".into(),
+        downloaded: 1,
+        uploaded: 2,
+        started: TIME.into(),
+        ended: TIME.into(),
+    };
+    frozen(
+        &transfer,
         json!({
-            "info_hash": HASH, "owner": "ann", "share": "Public", "entry": "big.iso", "version": 1, "newest": true, "size": 2,
-            "pieces": 3, "piece_len": 4, "files": 5, "tags": ["t"], "visibility": "unlisted",
-            "published": "2026-01-02T03:04:05Z", "seeds": 6, "leeches": 7, "copies": 1.5,
+            "info_hash": HASH, "name": "n", "peer": "10.0.0.1:1", "client": "c", "downloaded": 1, "uploaded": 2, "started": TIME,
+            "ended": TIME,
         }),
     );
-}
-
-#[test]
-fn a_problem() {
-    let problem = Problem {
-        r#type: ProblemType::SlowDown.as_str().into(),
-        status: ProblemType::SlowDown.status(),
-        title: "too many requests".into(),
-        hint: None,
+    let run = HookRun {
+        time: TIME.into(),
+        event: "item.finished".into(),
+        event_id: "e".into(),
+        hook: "10-a".into(),
+        info_hash: None,
+        name: Some("n".into()),
+        outcome: "ok".into(),
+        exit: Some(0),
+        took_ms: 3,
+        reason: None,
+        tail: "done".into(),
     };
     frozen(
-        &problem,
-        json!({"type": "slow-down", "status": 429, "title": "too many requests"}),
-    );
-    assert_eq!(
-        ProblemType::from_name("slow-down"),
-        Some(ProblemType::SlowDown)
+        &run,
+        json!({
+            "time": TIME, "event": "item.finished", "event_id": "e", "hook": "10-a", "info_hash": null, "name": "n", "outcome": "ok",
+            "exit": 0, "took_ms": 3, "reason": null, "tail": "done",
+        }),
     );
 }
 

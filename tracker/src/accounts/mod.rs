@@ -90,7 +90,7 @@ impl Accounts {
         hooks: &Hooks,
     ) -> Result<AccountRow, Refusal> {
         let closed = |title: &str, hint: &str| {
-            Err(Refusal::new(ProblemType::RegistrationClosed, title).hint(hint))
+            Err(Refusal::new(ProblemType::RegistrationClosed, title, hint))
         };
         let invite = match (config.accounts.registration, request.invite) {
             (Registration::Closed, _) => {
@@ -170,8 +170,11 @@ impl Accounts {
             )
             .await?;
         if account.disabled {
-            let refusal = Refusal::new(ProblemType::Forbidden, "this account is disabled");
-            return Err(refusal.hint("Ask the tracker's administrator."));
+            return Err(Refusal::new(
+                ProblemType::Forbidden,
+                "this account is disabled",
+                "Ask the tracker's administrator.",
+            ));
         }
         let token = BASE64URL_NOPAD.encode(&random::<32>()?);
         let node = request.node_id.and_then(|id| {
@@ -209,8 +212,11 @@ impl Accounts {
         per_minute: u32,
     ) -> Result<Arc<AccountRow>, Refusal> {
         let bad = || {
-            Refusal::new(ProblemType::BadCredentials, "the user name or the password is wrong")
-                .hint("Check both; a forgotten password is set anew by the administrator (p2p-tracker user passwd NAME).")
+            Refusal::new(
+                ProblemType::BadCredentials,
+                "the user name or the password is wrong",
+                "Check both; a forgotten password is set anew by the administrator (p2p-tracker user passwd NAME).",
+            )
         };
         if username.len() > 32 || password.len() > MAX_PASSWORD {
             return Err(bad());
@@ -250,8 +256,8 @@ impl Accounts {
                 Refusal::new(
                     ProblemType::LoginRequired,
                     "this login has ended or never was",
+                    "Log in again (p2pctl login).",
                 )
-                .hint("Log in again (p2pctl login).")
             })
     }
 
@@ -319,11 +325,14 @@ impl Accounts {
     /// Makes invitations.
     pub async fn invite(&self, count: u32, config: &Config) -> Result<Vec<String>, Refusal> {
         if !(1..=1_000).contains(&count) {
-            return Err(Refusal::invalid("from 1 to 1000 invitations at a time"));
+            return Err(Refusal::invalid(
+                format!("{count} invitations cannot be made at a time"),
+                "Take 1 to 1000.",
+            ));
         }
         let codes: Vec<String> = (0..count).map(|_| new_invite()).collect::<Result<_, _>>()?;
         let expires = unix_now().saturating_add(
-            i64::try_from(config.accounts.invite_lifetime.secs()).unwrap_or(i64::MAX),
+            i64::try_from(config.accounts.invite_lifetime.0.as_secs()).unwrap_or(i64::MAX),
         );
         self.store
             .create_invites(
@@ -356,24 +365,28 @@ impl Accounts {
 
     fn named(&self, username: &str) -> Result<Arc<AccountRow>, Refusal> {
         self.directory.account_named(username).ok_or_else(|| {
-            Refusal::not_found(format!("there is no account `{username}`"))
-                .hint("See `p2p-tracker user ls`.")
+            Refusal::not_found(
+                format!("there is no account `{username}`"),
+                "See `p2p-tracker user ls`.",
+            )
         })
     }
 }
 
 fn slow_down(tries: Result<(), u32>, title: &str) -> Result<(), Refusal> {
     tries.map_err(|secs| {
-        Refusal::new(ProblemType::SlowDown, title)
-            .hint(format!("Try again in {secs} s."))
-            .retry_after(secs)
+        Refusal::new(
+            ProblemType::SlowDown,
+            title,
+            format!("Try again in {secs} s."),
+        )
+        .retry_after(secs)
     })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|_| Refusal::new(ProblemType::Internal, "the machine has no randomness"))?;
+    getrandom::fill(&mut bytes).map_err(|_| Refusal::internal("the machine has no randomness"))?;
     Ok(bytes)
 }
 

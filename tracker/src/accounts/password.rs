@@ -77,9 +77,12 @@ impl PasswordPool {
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let _place = self.waiting.try_acquire().map_err(|_| {
-            Refusal::new(ProblemType::SlowDown, "too many logins at once")
-                .hint("Try again in a few seconds.")
-                .retry_after(3)
+            Refusal::new(
+                ProblemType::SlowDown,
+                "too many logins at once",
+                "Try again in a few seconds.",
+            )
+            .retry_after(3)
         })?;
         let _permit = self
             .working
@@ -103,7 +106,7 @@ fn argon2id(password: &str, salt: &[u8]) -> Result<[u8; HASH_LEN], Refusal> {
 }
 
 fn internal(what: &str) -> Refusal {
-    Refusal::new(ProblemType::Internal, what)
+    Refusal::internal(what)
 }
 
 #[cfg(test)]

@@ -16,18 +16,24 @@ pub(super) fn check_username(name: &str) -> Result<(), Refusal> {
     if good {
         return Ok(());
     }
-    Err(Refusal::invalid("that cannot be a user name")
-        .hint("Take 1 to 32 of a-z 0-9 - _ . beginning with a letter or digit."))
+    Err(Refusal::invalid(
+        "that cannot be a user name",
+        "Take 1 to 32 of a-z 0-9 - _ . beginning with a letter or digit.",
+    ))
 }
 
 pub(super) fn check_password(password: &str) -> Result<(), Refusal> {
     if password.chars().count() < MIN_PASSWORD {
-        return Err(Refusal::invalid("the password is too short")
-            .hint(format!("Take at least {MIN_PASSWORD} characters.")));
+        return Err(Refusal::invalid(
+            "the password is too short",
+            format!("Take at least {MIN_PASSWORD} characters."),
+        ));
     }
     if password.len() > MAX_PASSWORD {
-        return Err(Refusal::invalid("the password is too long")
-            .hint(format!("Take at most {MAX_PASSWORD} bytes.")));
+        return Err(Refusal::invalid(
+            "the password is too long",
+            format!("Take at most {MAX_PASSWORD} bytes."),
+        ));
     }
     Ok(())
 }
@@ -38,11 +44,10 @@ pub(super) fn check_node_name(name: &str) -> Result<String, Refusal> {
         || name.len() > MAX_NODE_NAME
         || name.contains(|c: char| c.is_control() || c == '/')
     {
-        return Err(
-            Refusal::invalid("`node_name` cannot be the name of a machine").hint(format!(
-                "Take 1 to {MAX_NODE_NAME} bytes without `/` and control characters."
-            )),
-        );
+        return Err(Refusal::invalid(
+            "`node_name` cannot be the name of a machine",
+            format!("Take 1 to {MAX_NODE_NAME} bytes without `/` and control characters."),
+        ));
     }
     Ok(name.to_owned())
 }

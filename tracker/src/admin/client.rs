@@ -60,7 +60,7 @@ pub async fn call(
     if let Some(target) = target.filter(|target| target.symlink_metadata().is_ok()) {
         return Err(AdminError::Target {
             path: target.to_owned(),
-            error: io::ErrorKind::AlreadyExists.into(),
+            error: io::Error::new(io::ErrorKind::AlreadyExists, "it exists already"),
         });
     }
     let path = admin_socket(state_dir);

@@ -183,6 +183,7 @@ async fn backup(
         Refusal::new(
             ProblemType::Unavailable,
             format!("the copy could not be passed on: {error}"),
+            "Look whether the disk of the state folder has room, and try again.",
         )
     })
 }

@@ -67,8 +67,8 @@ pub enum Request {
     Backup,
 }
 
-/// A piece of the answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A piece of the answer. Invitations are secrets: it has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done.
@@ -88,7 +88,7 @@ pub enum Answer {
         /// What and why.
         title: String,
         /// What to do.
-        hint: Option<String>,
+        hint: String,
     },
 }
 

@@ -82,8 +82,8 @@ impl Catalogue {
             return Err(Refusal::new(
                 ProblemType::Forbidden,
                 "only administrators publish on this tracker",
-            )
-            .hint("Ask one of them to publish it, or to change catalogue.publish."));
+                "Ask one of them to publish it, or to change catalogue.publish.",
+            ));
         }
         let by = login.clone();
         let max_torrent = config.catalogue.max_torrent.0;
@@ -139,8 +139,10 @@ impl Catalogue {
     pub fn resolve(&self, text: &str, account: AccountId) -> Result<InfoHash, Refusal> {
         let text = text.to_ascii_lowercase();
         if text.len() < 4 || text.len() > 40 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
-            return Err(Refusal::invalid("that is no info-hash")
-                .hint("Give its 40 hex digits, or the first 4 or more of them."));
+            return Err(Refusal::invalid(
+                "that is no info-hash",
+                "Give its 40 hex digits, or the first 4 or more of them.",
+            ));
         }
         let found = match text.parse::<InfoHash>() {
             Ok(hash) => self
@@ -151,14 +153,12 @@ impl Catalogue {
         };
         match found {
             Prefix::One(hash) => Ok(hash),
-            Prefix::None => Err(Refusal::not_found(format!(
-                "nothing is published under {text}"
-            ))),
+            Prefix::None => Err(nothing_under(&text)),
             Prefix::Several => Err(Refusal::new(
                 ProblemType::Ambiguous,
                 format!("more than one file begins with {text}"),
-            )
-            .hint("Give more digits.")),
+                "Give more digits.",
+            )),
         }
     }
 
@@ -168,7 +168,7 @@ impl Catalogue {
         let own = files.iter().find(|file| file.account == account);
         let seen = own.or_else(|| files.iter().find(|file| is_visible(file, account)));
         seen.cloned()
-            .ok_or_else(|| Refusal::not_found(format!("nothing is published under {hash}")))
+            .ok_or_else(|| nothing_under(&hash.to_string()))
     }
 
     /// The version that a name stands for; `entry` may end in `@N`.
@@ -179,8 +179,10 @@ impl Catalogue {
         entry: String,
         account: AccountId,
     ) -> Result<FileRow, Refusal> {
-        let missing = Refusal::not_found(format!("there is no {owner}/{share}/{entry}"))
-            .hint("Look for it:  p2pctl search");
+        let missing = Refusal::not_found(
+            format!("there is no {owner}/{share}/{entry}"),
+            "Look for it:  p2pctl search",
+        );
         // A name may itself end in what looks like a version.
         let whole = self
             .store
@@ -208,14 +210,17 @@ impl Catalogue {
         let limit = page_limit(params.limit)?;
         let text = params.q.unwrap_or_default();
         if text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
-            return Err(Refusal::invalid("`q` has control characters")
-                .hint("Search for words as they stand in names."));
+            return Err(Refusal::invalid(
+                "`q` has control characters",
+                "Search for words as they stand in names.",
+            ));
         }
         let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         if words.len() > MAX_WORDS {
-            return Err(Refusal::invalid(format!(
-                "`q` has more than {MAX_WORDS} words"
-            )));
+            return Err(Refusal::invalid(
+                format!("`q` has more than {MAX_WORDS} words"),
+                "Search for fewer of them.",
+            ));
         }
         let query = FileQuery {
             account,
@@ -240,8 +245,7 @@ impl Catalogue {
     /// The .torrent of a content with this announce URL and nothing else beside the `info` dictionary, which stays byte for byte.
     pub async fn torrent(&self, hash: InfoHash, announce_url: &str) -> Result<Vec<u8>, Refusal> {
         let info = self.store.info(hash).await?;
-        let info =
-            info.ok_or_else(|| Refusal::not_found(format!("nothing is published under {hash}")))?;
+        let info = info.ok_or_else(|| nothing_under(&hash.to_string()))?;
         Ok(Encode::dict([
             ("announce", Encode::bytes(announce_url)),
             ("info", Encode::Raw(info)),
@@ -270,12 +274,19 @@ impl Catalogue {
     }
 }
 
+fn nothing_under(text: &str) -> Refusal {
+    Refusal::not_found(
+        format!("nothing is published under {text}"),
+        "Look for it:  p2pctl search",
+    )
+}
+
 fn not_yours(hash: InfoHash) -> Refusal {
     Refusal::new(
         ProblemType::Forbidden,
         format!("{hash} is published by others, not by you"),
+        "Only who published an entry can change or remove it.",
     )
-    .hint("Only who published an entry can change or remove it.")
 }
 
 fn is_visible(file: &FileRow, account: AccountId) -> bool {
@@ -288,29 +299,48 @@ fn new_file(
     max_torrent: u64,
     max_stored: u64,
 ) -> Result<NewFile, Refusal> {
-    let bad = |why: String| Refusal::new(ProblemType::BadMetainfo, why);
+    let bad = |why: String, hint| Refusal::new(ProblemType::BadMetainfo, why, hint);
     check_tags(&request.tags)?;
     let bytes = BASE64
         .decode(request.metainfo.as_bytes())
-        .map_err(|error| bad(format!("`metainfo` is not base64: {error}")))?;
+        .map_err(|error| {
+            bad(
+                format!("`metainfo` is not base64: {error}"),
+                "Send the whole .torrent in base64 (RFC 4648), padded.",
+            )
+        })?;
     if bytes.len() as u64 > max_torrent {
-        let refusal = Refusal::new(
+        return Err(Refusal::new(
             ProblemType::TooLarge,
             format!("the .torrent is larger than {max_torrent} bytes"),
-        );
-        return Err(refusal.hint("Use larger pieces."));
+            "Use larger pieces.",
+        ));
     }
-    let metainfo = Metainfo::from_bytes(&bytes)
-        .map_err(|error| bad(format!("the .torrent cannot be used: {error}")))?;
+    let metainfo = Metainfo::from_bytes(&bytes).map_err(|error| {
+        bad(
+            format!("the .torrent cannot be used: {error}"),
+            "Send a whole .torrent as p2pctl create or another program made it.",
+        )
+    })?;
     let info = &metainfo.info;
     let share = request.share.unwrap_or_else(|| DEFAULT_SHARE.to_owned());
-    if share.contains('/') || share.len() > MAX_SHARE {
-        return Err(Refusal::invalid("`share` cannot be the name of a share")
-            .hint(format!("Take up to {MAX_SHARE} bytes without `/`.")));
+    if share.len() > MAX_SHARE || share.contains('/') || !is_name(&share) {
+        return Err(Refusal::invalid(
+            "`share` cannot be the name of a share",
+            format!(
+                "Take 1 to {MAX_SHARE} bytes without `/` and control characters, and not `.` or `..`."
+            ),
+        ));
     }
-    check_path(&share, "share")?;
     let entry = request.name.unwrap_or_else(|| info.name().to_owned());
-    check_path(&entry, "name")?;
+    if entry.len() > MAX_ENTRY || !is_name(&entry) {
+        return Err(Refusal::invalid(
+            "`name` cannot be the name of an entry",
+            format!(
+                "Take 1 to {MAX_ENTRY} bytes without control characters; no part between `/` may be empty, `.` or `..`."
+            ),
+        ));
+    }
     let mut paths = String::new();
     let real = info.files().iter().filter(|file| !file.padding);
     for file in real.clone() {
@@ -340,14 +370,9 @@ fn new_file(
 }
 
 /// Names travel in URLs and end up as paths: no empty or dotted parts, nothing a terminal would act on.
-fn check_path(path: &str, field: &str) -> Result<(), Refusal> {
+fn is_name(path: &str) -> bool {
     let part_ok = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if path.len() <= MAX_ENTRY && path.split('/').all(part_ok) && path.chars().all(is_harmless) {
-        return Ok(());
-    }
-    Err(Refusal::invalid(format!("`{field}` cannot be a name")).hint(format!(
-        "Take up to {MAX_ENTRY} bytes without control characters or such as turn the direction of text; parts between `/` must not be empty, `.` or `..`."
-    )))
+    path.split('/').all(part_ok) && path.chars().all(is_harmless)
 }
 
 fn check_tags(tags: &[String]) -> Result<(), Refusal> {
@@ -356,9 +381,12 @@ fn check_tags(tags: &[String]) -> Result<(), Refusal> {
     if tags.len() <= MAX_TAGS && tags.iter().all(tag_ok) {
         return Ok(());
     }
-    Err(Refusal::invalid("`tags` are not allowed so").hint(format!(
-        "Take at most {MAX_TAGS}, each of 1 to {MAX_TAG} bytes."
-    )))
+    Err(Refusal::invalid(
+        "`tags` are too many, or one of them cannot be a tag",
+        format!(
+            "Take at most {MAX_TAGS}, each of 1 to {MAX_TAG} bytes without control characters."
+        ),
+    ))
 }
 
 fn split_version(entry: &str) -> Option<(&str, u32)> {
@@ -371,9 +399,10 @@ pub(crate) fn page_limit(limit: Option<u32>) -> Result<u32, Refusal> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
         Some(limit @ 1..=MAX_LIMIT) => Ok(limit),
-        Some(_) => Err(Refusal::invalid(format!(
-            "`limit` must be from 1 to {MAX_LIMIT}"
-        ))),
+        Some(limit) => Err(Refusal::invalid(
+            format!("`limit` cannot be {limit}"),
+            format!("Take 1 to {MAX_LIMIT}; the rest is on the next pages."),
+        )),
     }
 }
 
@@ -383,7 +412,12 @@ fn order(sort: Option<&str>, after: Option<&str>) -> Result<Order, Refusal> {
         "new" => Order::New(None),
         "name" => Order::Name(None),
         "size" => Order::Size(None),
-        _ => return Err(Refusal::invalid("`sort` must be `new`, `name` or `size`")),
+        _ => {
+            return Err(Refusal::invalid(
+                "`sort` names no order",
+                "Take `new`, `name` or `size`.",
+            ));
+        }
     };
     let Some(after) = after else { return Ok(first) };
     let order = BASE64URL_NOPAD
@@ -393,7 +427,10 @@ fn order(sort: Option<&str>, after: Option<&str>) -> Result<Order, Refusal> {
     order
         .filter(|order| std::mem::discriminant(order) == std::mem::discriminant(&first))
         .ok_or_else(|| {
-            Refusal::invalid("`after` is not what an earlier page of this list gave as `next`")
+            Refusal::invalid(
+                "`after` is not what an earlier page of this list gave as `next`",
+                "Leave it out for the first page; keep `sort` the same on all.",
+            )
         })
 }
 

@@ -283,10 +283,7 @@ fn administer(
         Some(ProblemType::Unavailable) => DISK,
         _ => FAILED,
     };
-    fail(
-        code,
-        &hint.map_or(title.clone(), |hint| format!("{title}\n  {hint}")),
-    )
+    fail(code, &format!("{title}\n  {hint}"))
 }
 
 fn print(answer: &Answer) {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 /// Bytes that are read for a password.
 const MAX: u64 = 4_096;
@@ -14,7 +14,10 @@ pub(super) fn read(file: Option<&Path>) -> anyhow::Result<String> {
     match file {
         Some(path) if path == Path::new("-") => first_line(io::stdin()),
         Some(path) => {
-            first_line(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
+            let opened = File::open(path).map_err(|error| {
+                anyhow!("cannot read {}: {error}\n  Name a file that you may read, or - for standard input.", path.display())
+            });
+            first_line(opened?)
         }
         None if !io::stdin().is_terminal() => {
             bail!(

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -16,8 +15,11 @@ pub struct ConfigError {
     /// Line and column, from 1.
     at: Option<(usize, usize)>,
     what: String,
-    todo: Option<String>,
+    todo: String,
 }
+
+/// What to do where nothing better is known.
+const SEE_DEFAULTS: &str = "`p2p-tracker config defaults` shows every key and what it may be.";
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,11 +27,7 @@ impl fmt::Display for ConfigError {
         if let Some((line, column)) = self.at {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.what)?;
-        if let Some(todo) = &self.todo {
-            write!(f, "\n  {todo}")?;
-        }
-        Ok(())
+        write!(f, ": {}\n  {}", self.what, self.todo)
     }
 }
 
@@ -41,7 +39,7 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         at: None,
         what: format!("cannot be read: {error}"),
-        todo: Some("Check the path given to --config and who may read the file.".to_owned()),
+        todo: "Check the path given to --config and who may read the file.".to_owned(),
     })?;
     parse(&text, path)
 }
@@ -52,7 +50,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         path: path.to_owned(),
         at: offset.map(|offset| line_and_column(text, offset)),
         what,
-        todo,
+        todo: todo.unwrap_or_else(|| SEE_DEFAULTS.to_owned()),
     };
     let from_toml = |error: toml::de::Error| {
         fault(
@@ -66,7 +64,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(fault(Some(offset), what, todo));
     }
     let config: Config = toml::from_str(text).map_err(from_toml)?;
-    if let Some((section, key, what)) = wrong_value(&config) {
+    if let Some((section, key, what)) = config.wrong_value() {
         return Err(fault(
             offset_of(table.get_ref(), section, key),
             format!("`{key}` {what}"),
@@ -127,173 +125,6 @@ fn unknown_key(table: &DeTable<'_>) -> Option<(usize, String, Option<String>)> {
         .map(|(at, (what, todo))| (at, what, todo))
 }
 
-const LISTEN: &str = "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"";
-
-/// Whether that can be listened on, as far as can be told without trying: an address or a host name, and a port.
-fn is_listen_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let host_ok = match host.strip_prefix('[') {
-        Some(v6) => v6
-            .strip_suffix(']')
-            .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
-        None if host.bytes().all(|c| c.is_ascii_digit() || c == b'.') => {
-            host.parse::<Ipv4Addr>().is_ok()
-        }
-        None => host
-            .bytes()
-            .all(|c| c.is_ascii_alphanumeric() || c == b'.' || c == b'-'),
-    };
-    host_ok && port.parse::<u16>().is_ok()
-}
-
-/// A value that has the right type and makes no sense: section, key and what is wrong with it.
-fn wrong_value(config: &Config) -> Option<(&'static str, &'static str, &'static str)> {
-    let url_ok = config.tracker.public_url.as_deref().is_none_or(|url| {
-        url.strip_prefix("https://")
-            .or(url.strip_prefix("http://"))
-            .is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', ' ']))
-    });
-    let level_ok = config
-        .tracker
-        .log_level
-        .parse::<tracing_subscriber::EnvFilter>()
-        .is_ok();
-    let secs = config.announce.interval.secs();
-    let checks = [
-        (
-            url_ok,
-            "tracker",
-            "public_url",
-            "must begin with http:// or https:// and have no query",
-        ),
-        (
-            level_ok,
-            "tracker",
-            "log_level",
-            "is no log level; use error, warn, info, debug or trace",
-        ),
-        (
-            !config.http.listen.is_empty(),
-            "http",
-            "listen",
-            "must name at least one address",
-        ),
-        (
-            config
-                .http
-                .listen
-                .iter()
-                .all(|text| is_listen_address(text)),
-            "http",
-            "listen",
-            LISTEN,
-        ),
-        (
-            config
-                .udp
-                .listen
-                .iter()
-                .flatten()
-                .all(|text| is_listen_address(text)),
-            "udp",
-            "listen",
-            LISTEN,
-        ),
-        (
-            config
-                .metrics
-                .listen
-                .iter()
-                .all(|text| is_listen_address(text)),
-            "metrics",
-            "listen",
-            LISTEN,
-        ),
-        (
-            config.tls.cert_file.is_some() == config.tls.key_file.is_some(),
-            "tls",
-            if config.tls.cert_file.is_some() {
-                "cert_file"
-            } else {
-                "key_file"
-            },
-            "needs the other of `cert_file` and `key_file` too",
-        ),
-        (
-            (60..=86_400).contains(&secs),
-            "announce",
-            "interval",
-            "must be from 1m to 1d",
-        ),
-        (
-            config.announce.min_interval.secs() <= secs,
-            "announce",
-            "min_interval",
-            "must not exceed `interval`",
-        ),
-        (
-            config.announce.max_numwant <= 1_000,
-            "announce",
-            "max_numwant",
-            "must be at most 1000",
-        ),
-        (
-            config.accounts.max_nodes > 0,
-            "accounts",
-            "max_nodes",
-            "must be at least 1",
-        ),
-        (
-            config.catalogue.max_torrent.0 <= 10 << 20,
-            "catalogue",
-            "max_torrent",
-            "must be at most 10MiB",
-        ),
-        (
-            config.store.url.starts_with("sqlite:"),
-            "store",
-            "url",
-            "must be `sqlite:` or `sqlite:PATH`",
-        ),
-        (
-            config.limits.connections > 0,
-            "limits",
-            "connections",
-            "must be at least 1",
-        ),
-        (
-            config.limits.request_time.secs() > 0,
-            "limits",
-            "request_time",
-            "must be at least 1s",
-        ),
-        (
-            config.limits.logins_per_minute > 0,
-            "limits",
-            "logins_per_minute",
-            "must be at least 1",
-        ),
-        (
-            config.limits.registrations_per_minute > 0,
-            "limits",
-            "registrations_per_minute",
-            "must be at least 1",
-        ),
-        (
-            config.limits.failures_per_minute > 0,
-            "limits",
-            "failures_per_minute",
-            "must be at least 1",
-        ),
-    ];
-    checks
-        .into_iter()
-        .find(|check| !check.0)
-        .map(|(_, section, key, what)| (section, key, what))
-}
-
 fn offset_of(table: &DeTable<'_>, section: &str, key: &str) -> Option<usize> {
     let (_, value) = table.iter().find(|(name, _)| name.get_ref() == section)?;
     let DeValue::Table(keys) = value.get_ref() else {
@@ -344,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn sizes_and_times_are_written_as_p2pd_takes_them() {
+        let text = "[catalogue]\nmax_torrent = \"1.5 MiB\"\n[announce]\ninterval = \"1.5h\"\n[limits]\nstored_per_account = 1000\n";
+        let config = parse(text, Path::new("t.toml")).unwrap();
+        assert_eq!(config.catalogue.max_torrent.0, 3 << 19);
+        assert_eq!(config.announce.interval.0.as_secs(), 5_400);
+        assert_eq!(config.limits.stored_per_account.0, 1_000);
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
         assert_eq!(
             error("[announce]\n  intervall = \"30m\"\n"),
@@ -355,7 +195,7 @@ mod tests {
         );
         assert_eq!(
             error("[store]\nzzzzzzzzzzz=1"),
-            "t.toml:2:1: unknown key `zzzzzzzzzzz` in `[store]`"
+            format!("t.toml:2:1: unknown key `zzzzzzzzzzz` in `[store]`\n  {SEE_DEFAULTS}")
         );
         assert!(error("name = \"x\"").starts_with("t.toml:1:1: unknown section"));
     }
@@ -368,7 +208,7 @@ mod tests {
         );
         assert_eq!(
             error("\n[announce]\ninterval = \"1s\""),
-            "t.toml:3:1: `interval` must be from 1m to 1d"
+            format!("t.toml:3:1: `interval` must be from 1m to 1d\n  {SEE_DEFAULTS}")
         );
         for (section, bad) in [
             ("http", "nas"),
@@ -391,7 +231,7 @@ mod tests {
         assert!(error("[tracker\n").starts_with("t.toml:1:9: "));
         assert_eq!(
             error("[store]\nurl=\"postgres:x\""),
-            "t.toml:2:1: `url` must be `sqlite:` or `sqlite:PATH`"
+            format!("t.toml:2:1: `url` must be `sqlite:` or `sqlite:PATH`\n  {SEE_DEFAULTS}")
         );
         assert!(error("http = 3").starts_with("t.toml:1:1: `http` is a section"));
     }

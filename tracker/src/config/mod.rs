@@ -3,21 +3,27 @@
 //! The documentation of a field is the text that `config defaults` prints, so the sample file cannot drift from the program.
 //! Invariant: a [`Config`] in hand has been checked; nothing later refuses a value in it.
 
+mod addresses;
 mod load;
 mod manual;
+mod network;
 mod sample;
-mod values;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use p2p_wire::api::Mode;
+use p2p_wire::units::{Size, Time};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use addresses::{are_addresses, is_base_url};
 
 pub use load::{ConfigError, parse, read};
 pub use manual::manual;
+pub use network::Network;
 pub use sample::sample;
-pub use values::{Network, Size, Span};
 
 /// Where the configuration is looked for when no `--config` is given.
 pub const DEFAULT_PATH: &str = "/etc/p2p/p2p-tracker.toml";
@@ -35,8 +41,9 @@ pub(crate) struct SectionDoc {
 /// A key's name and the lines of its documentation.
 pub(crate) type KeyDoc = (&'static str, &'static [&'static str]);
 
+/// A section with its keys: documentation, type, default, and behind it what a value must fulfil beyond its type.
 macro_rules! section {
-    ($(#[doc = $section_doc:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr,)+ }) => {
+    ($(#[doc = $section_doc:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(; $ok:expr => $what:literal)*,)+ }) => {
         $(#[doc = $section_doc])+
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
@@ -47,6 +54,9 @@ macro_rules! section {
         impl $name {
             const DOC: &'static [&'static str] = &[$($section_doc),+];
             const KEYS: &'static [KeyDoc] = &[$((stringify!($key), &[$($doc),+])),+];
+            /// What values must fulfil beyond their type, by key, and what is said of those that do not.
+            const CHECKS: &'static [(&'static str, fn(&Self) -> bool, &'static str)] =
+                &[$($((stringify!($key), $ok, $what),)*)+];
         }
     };
 }
@@ -59,6 +69,15 @@ macro_rules! config {
         pub struct Config { $(#[doc = concat!("`[", stringify!($key), "]`.")] pub $key: $type,)+ }
         pub(crate) const SECTIONS: &[SectionDoc] =
             &[$(SectionDoc { name: stringify!($key), doc: $type::DOC, keys: $type::KEYS }),+];
+        impl Config {
+            /// A value that has the right type and makes no sense: section, key and what is wrong with it.
+            fn wrong_value(&self) -> Option<(&'static str, &'static str, &'static str)> {
+                $(if let Some((key, _, what)) = $type::CHECKS.iter().find(|(_, ok, _)| !ok(&self.$key)) {
+                    return Some((stringify!($key), key, what));
+                })+
+                None
+            }
+        }
     };
 }
 
@@ -88,12 +107,14 @@ section! {
         mode: Mode = Mode::Registered,
         /// How users reach it, such as `https://tracker.example.org`; it begins the announce URLs that are given out. Not set: the
         /// address each caller used.
-        public_url: Option<String> = None,
+        public_url: Option<String> = None
+            ; |s| s.public_url.as_deref().is_none_or(is_base_url) => "must begin with http:// or https:// and have no query",
         /// Folder of the database, the lock and the administration socket. Not set: `$STATE_DIRECTORY`, else
         /// `/var/lib/p2p-tracker`. `--state-dir` wins over it.
         state_dir: Option<PathBuf> = None,
         /// What is logged to the journal, or to standard error elsewhere: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `info,p2p_tracker::http=debug`.
-        log_level: String = "info".to_owned(),
+        log_level: String = "info".to_owned()
+            ; |s| s.log_level.parse::<EnvFilter>().is_ok() => "is no log level; use error, warn, info, debug or trace",
         /// `text`: lines for people, or fields in the journal under systemd. `json`: one object a line on standard error. A change takes
         /// effect at the next start.
         log_format: LogFormat = LogFormat::Text,
@@ -114,7 +135,9 @@ section! {
     /// The listener: announces and the API, http and https on the same port. What a client begins with tells which it is.
     HttpSection {
         /// Addresses to listen on. Port 0 takes a free one; the bound addresses are written to `http.addr` in the state folder.
-        listen: Vec<String> = vec!["[::]:6969".to_owned()],
+        listen: Vec<String> = vec!["[::]:6969".to_owned()]
+            ; |s| !s.listen.is_empty() => "must name at least one address"
+            ; |s| are_addresses(&s.listen) => "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"",
         /// Proxies, as addresses or networks such as `10.0.0.0/8`, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         trusted_proxies: Vec<Network> = Vec::new(),
     }
@@ -126,9 +149,11 @@ section! {
     /// and stock clients refuse: these get http announce URLs then. SIGHUP reads the files again.
     TlsSection {
         /// The certificate with its chain, in PEM.
-        cert_file: Option<PathBuf> = None,
+        cert_file: Option<PathBuf> = None
+            ; |s| s.cert_file.is_none() || s.key_file.is_some() => "needs `key_file` too",
         /// Its private key, in PEM.
-        key_file: Option<PathBuf> = None,
+        key_file: Option<PathBuf> = None
+            ; |s| s.key_file.is_none() || s.cert_file.is_some() => "needs `cert_file` too",
     }
 }
 
@@ -136,7 +161,8 @@ section! {
     /// Announces and scrapes over UDP.
     UdpSection {
         /// Addresses to listen on; none for no UDP. Not set: those of `[http] listen`, with the same ports.
-        listen: Option<Vec<String>> = None,
+        listen: Option<Vec<String>> = None
+            ; |s| s.listen.as_deref().is_none_or(are_addresses) => "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"",
     }
 }
 
@@ -144,11 +170,14 @@ section! {
     /// Announces.
     AnnounceSection {
         /// How long clients wait between two announces. Each reply is up to a tenth shorter, so that clients spread out.
-        interval: Span = Span::from_secs(30 * 60),
+        interval: Time = secs(30 * 60)
+            ; |s| (secs(60)..=secs(86_400)).contains(&s.interval) => "must be from 1m to 1d",
         /// How long clients must wait at least.
-        min_interval: Span = Span::from_secs(5 * 60),
+        min_interval: Time = secs(5 * 60)
+            ; |s| s.min_interval <= s.interval => "must not exceed `interval`",
         /// Most peers in one reply.
-        max_numwant: u32 = 200,
+        max_numwant: u32 = 200
+            ; |s| s.max_numwant <= 1_000 => "must be at most 1000",
         /// Believe the `ip=` of an announce. Leave it off unless every client is behind one address.
         trust_ip: bool = false,
     }
@@ -173,11 +202,12 @@ section! {
         /// made by `p2p-tracker user add`).
         registration: Registration = Registration::Invite,
         /// How long an invitation can be used.
-        invite_lifetime: Span = Span::from_secs(14 * 86_400),
+        invite_lifetime: Time = secs(14 * 86_400),
         /// A login ends when its machine has not been heard of for so long.
-        session_idle: Span = Span::from_secs(90 * 86_400),
+        session_idle: Time = secs(90 * 86_400),
         /// Machines of one account. When a further one logs in, the one not heard of for the longest time is forgotten.
-        max_nodes: u32 = 64,
+        max_nodes: u32 = 64
+            ; |s| s.max_nodes > 0 => "must be at least 1",
     }
 }
 
@@ -197,7 +227,8 @@ section! {
         /// Who may publish: `members` or `admins`.
         publish: Publishers = Publishers::Members,
         /// Largest .torrent that can be published; at most 10MiB.
-        max_torrent: Size = Size(10 << 20),
+        max_torrent: Size = Size(10 << 20)
+            ; |s| s.max_torrent <= Size(10 << 20) => "must be at most 10MiB",
     }
 }
 
@@ -205,7 +236,8 @@ section! {
     /// The database.
     StoreSection {
         /// `sqlite:PATH`; without a path it is `tracker.db` in the state folder.
-        url: String = "sqlite:".to_owned(),
+        url: String = "sqlite:".to_owned()
+            ; |s| s.url.starts_with("sqlite:") => "must be `sqlite:` or `sqlite:PATH`",
     }
 }
 
@@ -213,15 +245,20 @@ section! {
     /// Bounds that keep one user, or many, from taking it all.
     LimitsSection {
         /// Open connections; further ones wait. One address may have a quarter of them, a trusted proxy or loopback all.
-        connections: u32 = 4_096,
+        connections: u32 = 4_096
+            ; |s| s.connections > 0 => "must be at least 1",
         /// A request must have arrived, and be answered, within this time.
-        request_time: Span = Span::from_secs(60),
+        request_time: Time = secs(60)
+            ; |s| s.request_time >= secs(1) => "must be at least 1s",
         /// Login attempts a minute from one address.
-        logins_per_minute: u32 = 30,
+        logins_per_minute: u32 = 30
+            ; |s| s.logins_per_minute > 0 => "must be at least 1",
         /// Registrations a minute from one address.
-        registrations_per_minute: u32 = 10,
+        registrations_per_minute: u32 = 10
+            ; |s| s.registrations_per_minute > 0 => "must be at least 1",
         /// Wrong passwords a minute for one account from one address; ten times as many from all together.
-        failures_per_minute: u32 = 10,
+        failures_per_minute: u32 = 10
+            ; |s| s.failures_per_minute > 0 => "must be at least 1",
         /// What all that an account has published may take up in the database; a version counts with its .torrent and 4 KiB.
         stored_per_account: Size = Size(4 << 30),
         /// Places in swarms that the clients of one account may hold; in mode `open`, those of one address.
@@ -235,7 +272,7 @@ section! {
     /// The log of what happens to files and accounts, which `p2p-tracker log` shows.
     LogSection {
         /// How long its lines are kept.
-        keep: Span = Span::from_secs(30 * 86_400),
+        keep: Time = secs(30 * 86_400),
         /// How many of its lines are kept.
         max_lines: u64 = 1_000_000,
     }
@@ -257,7 +294,7 @@ section! {
         /// Where they lie, as `EVENT.d/NN-name`; one hides the same in `/usr/lib/p2p/tracker-hooks.d`.
         dir: PathBuf = PathBuf::from("/etc/p2p/tracker-hooks.d"),
         /// A hook that takes longer is ended.
-        timeout: Span = Span::from_secs(30),
+        timeout: Time = secs(30),
         /// What a gate means that fails, or takes too long: `refuse` (nothing passes) or `allow`.
         failed_gate: GateFailure = GateFailure::Refuse,
     }
@@ -267,7 +304,8 @@ section! {
     /// Metrics for Prometheus.
     MetricsSection {
         /// Addresses, such as `127.0.0.1:9696`, at which `http://ADDRESS/metrics` can be read by whoever reaches them. Empty: none.
-        listen: Vec<String> = Vec::new(),
+        listen: Vec<String> = Vec::new()
+            ; |s| are_addresses(&s.listen) => "must be addresses with a port, such as \"[::]:6969\" or \"127.0.0.1:6969\"",
     }
 }
 
@@ -306,4 +344,8 @@ impl Config {
             _ => state_dir.join("tracker.db"),
         }
     }
+}
+
+const fn secs(seconds: u64) -> Time {
+    Time(Duration::from_secs(seconds))
 }

@@ -83,21 +83,30 @@ impl Hooks {
                 Said::Ok => {}
                 Said::Refused(why) => {
                     let refused = format!("refused by {who} of this tracker: {why}");
-                    return Err(Refusal::new(ProblemType::Forbidden, refused)
-                        .hint("Ask the tracker's administrator."));
+                    return Err(Refusal::new(
+                        ProblemType::Forbidden,
+                        refused,
+                        "Ask the tracker's administrator.",
+                    ));
                 }
                 Said::Later(why) => {
                     let waits = format!("{who} of this tracker cannot say yet: {why}");
-                    return Err(Refusal::new(ProblemType::Unavailable, waits)
-                        .hint("Try again in a minute.")
-                        .retry_after(RETRY_S));
+                    return Err(Refusal::new(
+                        ProblemType::Unavailable,
+                        waits,
+                        "Try again in a minute.",
+                    )
+                    .retry_after(RETRY_S));
                 }
                 Said::Failed(_) if config.hooks.failed_gate == GateFailure::Allow => {}
                 Said::Failed(_) => {
                     let failed = format!("{who} of this tracker failed, so nothing passes");
-                    return Err(Refusal::new(ProblemType::Unavailable, failed)
-                        .hint("Its administrator finds the reason in the tracker's log.")
-                        .retry_after(RETRY_S));
+                    return Err(Refusal::new(
+                        ProblemType::Unavailable,
+                        failed,
+                        "Its administrator finds the reason in the tracker's log.",
+                    )
+                    .retry_after(RETRY_S));
                 }
                 Said::Stopped => return Err(StoreError::Stopped.into()),
             }
@@ -113,7 +122,7 @@ impl Hooks {
             event: &body.event,
             stdin: body.to_json(),
             env: body.env(),
-            limit: config.hooks.timeout.duration(),
+            limit: config.hooks.timeout.0,
             // What it needs beyond its own folder is for a service of its own.
             writable: Vec::new(),
         };

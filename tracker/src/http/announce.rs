@@ -38,7 +38,9 @@ fn announced(tracker: &Tracker, passkey: Option<&str>, query: &str, client: &Cli
         Err(error) => {
             tracker.counters.announce(Transport::Http, false);
             return failed(Failure {
-                reason: format!("this is no announce: {error}"),
+                reason: format!(
+                    "this is no announce: {error}; give this URL to a BitTorrent client"
+                ),
                 retry_in: None,
             });
         }
@@ -53,7 +55,7 @@ fn announced(tracker: &Tracker, passkey: Option<&str>, query: &str, client: &Cli
 
 fn scraped(tracker: &Tracker, passkey: Option<&str>, query: &str) -> Vec<u8> {
     let hashes = announce::scrape_from_query(query).map_err(|error| Failure {
-        reason: format!("this is no scrape: {error}"),
+        reason: format!("this is no scrape: {error}; give this URL to a BitTorrent client"),
         retry_in: None,
     });
     let answer = hashes.and_then(|hashes| tracker.scrape(passkey, &hashes));

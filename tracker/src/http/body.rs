@@ -44,16 +44,25 @@ pub(crate) async fn json<T: DeserializeOwned>(
     limit: usize,
 ) -> Result<T, Refusal> {
     let bytes = read(headers, body, "application/json", limit).await?;
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Refusal::new(
+            ProblemType::BadRequest,
+            "the body is no JSON object",
+            "Send the fields as an object, such as {\"username\": \"ann\"}.",
+        ));
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         if error.is_data() {
-            Refusal::invalid(format!("the body does not fit: {error}"))
-                .hint("See the documentation of this route for its fields.")
+            Refusal::invalid(
+                format!("the body does not fit: {error}"),
+                "docs/protocol.md shows what each route takes.",
+            )
         } else {
             Refusal::new(
                 ProblemType::BadRequest,
                 format!("the body is not JSON: {error}"),
+                "Correct it at that place and send it again.",
             )
-            .hint("Correct it at that place and send it again.")
         }
     })
 }
@@ -71,17 +80,18 @@ pub(crate) async fn read(
         .unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(content_type) {
-        return Err(
-            Refusal::new(ProblemType::WrongType, "the body has another content type")
-                .hint(format!("Send it with `Content-Type: {content_type}`.")),
-        );
+        return Err(Refusal::new(
+            ProblemType::WrongType,
+            format!("the body is not of the type {content_type}"),
+            format!("Send it with `Content-Type: {content_type}`."),
+        ));
     }
     let too_large = || {
         Refusal::new(
             ProblemType::TooLarge,
             format!("the body is larger than {limit} bytes"),
+            "Send less at once. A .torrent with larger pieces is smaller.",
         )
-        .hint("Send less at once; of a .torrent, one with larger pieces.")
     };
     // What says beforehand that it is too large is not read at all.
     if announced_len(headers).is_some_and(|len| len > limit as u64) {
@@ -90,9 +100,10 @@ pub(crate) async fn read(
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(
-            Refusal::new(ProblemType::BadRequest, "the body ended early")
-                .hint("Send all that its length announces."),
-        ),
+        Err(_) => Err(Refusal::new(
+            ProblemType::BadRequest,
+            "the body ended early",
+            "Send all that its length announces.",
+        )),
     }
 }

@@ -107,8 +107,8 @@ impl Client {
         Err(Refusal::new(
             ProblemType::Forbidden,
             "passwords are not taken over plain http from a public address",
-        )
-        .hint("Use the tracker's https URL, or a private network."))
+            "Use the tracker's https URL, or a private network.",
+        ))
     }
 
     /// The announce URL of an account, for p2pd: by the way this caller came.
@@ -145,10 +145,11 @@ impl FromRequestParts<App> for Caller {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let Some((_, token)) = token else {
-            return Err(
-                Refusal::new(ProblemType::LoginRequired, "this needs a login")
-                    .hint("Log in (p2pctl login)."),
-            );
+            return Err(Refusal::new(
+                ProblemType::LoginRequired,
+                "this needs a login",
+                "Log in (p2pctl login).",
+            ));
         };
         Ok(Self {
             login: tracker.accounts.session(token.trim())?,

@@ -101,7 +101,7 @@ async fn requests(
         let line = tracing::enabled!(tracing::Level::DEBUG)
             .then(|| format!("{} {}", request.method(), masked(request.uri().path())));
         let (counters, began) = (&tracker.counters, Instant::now());
-        let limit = tracker.config().limits.request_time.duration();
+        let limit = tracker.config().limits.request_time.0;
         let answer = service.call(request);
         async move {
             let response: Response<Body> = match tokio::time::timeout(limit, answer).await {
@@ -139,8 +139,7 @@ async fn requests(
 fn too_slow(limit: Duration) -> Response<Body> {
     let title = format!("the request was not finished within {} s", limit.as_secs());
     // Nobody's fault that can be told from here: a client may try again.
-    let mut response = Refusal::new(ProblemType::Unavailable, title)
-        .hint("Try again; where that does not help, the tracker's administrator can raise limits.request_time.")
+    let mut response = Refusal::new(ProblemType::Unavailable, title, "Try again; where that does not help, the tracker's administrator can raise limits.request_time.")
         .retry_after(10)
         .into_response();
     // What is left of its body is not waited for.

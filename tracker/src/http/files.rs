@@ -1,6 +1,4 @@
-//! Routes about what is published, and piece points.
-
-use std::collections::HashSet;
+//! Routes about what is published.
 
 use axum::Json;
 use axum::body::Body;
@@ -10,27 +8,23 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use p2p_wire::api::{
-    Availability, Fetch, FetchPeer, FileEntry, LogEvent, Page, PatchFile, ProblemType, Publish,
-    Published, Visibility,
+    Availability, Fetch, FetchPeer, FileEntry, Page, PatchFile, ProblemType, Publish, Published,
+    Visibility,
 };
-use p2p_wire::points::{CONTENT_TYPE, Report};
 use serde::Deserialize;
 
 use super::App;
 use super::body::{self, SMALL};
 use super::caller::Caller;
-use crate::catalogue::{ListParams, page_limit};
+use crate::catalogue::ListParams;
 use crate::refusal::Refusal;
-use crate::store::{FileRow, LogLine, LogQuery, NewLine};
-use crate::time::rfc3339_millis;
+use crate::store::{FileRow, NewLine};
 
 /// Peers in an answer to `fetch`.
 const FETCH_PEERS: u32 = 50;
-/// Bytes of a points report: 10,000 items of 10,000 pieces in full, and some.
-const MAX_REPORT: usize = 16 << 20;
 
-type HashPath = Result<Path<String>, PathRejection>;
-type Params<T> = Result<Query<T>, QueryRejection>;
+pub(super) type HashPath = Result<Path<String>, PathRejection>;
+pub(super) type Params<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) async fn publish(
     State(tracker): State<App>,
@@ -220,97 +214,17 @@ pub(super) async fn availability(
     Ok(Json(tracker.availability(hash, missing_only).await?))
 }
 
-#[derive(Default, Deserialize)]
-pub(super) struct LogParams {
-    after: Option<i64>,
-    limit: Option<u32>,
-}
-
-/// Newest first; `after` is the number of the last line of the page before.
-pub(super) async fn log(
-    State(tracker): State<App>,
-    caller: Caller,
-    path: HashPath,
-    params: Params<LogParams>,
-) -> Result<Json<Page<LogEvent>>, Refusal> {
-    let params = query(params)?;
-    let limit = page_limit(params.limit)?;
-    let hash = tracker
-        .catalogue
-        .resolve(&segment(path)?, caller.login.account.id)?;
-    let query = LogQuery {
-        reader: Some(caller.login.account.id),
-        info_hash: Some(hash),
-        before: params.after,
-        limit: limit + 1,
-        ..LogQuery::default()
-    };
-    // What the caller did just before is in it.
-    tracker.journal.flush().await;
-    let mut lines = tracker.store.log(query).await?;
-    let more = lines.len() > limit as usize;
-    lines.truncate(limit as usize);
-    let next = lines
-        .last()
-        .filter(|_| more)
-        .map(|line| line.seq.to_string());
-    Ok(Json(Page {
-        items: lines.into_iter().map(log_event).collect(),
-        next,
-    }))
-}
-
 pub(super) async fn named(
     State(tracker): State<App>,
     caller: Caller,
     path: Result<Path<(String, String, String)>, PathRejection>,
 ) -> Result<Json<FileEntry>, Refusal> {
-    let Path((owner, share, entry)) = path.map_err(|error| bad_request(error.body_text()))?;
+    let Path((owner, share, entry)) = path.map_err(|error| bad_path(&error))?;
     let file = tracker
         .catalogue
         .named(owner, share, entry, caller.login.account.id)
         .await?;
     Ok(Json(tracker.file_entry(file)))
-}
-
-pub(super) async fn points(
-    State(tracker): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let _room = body::room(&tracker, &headers, MAX_REPORT).await;
-    let bytes = body::read(&headers, body, CONTENT_TYPE, MAX_REPORT).await?;
-    let node = caller.login.node.row.id;
-    let turn = tracker.turns.take(node).ok_or_else(|| {
-        Refusal::new(
-            ProblemType::SlowDown,
-            "an earlier report of this machine is being taken",
-        )
-        .hint("Send one report after the other.")
-        .retry_after(3)
-    })?;
-    tracker.counters.report();
-    // A large one is some seconds of work, which must not stand in the way of announces.
-    let taking = App::clone(&tracker);
-    let work = move || {
-        let _turn = turn;
-        let report = Report::from_bytes(&bytes).map_err(|error| bad_report(&error.to_string()))?;
-        let mut seen = HashSet::new();
-        if !report.items.iter().all(|item| seen.insert(&item.item)) {
-            return Err(bad_report("it names an item twice"));
-        }
-        let reply = taking.report(&caller.login, &report, caller.client.ip);
-        Ok(reply.to_bytes())
-    };
-    let reply = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Refusal::internal("the report could not be taken"))??;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], reply).into_response())
-}
-
-fn bad_report(why: &str) -> Refusal {
-    bad_request(format!("this is no report: {why}"))
 }
 
 /// Writes to the log what the caller did with an entry of its own.
@@ -328,31 +242,36 @@ fn record_entry(tracker: &App, caller: &Caller, event: &'static str, file: &File
     });
 }
 
-/// A line of the log as the API shows it.
-pub(crate) fn log_event(line: LogLine) -> LogEvent {
-    LogEvent {
-        seq: line.seq.unsigned_abs(),
-        time: rfc3339_millis(line.time),
-        event: line.event,
-        account: line.account,
-        node: line.node,
-        info_hash: line.info_hash,
-        name: line.name,
-        text: line.text,
-    }
-}
-
-fn segment(path: HashPath) -> Result<String, Refusal> {
+/// What stands for a content in a path.
+pub(super) fn segment(path: HashPath) -> Result<String, Refusal> {
     path.map(|Path(text)| text)
-        .map_err(|error| bad_request(error.body_text()))
+        .map_err(|error| bad_path(&error))
 }
 
-fn query<T>(params: Params<T>) -> Result<T, Refusal> {
-    params
-        .map(|Query(params)| params)
-        .map_err(|error| Refusal::invalid(format!("the query does not fit: {}", error.body_text())))
+pub(super) fn query<T>(params: Params<T>) -> Result<T, Refusal> {
+    params.map(|Query(params)| params).map_err(|error| {
+        Refusal::invalid(
+            format!(
+                "the query does not fit: {}",
+                behind_colon(&error.body_text())
+            ),
+            "Correct that parameter, or leave it out.",
+        )
+    })
 }
 
-fn bad_request(title: String) -> Refusal {
-    Refusal::new(ProblemType::BadRequest, title)
+/// A text without what axum puts before each, which says no more.
+fn behind_colon(text: &str) -> &str {
+    text.split_once(": ").map_or(text, |(_, rest)| rest)
+}
+
+fn bad_path(error: &PathRejection) -> Refusal {
+    Refusal::new(
+        ProblemType::BadRequest,
+        format!(
+            "the path cannot be read: {}",
+            behind_colon(&error.body_text())
+        ),
+        "Write it in UTF-8, percent-encoded.",
+    )
 }

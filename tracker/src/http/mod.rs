@@ -10,6 +10,8 @@ mod caller;
 mod connection;
 mod files;
 mod guests;
+mod log;
+mod points;
 mod problem;
 mod reachable;
 mod server;
@@ -27,7 +29,7 @@ use crate::refusal::Refusal;
 use crate::tracker::Tracker;
 
 pub(crate) use announce::announce_passkey;
-pub(crate) use files::log_event;
+pub(crate) use log::log_event;
 pub use server::{Listeners, serve};
 
 /// State of every handler.
@@ -54,9 +56,9 @@ pub(crate) fn router(tracker: App) -> Router {
         .route("/v1/files/{hash}/torrent", get(files::torrent))
         .route("/v1/files/{hash}/fetch", get(files::fetch))
         .route("/v1/files/{hash}/availability", get(files::availability))
-        .route("/v1/files/{hash}/log", get(files::log))
+        .route("/v1/files/{hash}/log", get(log::log))
         .route("/v1/names/{owner}/{share}/{*entry}", get(files::named))
-        .route("/v1/points", post(files::points))
+        .route("/v1/points", post(points::points))
         .route("/v1/reachable", post(reachable::reachable))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -74,6 +76,7 @@ pub(crate) fn metrics_router(tracker: App) -> Router {
     Router::new()
         .route("/metrics", get(text))
         .fallback(no_route)
+        .method_not_allowed_fallback(no_route)
         .with_state(tracker)
 }
 
@@ -93,6 +96,8 @@ async fn other(State(tracker): State<App>, request: Request) -> Response {
 
 async fn no_route(request: Request) -> Refusal {
     let path = announce::masked(request.uri().path());
-    Refusal::not_found(format!("there is no route {} {path}", request.method()))
-        .hint("Check the tracker's URL and version.")
+    Refusal::not_found(
+        format!("there is no route {} {path}", request.method()),
+        "Check the tracker's URL and version.",
+    )
 }

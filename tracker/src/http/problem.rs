@@ -13,7 +13,7 @@ impl IntoResponse for Refusal {
             r#type: self.kind.as_str().to_owned(),
             status,
             title: self.title,
-            hint: self.hint,
+            hint: Some(self.hint),
         };
         let body = serde_json::to_vec(&problem).expect("strings and numbers are JSON");
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -32,20 +32,25 @@ pub(super) async fn reachable(
 ) -> Result<Json<Reachable>, Refusal> {
     let test: PortTest = body::json(&headers, body, SMALL).await?;
     if test.port == 0 {
-        return Err(Refusal::invalid("nobody can listen on port 0"));
+        return Err(Refusal::invalid(
+            "nobody can listen on port 0",
+            "Give the port that p2pd listens on.",
+        ));
     }
     let node = caller.login.node.row.id;
     // What came over loopback came from here, or through a proxy that is not said to be one: that address is the tracker's own machine.
     let through_proxy =
         headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
     if caller.client.ip.is_loopback() && through_proxy {
-        let unknown = Refusal::new(ProblemType::Invalid, "your address is not known here");
-        return Err(unknown
-            .hint("The tracker's administrator must name the proxy in http.trusted_proxies."));
+        return Err(Refusal::new(
+            ProblemType::Invalid,
+            "your address is not known here",
+            "The tracker's administrator must name the proxy in http.trusted_proxies.",
+        ));
     }
     let slow_down = |title| {
-        let busy = Refusal::new(ProblemType::SlowDown, title);
-        Err(busy.hint("Try again shortly.").retry_after(5))
+        let busy = Refusal::new(ProblemType::SlowDown, title, "Try again shortly.");
+        Err(busy.retry_after(5))
     };
     let Some(_turn) = tracker.tests.take(node) else {
         return slow_down("a port of this machine is being tested");

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::connection::connection;
 use super::guests::Guests;
 use super::{metrics_router, router};
+use crate::listen::bound;
 use crate::tls::Tls;
 use crate::tracker::Tracker;
 
@@ -29,25 +30,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds every address. `[::]` takes IPv4 too; on a machine without IPv6 it is `0.0.0.0`.
+    /// Binds every address.
     pub async fn bind(addresses: &[String]) -> io::Result<Self> {
         let mut sockets = Vec::new();
         for address in addresses {
-            let bound = match (
-                TcpListener::bind(address).await,
-                address.strip_prefix("[::]:"),
-            ) {
-                (Err(error), Some(port))
-                    if error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32) =>
-                {
-                    TcpListener::bind(format!("0.0.0.0:{port}")).await
-                }
-                (bound, _) => bound,
-            };
-            let named = |error: io::Error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            };
-            sockets.push(bound.map_err(named)?);
+            sockets.push(bound(address, "", TcpListener::bind::<String>).await?);
         }
         Ok(Self { sockets })
     }

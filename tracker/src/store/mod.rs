@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The queue of the writer is full.
     #[error("too many writes are waiting")]
     Busy,
+    /// What was asked takes too long to read.
+    #[error("the answer takes too long to find")]
+    TooLong,
     /// The store was closed.
     #[error("the store is closed")]
     Stopped,

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::connection::ConnectionKey;
+use crate::listen::bound;
 use crate::tracker::Tracker;
 
 /// Bytes of a packet that are read: an announce with a long URL.
@@ -30,19 +31,7 @@ impl Sockets {
     pub async fn bind(addresses: &[String]) -> io::Result<Self> {
         let mut sockets = Vec::with_capacity(addresses.len());
         for address in addresses {
-            let bound = match UdpSocket::bind(address).await {
-                Err(error) if no_ipv6(&error) => match address.strip_prefix("[::]:") {
-                    Some(port) => UdpSocket::bind(format!("0.0.0.0:{port}")).await,
-                    None => Err(error),
-                },
-                bound => bound,
-            };
-            sockets.push(bound.map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("cannot listen on {address} over UDP: {error}"),
-                )
-            })?);
+            sockets.push(bound(address, " over UDP", UdpSocket::bind::<String>).await?);
         }
         Ok(Self(sockets))
     }
@@ -51,10 +40,6 @@ impl Sockets {
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.0.iter().map(UdpSocket::local_addr).collect()
     }
-}
-
-fn no_ipv6(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
 }
 
 /// Answers until `stop` is true.

@@ -1,6 +1,6 @@
 //! A real tracker process with a state folder of its own, and a small HTTP client.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,6 +12,8 @@ use p2p_wire::points::{CONTENT_TYPE, Reply, Report};
 use p2p_wire::{InfoHash, PeerId, announce};
 use serde_json::{Value, json};
 
+use crate::answers::{Answer, read_answer};
+
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -20,58 +22,6 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) struct Tracker {
     dir: tempfile::TempDir,
     child: Option<Child>,
-}
-
-/// An answer.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The body, if the status is this one.
-    pub(crate) fn expect(self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{self:?}");
-        if self.body.is_empty() {
-            Value::Null
-        } else {
-            self.json()
-        }
-    }
-
-    /// Fails unless this is that problem, well formed.
-    pub(crate) fn expect_problem(&self, status: u16, kind: &str) {
-        let body = String::from_utf8_lossy(&self.body);
-        assert_eq!(self.status, status, "expected {kind}: {body}");
-        assert!(
-            self.head
-                .to_lowercase()
-                .contains("content-type: application/problem+json"),
-            "{self:?}"
-        );
-        let problem = self.json();
-        assert_eq!(
-            (problem["type"].as_str(), problem["status"].as_u64()),
-            (Some(kind), Some(status.into())),
-            "{body}"
-        );
-        assert!(
-            problem["title"]
-                .as_str()
-                .is_some_and(|title| !title.is_empty())
-        );
-    }
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n{}", self.head, String::from_utf8_lossy(&self.body))
-    }
 }
 
 impl Tracker {
@@ -226,12 +176,22 @@ impl Tracker {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut socket = TcpStream::connect(self.addr()).unwrap();
+        self.http_at(self.addr(), method, path, headers, body)
+    }
+
+    /// The same to another listener.
+    pub(crate) fn http_at(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
-            self.addr()
-        );
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
         if !headers.iter().any(|(name, _)| *name == "content-length") {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
@@ -320,24 +280,6 @@ impl Drop for Tracker {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// Reads one answer to the end of the connection.
-pub(crate) fn read_answer(socket: &mut TcpStream) -> Answer {
-    let mut bytes = Vec::new();
-    // A reset after the answer is the other side's right.
-    let _ = socket.read_to_end(&mut bytes);
-    let end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap_or_else(|| panic!("no answer: {bytes:?}"));
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer {
-        status,
-        head,
-        body: bytes[end + 4..].to_vec(),
     }
 }
 

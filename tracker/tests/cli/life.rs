@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 use serde_json::{Value, json};
 
-use crate::answers::text;
-use crate::harness::{PASSWORD, PATIENCE, Tracker, read_answer, torrent, wait_for};
+use crate::answers::{read_answer, text};
+use crate::harness::{PASSWORD, PATIENCE, Tracker, torrent, wait_for};
 
 #[test]
 fn a_restart_keeps_accounts_sessions_files_and_versions() {

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use p2p_wire::points::CONTENT_TYPE;
 use serde_json::json;
 
-use crate::harness::{PASSWORD, PATIENCE, Tracker, read_answer, torrent};
+use crate::answers::read_answer;
+use crate::harness::{PASSWORD, PATIENCE, Tracker, torrent};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

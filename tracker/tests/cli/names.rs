@@ -11,7 +11,7 @@ fn publish(
     token: &str,
     torrent: &Metainfo,
     more: &Value,
-) -> crate::harness::Answer {
+) -> crate::answers::Answer {
     let mut body = json!({"metainfo": BASE64.encode(&torrent.to_bytes()), "share": "Public", "name": "big.iso"});
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();
@@ -27,7 +27,7 @@ fn delete(tracker: &Tracker, token: &str, torrent: &Metainfo) {
 }
 
 /// What a daemon sends by itself.
-fn withdraw(tracker: &Tracker, token: &str, torrent: &Metainfo) -> crate::harness::Answer {
+fn withdraw(tracker: &Tracker, token: &str, torrent: &Metainfo) -> crate::answers::Answer {
     let path = format!("/v1/files/{}?part=mine", torrent.info.info_hash());
     tracker.api("DELETE", &path, token, &Value::Null)
 }
@@ -295,4 +295,23 @@ fn pages_show_everything_once_in_every_order() {
         found["items"][0]["entry"], "dir/4",
         "found by a path inside"
     );
+}
+
+#[test]
+fn names_are_found_whatever_the_case_of_their_letters() {
+    let tracker = Tracker::start("");
+    tracker.user("ann");
+    let token = tracker.token("ann", "nas1");
+    let content = torrent("a", 1, 1);
+    tracker
+        .publish(&token, "s", "\u{e4}bc.iso", &content)
+        .expect(201);
+    // Short words are looked for in another way than long ones.
+    for word in ["%C3%84B", "%C3%84BC", "%C3%A4b", "B"] {
+        let found = tracker.get(&format!("/v1/files?q={word}"), &token);
+        let found = found.expect(200);
+        assert_eq!(found["items"].as_array().unwrap().len(), 1, "{word}");
+    }
+    let log = tracker.ok(&["log", "--file", "\u{c4}BC"], "");
+    assert!(log.contains("published"), "{log}");
 }

@@ -103,7 +103,7 @@ fn a_certificate_that_cannot_be_used_ends_the_start_with_78() {
             "[tls]\ncert_file = \"/missing\"\nkey_file = \"/missing\"\n",
             "cannot read the certificate",
         ),
-        ("[tls]\ncert_file = \"/missing\"\n", "needs the other"),
+        ("[tls]\ncert_file = \"/missing\"\n", "needs `key_file` too"),
     ] {
         let tracker = Tracker::stopped(config);
         let output = tracker.cli(&["serve"], "");

@@ -1,5 +1,6 @@
 //! What an administrator sets is what happens.
 
+use nix::sys::signal::SIGTERM;
 use p2p_wire::InfoHash;
 use p2p_wire::points::{ItemRef, Op, Report, ReportItem, Status};
 use serde_json::{Value, json};
@@ -228,6 +229,45 @@ fn the_log_keeps_so_many_lines() {
     wait_for("a shorter log", || {
         let lines = lines(&tracker);
         (lines <= 5).then_some(()).ok_or(format!("{lines} lines"))
+    });
+}
+
+/// Changes the database of a tracker between two runs, as if time had passed.
+fn meanwhile(tracker: &mut Tracker, sql: &str) {
+    tracker.end(SIGTERM);
+    let db = rusqlite::Connection::open(tracker.state().join("tracker.db")).unwrap();
+    assert!(db.execute(sql, []).unwrap() > 0);
+    drop(db);
+    tracker.run();
+}
+
+#[test]
+fn a_login_ends_when_its_machine_was_not_heard_of_for_so_long() {
+    let mut tracker = Tracker::start("[accounts]\nsession_idle = \"1h\"\n");
+    tracker.user("ann");
+    let [old, new] = ["old", "new"].map(|node| tracker.token("ann", node));
+    meanwhile(
+        &mut tracker,
+        "UPDATE nodes SET last_seen = last_seen - iif(name = 'old', 3700, 3500)",
+    );
+    // It is looked at each minute and at the end.
+    tracker.restart();
+    let known = [old, new].map(|token| tracker.get("/v1/me", &token).status);
+    assert_eq!(known, [401, 200]);
+}
+
+#[test]
+fn the_log_keeps_its_lines_for_so_long() {
+    let mut tracker = Tracker::start("[log]\nkeep = \"1h\"\n");
+    ["ann", "bob"].iter().for_each(|name| tracker.user(name));
+    meanwhile(
+        &mut tracker,
+        "UPDATE log SET time = time - iif(account = 'ann', 3700000, 3500000)",
+    );
+    wait_for("a shorter log", || {
+        let log = tracker.ok(&["log"], "");
+        assert!(log.contains("bob was added"), "{log}");
+        (!log.contains("ann was added")).then_some(()).ok_or(log)
     });
 }
 

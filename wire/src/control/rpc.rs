@@ -1,5 +1,7 @@
 //! Calls, answers and progress: the frame that everything else travels in.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use super::RpcError;
 const VERSION: &str = "2.0";
 
 /// A request or notification as it goes over the socket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Always `2.0`.
     pub jsonrpc: String,
@@ -22,8 +24,18 @@ pub struct Call {
     pub params: serde_json::Value,
 }
 
+/// Without parameters: passwords are among them.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An answer as it goes over the socket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Always `2.0`.
     pub jsonrpc: String,
@@ -35,6 +47,16 @@ pub struct Answer {
     /// Present on failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RpcError>,
+}
+
+/// Without results: parts of personal .torrents are among them.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("id", &self.id)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Parameters of a `progress` notification.

@@ -13,6 +13,8 @@ pub use files::{File, MAX_FILES};
 pub use info::{Info, MAX_PIECE_LEN, Span};
 pub use path::{MAX_COMPONENT_LEN, MAX_PATH_LEN, safe_component};
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::bencode::{self, Encode, Value};
@@ -25,7 +27,7 @@ pub const MAX_METAINFO_LEN: usize = 10 * 1024 * 1024;
 const MAX_TEXT_LEN: usize = 4_096;
 
 /// A parsed .torrent file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Metainfo {
     /// The `info` dictionary.
     pub info: Info,
@@ -39,11 +41,21 @@ pub struct Metainfo {
     pub created: Option<i64>,
 }
 
+/// Without announce URLs, which may be personal.
+impl fmt::Debug for Metainfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metainfo")
+            .field("info_hash", &self.info.info_hash())
+            .field("name", &self.info.name())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why bytes are not a torrent that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
     /// Not bencode.
-    #[error("not bencode: {0}")]
+    #[error("damaged or cut off: {0}")]
     Bencode(#[from] bencode::Error),
     /// A field is missing or has another type.
     #[error("`{0}` is missing or of the wrong type")]
@@ -65,6 +77,10 @@ impl Metainfo {
             return Err(MetainfoError::Invalid(
                 "a .torrent file of more than 10 MiB",
             ));
+        }
+        // A web page, or another kind of file, most often.
+        if bytes.first() != Some(&b'd') {
+            return Err(MetainfoError::Invalid("not a .torrent file"));
         }
         let file = bencode::decode(bytes)?;
         let info = file.get(b"info").ok_or(MetainfoError::Field("info"))?;
@@ -194,8 +210,12 @@ mod tests {
             Metainfo::from_bytes(b"de").unwrap_err(),
             MetainfoError::Field("info")
         );
+        assert_eq!(
+            Metainfo::from_bytes(b"<html>").unwrap_err(),
+            MetainfoError::Invalid("not a .torrent file")
+        );
         assert!(matches!(
-            Metainfo::from_bytes(b"<html>"),
+            Metainfo::from_bytes(b"d4:info"),
             Err(MetainfoError::Bencode(_))
         ));
         let big = vec![b'0'; MAX_METAINFO_LEN + 1];

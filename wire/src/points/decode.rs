@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
     fn version(&mut self) -> Result<(), PointsError> {
         match self.byte()? {
             VERSION => Ok(()),
-            _ => Err(PointsError("of an unknown version")),
+            _ => Err(PointsError("is of an unknown version")),
         }
     }
 

@@ -57,13 +57,12 @@ pub(super) fn create(
             (&code.0[..], &new.username, new.now),
         )?;
         if used == 0 {
-            let refusal = Refusal::new(
+            return Err(Refusal::new(
                 ProblemType::BadInvite,
                 "that invitation does not exist, was used or has expired",
-            );
-            return Err(refusal
-                .hint("Ask the tracker's administrator for a new one (p2p-tracker invite).")
-                .into());
+                "Ask the tracker's administrator for a new one (p2p-tracker invite).",
+            )
+            .into());
         }
     }
     let made = db.execute(
@@ -71,13 +70,12 @@ pub(super) fn create(
         (&new.username, &new.password_hash, new.admin, new.now),
     )?;
     if made == 0 {
-        let refusal = Refusal::new(
+        return Err(Refusal::new(
             ProblemType::NameTaken,
             format!("the name `{}` is taken", new.username),
-        );
-        return Err(refusal
-            .hint("Choose another name, or log in if it is yours.")
-            .into());
+            "Choose another name, or log in if it is yours.",
+        )
+        .into());
     }
     let id = u32::try_from(db.last_insert_rowid())
         .map_err(|_| StoreError::Database("too many accounts".to_owned()))?;
@@ -152,7 +150,12 @@ fn changed(
 ) -> Result<AccountRow, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM accounts WHERE id = ?1");
     let row = db.query_row(&sql, [account.0], account_row).optional()?;
-    let row = row.ok_or_else(|| Refusal::not_found("there is no such account"))?;
+    let row = row.ok_or_else(|| {
+        Refusal::not_found(
+            "there is no such account any more",
+            "See `p2p-tracker user ls`.",
+        )
+    })?;
     changes.push(Change::Account(row.clone()));
     Ok(row)
 }

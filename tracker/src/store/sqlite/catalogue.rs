@@ -85,16 +85,15 @@ fn enter_share(db: &Connection, new: &NewFile) -> Result<(), StoreError> {
     if let Some((_, name)) = holders.first()
         && !new.join
     {
-        let refusal = Refusal::new(
+        return Err(Refusal::new(
             ProblemType::ShareTaken,
             format!(
                 "your machine `{name}` has a share named `{}` already",
                 new.share
             ),
-        );
-        return Err(refusal
-            .hint("Share it under another name (--name), or join the two (--join).")
-            .into());
+            "Share it under another name (--name), or join the two (--join).",
+        )
+        .into());
     }
     db.execute(
         "INSERT INTO share_nodes VALUES (?1, ?2, ?3)",
@@ -135,13 +134,11 @@ fn insert(db: &Connection, new: &NewFile, entry: i64) -> Result<i64, StoreError>
             row.get(0)
         })?;
     if stored.unsigned_abs() > new.max_stored {
-        let refusal = Refusal::new(
+        return Err(Refusal::new(
             ProblemType::Forbidden,
             "your account has published too much",
-        );
-        return Err(refusal
-            .hint("Withdraw what is not needed; the tracker's administrator can raise limits.stored_per_account.")
-            .into());
+            "Withdraw what is not needed; the tracker's administrator can raise limits.stored_per_account.",
+        ).into());
     }
     db.prepare_cached(
         "INSERT INTO metainfo VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
@@ -219,11 +216,10 @@ pub(super) fn withdraw(
         parts.push(file);
     }
     if parts.is_empty() {
-        let refusal =
-            Refusal::not_found(format!("this machine publishes nothing under {info_hash}"));
-        return Err(refusal
-            .hint("There is nothing to withdraw. `p2pctl unpublish` removes an entry, whichever machine published it.")
-            .into());
+        return Err(Refusal::not_found(
+            format!("this machine publishes nothing under {info_hash}"),
+            "There is nothing to withdraw. `p2pctl unpublish` removes an entry, whichever machine published it.",
+        ).into());
     }
     removed(db, changes, info_hash, &parts)?;
     Ok(gone)

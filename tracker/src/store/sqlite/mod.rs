@@ -15,6 +15,7 @@ mod threads;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use p2p_wire::InfoHash;
 use p2p_wire::api::Visibility;
@@ -29,6 +30,9 @@ use crate::ids::{AccountId, NodeId, SecretHash};
 
 /// How many threads read.
 const READERS: usize = 3;
+
+/// A read that takes longer is broken off: no search of one user keeps the readers from all others.
+const READ_TIME: Duration = Duration::from_secs(5);
 
 /// The changes that a write makes to what is mirrored.
 type Changes = Vec<Change>;
@@ -56,7 +60,7 @@ impl SqliteStore {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             writer: Writer::start(writer, mirror)?,
-            readers: Readers::start(readers)?,
+            readers: Readers::start(readers, READ_TIME)?,
         })
     }
 
@@ -233,11 +237,13 @@ impl Store for SqliteStore {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{
-            CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+            CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, OperationInterrupted, ReadOnly,
+            SystemIoFailure,
         };
         match error.sqlite_error_code() {
             Some(DiskFull) => Self::Unavailable("the disk is full".to_owned()),
             Some(SystemIoFailure | CannotOpen | ReadOnly) => Self::Unavailable(error.to_string()),
+            Some(OperationInterrupted) => Self::TooLong,
             Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(error.to_string()),
             _ => Self::Database(error.to_string()),
         }

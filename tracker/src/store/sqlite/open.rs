@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::store::StoreError;
@@ -47,6 +48,13 @@ pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     )?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(128);
+    // SQLite's own knows the letters of ASCII alone; the index of names, and those who follow the log, know all.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    db.create_scalar_function("lower", 1, flags, |call| {
+        Ok(call
+            .get::<Option<String>>(0)?
+            .map(|text| text.to_lowercase()))
+    })?;
     Ok(db)
 }
 

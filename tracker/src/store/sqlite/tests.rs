@@ -46,7 +46,7 @@ async fn a_refused_write_takes_nothing_else_of_its_batch_down() {
     let writes = ["ann", "ann", "bob"].map(|name| store.create_account(account(name)));
     let undone = store.write(|db, _| {
         db.execute("DELETE FROM accounts", [])?;
-        Err::<(), _>(Refusal::not_found("changed my mind").into())
+        Err::<(), _>(Refusal::not_found("changed my mind", "nothing").into())
     });
     let last = store.create_account(account("carl"));
     go.send(()).unwrap();
@@ -164,4 +164,19 @@ async fn a_closed_store_says_so() {
         Err(StoreError::Stopped)
     ));
     assert!(matches!(store.ready().await, Err(StoreError::Stopped)));
+}
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_broken_off_and_the_next_one_is_answered() {
+    let db = Connection::open_in_memory().unwrap();
+    let patience = Duration::from_millis(20);
+    let readers = super::threads::Readers::start(vec![db], patience).unwrap();
+    let ask = |sql: &'static str| {
+        readers.read(move |db| Ok(db.query_row(sql, [], |row| row.get::<_, i64>(0))?))
+    };
+    let endless =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let ended = ask(endless).unwrap().await.unwrap();
+    assert!(matches!(ended, Err(StoreError::TooLong)), "{ended:?}");
+    assert_eq!(ask("SELECT 7").unwrap().await.unwrap().unwrap(), 7);
 }

@@ -3,8 +3,8 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -19,6 +19,8 @@ const QUEUE: usize = 1_024;
 const BATCH: usize = 256;
 /// How long a backup waits where somebody else holds a lock.
 const LOCKED_PAUSE: Duration = Duration::from_millis(10);
+/// Instructions of SQLite's machine between two looks at the clock: some ten microseconds.
+const STEPS: i32 = 1_000;
 /// Pages that a backup copies between two batches.
 const BACKUP_PAGES: i32 = 512;
 
@@ -273,6 +275,11 @@ fn backup(
     (result, closing)
 }
 
+/// A poisoned lock is taken all the same: what it guards is whole after every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The threads that own the reading connections; they end when this is dropped.
@@ -281,15 +288,24 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn start(connections: Vec<Connection>) -> Result<Self, StoreError> {
+    /// A read that takes longer than `patience` ends with [`StoreError::TooLong`].
+    pub(super) fn start(
+        connections: Vec<Connection>,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = sync_channel::<Read>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         for db in connections {
             let queue = Arc::clone(&queue);
+            let began = Arc::new(Mutex::new(Instant::now()));
+            let begin = Arc::clone(&began);
+            let now_late = move || lock(&began).elapsed() > patience;
+            db.progress_handler(STEPS, Some(now_late))?;
             let serve = move || {
                 loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let next = lock(&queue).recv();
                     let Ok(work) = next else { break };
+                    *lock(&begin) = Instant::now();
                     work(&db);
                 }
             };

@@ -1,5 +1,6 @@
 //! What a client sends.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{BadPacket, PROTOCOL, Reader, action};
@@ -31,7 +32,7 @@ pub struct Request {
 }
 
 /// See [`Request`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     /// For a connection id.
     Connect,
@@ -51,6 +52,17 @@ pub enum Body {
         /// At most [`MAX_SCRAPE`].
         hashes: Vec<InfoHash>,
     },
+}
+
+/// Without the URL data, where passkeys are.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("Connect"),
+            Self::Announce { announce, .. } => f.debug_tuple("Announce").field(announce).finish(),
+            Self::Scrape { hashes, .. } => f.debug_tuple("Scrape").field(hashes).finish(),
+        }
+    }
 }
 
 impl Request {
