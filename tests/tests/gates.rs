@@ -28,7 +28,7 @@ fn a_gate_that_refuses_keeps_the_content_private_and_says_who() -> Result<()> {
     let (code, said) = bob.refused(&["fetch", "ann/Public/a.bin"])?;
     ensure!(code == 9, "{code}: {said}");
     ensure!(
-        said.contains("refused by pre-release 10-scan: Eicar-Test found"),
+        said.contains("Refused by pre-release 10-scan: Eicar-Test found"),
         "{said}"
     );
 

@@ -78,7 +78,7 @@ fn every_wrong_call_ends_with_its_code_and_says_what_why_and_what_to_do() -> Res
         let error = error.replace(lab.url(), "URL").replace(host, "HOST");
         Ok((code, error.replace(&folder, "DIR")))
     })?;
-    let shown = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong.txt");
+    let shown = Path::new(env!("CARGO_TARGET_TMPDIR")).join("p2pctl-wrong.txt");
     fs::write(&shown, &said)?;
     ensure!(
         said == TABLE,

@@ -384,7 +384,7 @@ fn a_share_without_a_tracker_or_with_a_fault_says_so() {
     let refused = json!({"state": "error", "refused": 1, "reason": "the tracker refuses to publish 1 of 17: taken"});
     let ran = piped(&fake(refused), &["share", "/tmp"]);
     assert_eq!(ran.code, 13);
-    let told = "/p is shared, but not all of it is published\n  the tracker refuses to publish 1 of 17: taken\n";
+    let told = "/p is shared, but not all of it is published\n  The tracker refuses to publish 1 of 17: taken.\n";
     assert!(ran.err.contains(told), "{}", ran.err);
 }
 

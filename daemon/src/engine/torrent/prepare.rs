@@ -279,8 +279,9 @@ impl Torrent {
     ) -> Result<(), Halt> {
         let lacking = wanted.iter().filter(|piece| !have.get(*piece)).count();
         let bad = claimed.iter().filter(|piece| !have.get(*piece)).count();
-        self.bad_pieces = u32::try_from(bad).ok();
+        let found = u32::try_from(bad).ok();
         if self.record.share.is_some() && lacking > 0 {
+            self.bad_pieces = found;
             let text = format!(
                 "{lacking} of {} pieces differ from what was shared",
                 wanted.count()
@@ -298,6 +299,8 @@ impl Torrent {
             Ok::<_, StorageError>(there)
         });
         let stamps = self.during(files).await??;
+        // Shown together: how many are bad, and which are held.
+        self.bad_pieces = found;
         self.record.check = Check::No;
         self.record.suspect = Have::Nothing;
         self.record.have = Have::from_bitfield(have);
