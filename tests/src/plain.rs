@@ -22,8 +22,11 @@ const PIECE: usize = 512 * 1024;
 /// Pieces hashed side by side.
 const LANES: usize = 16;
 
-/// Bytes received and written at once: what stays in a core's cache.
+/// Bytes received and written while hot: what stays in a core's cache.
 const HOT: usize = 256 * 1024;
+
+/// Bytes in one write, as the daemon does: longer ones take larger pages, which a virtual machine may have to ask its host for.
+const PORTION: usize = 32 * 1024;
 
 /// Groups of pieces between the receiver and the hasher.
 const GROUPS: usize = 3;
@@ -74,9 +77,11 @@ fn receive(
         while filled < group.len() {
             let end = group.len().min(filled + HOT);
             let read = read_full(&mut stream, &mut group[filled..end])?;
-            target.write_all_at(&group[filled..filled + read], offset)?;
+            for portion in group[filled..filled + read].chunks(PORTION) {
+                target.write_all_at(portion, offset)?;
+                offset += portion.len() as u64;
+            }
             filled += read;
-            offset += read as u64;
             if read < HOT {
                 break;
             }

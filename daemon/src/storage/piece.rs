@@ -14,6 +14,10 @@ use super::StorageError;
 use super::seam::{self, Call};
 use super::tree::{Opened, Tree};
 
+/// Bytes in one `pwritev`, unless one block is longer. A longer write makes the kernel take larger pages for its cache, which come not from
+/// what was used last but from what lies free: in a virtual machine that gives free memory back, each has to be asked of the host.
+const PORTION: usize = 32 * 1024;
+
 /// Buffers in one `pwritev`: what Linux takes at most.
 const MAX_SLICES: usize = 1024;
 
@@ -83,7 +87,7 @@ fn write_all(
     let mut slices = &mut slices[..];
     while !slices.is_empty() {
         let most = seam::allow(Call::Write, &path)?;
-        let front = &slices[..slices.len().min(MAX_SLICES)];
+        let front = portion(slices);
         let short = [IoSlice::new(&front[0][..front[0].len().min(most)])];
         let front = if most == usize::MAX { front } else { &short };
         let at = i64::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -98,6 +102,17 @@ fn write_all(
         }
     }
     Ok(())
+}
+
+/// As many slices from the front as one call writes, at least one.
+fn portion<'a, 'b>(slices: &'b [IoSlice<'a>]) -> &'b [IoSlice<'a>] {
+    let mut len = 0;
+    let fit = slices.iter().take(MAX_SLICES).take_while(|slice| {
+        len += slice.len();
+        len <= PORTION
+    });
+    let count = fit.count().max(1);
+    &slices[..count]
 }
 
 /// Fills `buffer` with the bytes of the content from `offset`. Each file is compared with its stamp before and after it is read:
