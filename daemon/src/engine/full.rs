@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::registry::{Command, Registry};
 use super::row::Slot;
 use super::view;
+use crate::resume::Record;
 use crate::storage::{Lane, allocated, free_space};
 
 /// Between two looks whether a full disk has space again.
@@ -17,10 +18,16 @@ const RETRY_FULL: Duration = Duration::from_secs(10);
 /// How often the wait doubles at most.
 const DOUBLINGS: u8 = 5;
 
-/// How long an item waits whose disk was full again right after there had seemed to be space, `again` times: a quota is not to be seen in
-/// what a file system has free, and each attempt is an event, and a hook.
+/// How long an item waits whose disk was full again, before a piece more was on it, after there had seemed to be space, `again` times: a
+/// quota is not to be seen in what a file system has free, and each attempt is an event, and a hook.
 pub(super) fn wait(again: u8) -> Duration {
     RETRY_FULL * 2u32.pow(again.min(DOUBLINGS).into())
+}
+
+/// Pieces that the record claims.
+pub(super) fn held(record: &Record) -> u32 {
+    let pieces = record.layout.map_or(0, |layout| layout.pieces());
+    record.have.count(pieces)
 }
 
 impl Registry {
@@ -56,7 +63,7 @@ impl Registry {
             let stage = view::stage(record, item);
             // In place, and where an item is repaired, nothing is staged: what is good there needs no room.
             let lacking = record.layout.map_or(len, |layout| {
-                let good = u64::from(record.have.count(layout.pieces()));
+                let good = u64::from(held(record));
                 len.saturating_sub(good * u64::from(layout.piece_len()))
             });
             tokio::spawn(async move {
@@ -87,6 +94,7 @@ impl Registry {
             row.full_again = row.full_again.saturating_add(1);
             self.full.remove(&item);
             if let Slot::Dormant(record) = &row.slot {
+                row.full_had = held(record);
                 let text = format!("{} goes on: there is space again", record.name);
                 let name = Some(record.name.as_str());
                 (self.ctx.events).emit("item.resumed", Some(item), name, text);

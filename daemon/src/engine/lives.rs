@@ -34,6 +34,9 @@ impl Registry {
             return;
         };
         let held = why == Halt::Held;
+        if full::held(&record) > row.full_had {
+            row.full_again = 0;
+        }
         let stopped = match why {
             Halt::Asked | Halt::Idle | Halt::Held => None,
             // What it holds now is suspect: it wakes to be read.

@@ -110,6 +110,7 @@ impl Registry {
             queue: Default::default(),
             fault: None,
             full_again: 0,
+            full_had: 0,
             hold: hold.map(Box::new),
             verify: false,
             bad_pieces: None,

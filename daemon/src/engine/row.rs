@@ -22,8 +22,10 @@ pub(super) struct Row {
     /// What is to be done to the record, in order.
     pub(super) queue: VecDeque<Op>,
     pub(super) fault: Option<Box<Stopped>>,
-    /// How often in a row its disk was full again after there had seemed to be space.
+    /// How often in a row its disk was full again, without a piece more, after there had seemed to be space.
     pub(super) full_again: u8,
+    /// Pieces it held when it last went on.
+    pub(super) full_had: u32,
     /// The gate that holds it, or has let it pass.
     pub(super) hold: Option<Box<Hold>>,
     /// It is to be verified, even while it is paused.
