@@ -1,4 +1,5 @@
 """Processes and what they cost: CPU time, anonymous memory, descriptors, reads."""
+import mmap
 import os
 import subprocess
 import threading
@@ -131,6 +132,15 @@ class Peak:
     def of(self, programs):
         """The peaks of some of the programs, added up."""
         return sum(self.peaks[program] for program in programs)
+
+
+def claim_free_memory(amount):
+    """Writes to `amount` bytes of free memory once and frees them. The host of a virtual machine may have taken free pages back; each is
+    then asked of it anew at its first use, which takes seconds for a large file and says nothing of the program that happens to use it.
+    """
+    with mmap.mmap(-1, amount, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        for page in range(0, amount, mmap.PAGESIZE):
+            memory[page] = 1
 
 
 def wait_for(what, condition, limit=120, pause=0.01):

@@ -3,7 +3,7 @@ import shutil
 
 import content
 from clients import Item, aria2, libtorrent, ours, qbittorrent, servers, transmission
-from measure import Failed, Peak
+from measure import Failed, Peak, claim_free_memory
 
 SWARM = [ours.Ours, libtorrent.Libtorrent, aria2.Aria2, qbittorrent.Qbittorrent, transmission.Transmission]
 SERVERS = [servers.Plain, servers.Curl, servers.Rsync]
@@ -24,6 +24,7 @@ def transfer(bench, client, path, leeches=1, limit=0):
         nodes[0].seed(item)
         item.seed = nodes[0]
         bench.settle()
+        claim_free_memory(leeches * content.size_of(path) * 5 // 4)
         before = cpu(nodes)
         began = bench.clock()
         for node, target in zip(nodes[1:], targets):
