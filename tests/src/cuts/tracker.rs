@@ -57,8 +57,15 @@ struct Notes {
     accounts: Vec<String>,
     published: BTreeSet<String>,
     deleted: BTreeSet<String>,
-    /// The write that was under way.
+    /// The write that was under way, or whose answer came when the crash had begun: nobody hears that of a machine without power.
     doubt: Option<String>,
+}
+
+/// What was acknowledged.
+enum Written {
+    Account(String),
+    Published(String),
+    Deleted(String),
 }
 
 /// One who writes.
@@ -92,7 +99,7 @@ pub fn run_tracker(
     let mut held = BTreeSet::new();
     for run in 1..=options.runs {
         let cut = Cut::random(options.kill, &mut random);
-        let stop = AtomicBool::new(false);
+        let crash = AtomicBool::new(false);
         let after = Duration::from_millis(random.below(WITHIN));
         let mut old: Vec<VecDeque<String>> = vec![VecDeque::new(); CLIENTS as usize];
         for (n, hash) in held.iter().enumerate() {
@@ -107,13 +114,13 @@ pub fn run_tracker(
                         number: u64::from(run) * CLIENTS + n,
                         old,
                     };
-                    let stop = &stop;
-                    scope.spawn(move || client.write(stop))
+                    let crash = &crash;
+                    scope.spawn(move || client.write(crash))
                 })
                 .collect();
             thread::sleep(after); // until the moment comes
+            crash.store(true, Ordering::SeqCst);
             let crashed = disk.cut(cut).and_then(|()| lab.kill_tracker());
-            stop.store(true, Ordering::Relaxed);
             let notes = clients.into_iter().map(|client| {
                 let notes = client.join();
                 notes.map_err(|_| anyhow::anyhow!("a client failed"))
@@ -141,33 +148,32 @@ pub fn run_tracker(
 }
 
 impl Client<'_> {
-    /// Writes until there is no answer, or it is told to stop.
-    fn write(mut self, stop: &AtomicBool) -> Notes {
+    /// Writes until there is no answer, or the crash begins.
+    fn write(mut self, crash: &AtomicBool) -> Notes {
         let mut notes = Notes::default();
         for turn in 0.. {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let acknowledged = match turn % REGISTRATIONS {
+            let written = match turn % REGISTRATIONS {
                 0 => {
                     let name = format!("u{}-{turn}", self.number);
-                    register(self.url, &name).map(|()| notes.accounts.push(name))
+                    register(self.url, &name).map(|()| Written::Account(name))
                 }
                 n if n % 2 == 0 && !self.old.is_empty() => {
                     let hash = self.old.pop_front().unwrap_or_default();
                     notes.doubt = Some(hash.clone());
-                    self.delete(&hash).map(|()| {
-                        notes.deleted.insert(hash);
-                    })
+                    self.delete(&hash).map(|()| Written::Deleted(hash))
                 }
-                _ => self.publish(turn, &mut notes.doubt).map(|hash| {
-                    notes.published.insert(hash);
-                }),
+                _ => (self.publish(turn, &mut notes.doubt)).map(Written::Published),
             };
-            if acknowledged.is_err() {
-                return notes;
+            let Ok(written) = written else { break };
+            if crash.load(Ordering::SeqCst) {
+                break;
             }
             notes.doubt = None;
+            match written {
+                Written::Account(name) => notes.accounts.push(name),
+                Written::Deleted(hash) => drop(notes.deleted.insert(hash)),
+                Written::Published(hash) => drop(notes.published.insert(hash)),
+            }
         }
         notes
     }
