@@ -7,7 +7,7 @@ import time
 
 from clients import Item
 from clients import libtorrent, ours, qbittorrent, transmission
-from measure import anonymous_mib, status_kib, tree, wait_for
+from measure import anonymous_mib, status_kib, wait_for
 
 LENGTH = 16 * 1024
 SECONDS = 10
@@ -37,16 +37,6 @@ def make_items(bench, count):
     return items
 
 
-def run_ns(program):
-    """Nanoseconds on a CPU so far."""
-    total = 0
-    for pid in tree(program.pid):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
-                total += int(stat.read().split()[0])
-    return total
-
-
 def read_mib(program):
     """What it read by system calls, from wherever, without sockets' share being told apart."""
     with open(f"/proc/{program.pid}/io") as io:
@@ -70,14 +60,14 @@ def measure(bench, client, count):
         read = read_mib(program)
         # Announces, and what else a start brings, are not idleness.
         wait_for("rest", lambda: is_quiet(program), 60, 0)
-        early = run_ns(program)
+        early = program.cpu()
         time.sleep(SECONDS)
-        spent = run_ns(program) - early
+        spent = program.cpu() - early
         return {
             "seconds": ready,
             "MiB, anonymous": anonymous_mib(program),
             "MiB, resident": status_kib(program.pid, "VmRSS") / 1024,
-            "CPU %": spent / SECONDS / 1e7,
+            "CPU %": 100 * spent / SECONDS,
             "descriptors": len(os.listdir(f"/proc/{program.pid}/fd")),
             "MiB read until ready": read,
         }
@@ -89,9 +79,9 @@ def measure(bench, client, count):
 
 def is_quiet(program):
     """Whether it used less than 2 % of a core in the last second, or is never going to."""
-    before = run_ns(program)
+    before = program.cpu()
     time.sleep(1)
-    return run_ns(program) - before < 2e7 or program.cpu() > 60
+    return program.cpu() - before < 0.02 or program.cpu() > 60
 
 
 def idle(bench, table):

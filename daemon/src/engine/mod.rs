@@ -148,7 +148,7 @@ impl Engine {
         }
         for row in loaded {
             let hold = holds.remove(&row.info_hash);
-            registry.insert(row.info_hash, Box::new(row.record), hold);
+            registry.insert(row.info_hash, row.record, hold);
         }
         for item in holds.into_keys() {
             gates::release(&ctx, item);

@@ -207,7 +207,7 @@ mod tests {
                 };
                 let mut loaded = [Loaded {
                     info_hash: item,
-                    record,
+                    record: Box::new(record),
                 }];
                 settle_moves(&disk, &mut loaded).await;
                 let moved = !old_there && new_there;

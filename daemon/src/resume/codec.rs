@@ -138,9 +138,11 @@ impl<'a> Reader<'a> {
         if count > self.0.len() as u64 {
             return Err(Damaged("cut short"));
         }
-        let mut list: Vec<T> = (0..count).map(|_| take(self)).collect::<Result<_, _>>()?;
-        // Records stay: a list of one would keep room for four.
-        list.shrink_to_fit();
+        // Records stay, ten thousands of them: no more room than is used, and none given back that nothing else fits into.
+        let mut list = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+        for _ in 0..count {
+            list.push(take(self)?);
+        }
         Ok(list)
     }
 }

@@ -65,7 +65,7 @@ pub struct Loaded {
     /// Which item.
     pub info_hash: InfoHash,
     /// Its record.
-    pub record: Record,
+    pub record: Box<Record>,
 }
 
 impl Store {
@@ -273,7 +273,10 @@ fn read_all(tx: &rusqlite::Connection) -> rusqlite::Result<(Vec<Loaded>, Vec<Val
         };
         let bytes = bytes.as_blob().map_err(|_| Damaged("it is no blob"));
         match (info_hash, bytes.and_then(Record::from_bytes)) {
-            (Some(info_hash), Ok(record)) => loaded.push(Loaded { info_hash, record }),
+            (Some(info_hash), Ok(record)) => loaded.push(Loaded {
+                info_hash,
+                record: Box::new(record),
+            }),
             (_, record) => {
                 let why = record.err().unwrap_or(Damaged("its key is no info-hash"));
                 let shown = match &key {
