@@ -51,6 +51,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 pub use self::configured::{configured_shares, configured_trackers};
+pub(crate) use self::overview::Counts;
 use self::places::Places;
 pub use self::settings::{Settings, limits_of, reread};
 pub use self::socket::SocketError;
