@@ -108,7 +108,7 @@ fn config_command(command: &ConfigCommand, path: Option<&Path>) -> ExitCode {
 fn manual(dir: &Path) -> ExitCode {
     let rest = |_: &clap::Command| {
         let mut page = Page::default();
-        page.see_also(&[("p2p-tracker.toml", 5), ("p2pctl", 1)]);
+        page.see_also(&[("p2p-tracker.toml", 5), ("p2pd-hooks", 5), ("p2pctl", 1)]);
         page
     };
     let about = "configuration of the p2p tracker";
