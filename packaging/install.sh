@@ -139,6 +139,7 @@ remove() {
     for page in p2pd p2pctl p2p-tracker; do
         as_root rm -f -- "$dest/usr/share/man/man1/$page.1" "$dest/usr/share/man/man1/$page"-*.1 "$dest/usr/share/man/man5/$page.toml.5"
     done
+    as_root rm -f -- "$dest/usr/share/man/man5/p2pd-hooks.5" "$dest/usr/share/man/man5/p2pignore.5"
     say "removed; /etc/p2p, /var/lib/p2pd, /var/lib/p2p-tracker and /srv/p2p stay"
 }
 
@@ -150,6 +151,7 @@ remove_user() {
     for page in p2pd p2pctl; do
         rm -f -- "$data/man/man1/$page.1" "$data/man/man1/$page"-*.1 "$data/man/man5/$page.toml.5"
     done
+    rm -f -- "$data/man/man5/p2pd-hooks.5" "$data/man/man5/p2pignore.5"
     rm -rf -- "$data/doc/p2pd"
     say "removed; ~/.config/p2p, ~/.local/state/p2p and what was fetched stay"
 }

@@ -23,7 +23,7 @@ diff -r "$work/deb/usr/bin" "$work/rpm/usr/bin"
 ok "the .rpm packages hold the same files as the .deb packages"
 
 # What README.md and the programs send readers to.
-named=$(cd "$here" && grep -ohE 'docs/[a-z]+\.md' README.md $(git ls-files '*/src/*.rs') | sort -u)
+named=$(cd "$here" && grep -ohE 'docs/[a-z0-9-]+\.md' README.md $(git ls-files '*/src/*.rs') | sort -u)
 for name in p2pd p2p-tracker; do
     for file in README.md $named; do [[ -s $work/deb/usr/share/doc/$name/$file ]] || failed "$name has no $file"; done
 done

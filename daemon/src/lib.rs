@@ -13,6 +13,7 @@
 //! | [`rights`] | looking at paths with the rights of who named them |
 //! | [`config`] | `p2pd.toml`, its keys, what commands changed of it; where things are |
 //! | [`service`] | start and stop in order, signals, the service manager, the background |
+//! | `manager` | what the service manager shows of it |
 //! | [`log`] | the log, and its last lines in memory |
 //! | [`metrics`] | what Prometheus reads |
 //! | [`detach`] | `--daemonize` |
@@ -32,6 +33,8 @@ mod fault;
 pub mod hooks;
 #[allow(clippy::disallowed_methods, reason = "stamps its lines")]
 pub mod log;
+#[allow(clippy::disallowed_methods, reason = "waits between looks")]
+mod manager;
 mod memory;
 #[allow(clippy::disallowed_methods, reason = "owns a socket")]
 pub mod metrics;

@@ -135,17 +135,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes p2pd(1), a page for each subcommand, and p2pd.toml(5).
+/// Writes p2pd(1), a page for each subcommand, and those of the files that p2pd reads.
 fn manual(dir: &Path) -> anyhow::Result<()> {
     let rest = |_: &clap::Command| {
         let mut page = Page::default();
-        page.see_also(&[("p2pctl", 1), ("p2pd.toml", 5)]);
+        page.see_also(&[
+            ("p2pctl", 1),
+            ("p2pd.toml", 5),
+            ("p2pd-hooks", 5),
+            ("p2pignore", 5),
+        ]);
         page
     };
     let about = "configuration of the p2p peer daemon";
+    let mut hooks = Page::markdown(include_str!("../../docs/hooks.md"));
+    hooks.see_also(&[("p2pctl-hooks", 1), ("p2pd.toml", 5), ("p2p-tracker", 1)]);
+    let mut ignore = Page::markdown(include_str!("../../docs/p2pignore.md"));
+    ignore.see_also(&[("p2pctl-share", 1), ("p2pd.toml", 5)]);
     Manual::new(p2pd::control::SERVER)
         .commands(Cli::command(), rest)
         .file("p2pd.toml", about, config::manual())
+        .file(
+            "p2pd-hooks",
+            "programs that p2pd and p2p-tracker run",
+            hooks,
+        )
+        .file("p2pignore", "what a share leaves out", ignore)
         .write(dir)
         .with_context(|| format!("cannot write manual pages to {}", dir.display()))?;
     Ok(())

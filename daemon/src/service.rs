@@ -17,12 +17,13 @@ use tokio::sync::{Notify, mpsc};
 use crate::Fault;
 use crate::config::{Config, Places};
 use crate::control::{
-    Daemon, Server, Service, Settings, SocketError, Unhealthy, configured_shares,
+    Counts, Daemon, Server, Service, Settings, SocketError, Unhealthy, configured_shares,
     configured_trackers, limits_of, reread,
 };
 use crate::engine::{self, Engine, Events, Links};
 use crate::hooks::Hooks;
 use crate::log::Log;
+use crate::manager;
 use crate::metrics;
 use crate::net::LocalAddrs;
 use crate::share::{self, Shares};
@@ -106,7 +107,7 @@ pub async fn run(
         }
     };
     let answering = tokio::spawn(server.serve(Service::Running(daemon.clone())));
-    let status = format!("Listening for peers on port {}", daemon.engine.port());
+    let status = manager::text(daemon.engine.port(), &Counts::default());
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
     tracing::info!(
         "{} is ready: peers on port {}, control at {}",
@@ -118,11 +119,15 @@ pub async fn run(
     daemon.events.emit("daemon.started", None, None, text);
     ready();
     let fed = tokio::spawn(feed_watchdog(Some(daemon.engine.clone())));
+    let shown = tokio::spawn(manager::show_items(daemon.clone(), |status| {
+        notify(&[NotifyState::Status(status)]);
+    }));
     signals
         .wait_for_stop(&stop, async || reload(&daemon).await)
         .await;
 
     fed.abort();
+    shown.abort();
     notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
     tracing::info!("stopping");
     // The answer to `daemon.stop` may still be on its way.

@@ -1,10 +1,12 @@
-//! Manual pages of the programs, made by the programs from their own grammar and keys, so that a page cannot say what a program does not.
+//! Manual pages of the programs, made by the programs from their own grammar and keys, so that a page cannot say what a program does not;
+//! and of the documents that the repository has in Markdown.
 //!
 //! A [`Manual`] takes the commands of one program and pages of other things, then writes all of it into a folder. Equal programs write equal
 //! pages when `SOURCE_DATE_EPOCH` is set, as builders of packages set it.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a test may panic
 
+mod markdown;
 mod page;
 
 use std::io;
@@ -49,7 +51,7 @@ impl Manual {
         self
     }
 
-    /// Adds a page about a file: `name` as in `p2pd.toml`, and what it is in some words.
+    /// Adds a page about a file or folder, in section 5: `name` as in `p2pd.toml`, and what it is in some words.
     pub fn file(mut self, name: &str, about: &str, page: Page) -> Self {
         let head = Page::head(name, 5, &self.date, &self.source, MANUAL, about);
         let text = head.into_roff() + &page.into_roff();

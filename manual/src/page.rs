@@ -64,6 +64,12 @@ impl Page {
         self.prose(text);
     }
 
+    /// One of several things.
+    pub fn bullet(&mut self, text: &str) {
+        self.line(".IP \\(bu 2");
+        self.prose(text);
+    }
+
     /// Lines that are kept as they are.
     pub fn verbatim(&mut self, text: &str) {
         self.begin();

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 pub use self::control::Control;
 pub use self::peer::Peer;
+pub(crate) use self::peer::rows;
 use self::process::stdout_of;
 pub use self::process::{Process, wait_for};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::lab::{Lab, Process, Programs, wait_for};
+use crate::lab::{Lab, Process, Programs, rows, wait_for};
 
 /// How long anything may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -190,13 +190,7 @@ impl Machine {
 
     /// Names of the items that `uid` sees.
     fn items(&self, uid: u32) -> Result<Vec<String>> {
-        let list = self.json(uid, &["ls"])?;
-        let rows = list
-            .get("items")
-            .unwrap_or(&list)
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let rows = rows(self.json(uid, &["ls"])?)?;
         Ok(rows
             .iter()
             .filter_map(|row| row["name"].as_str().map(str::to_owned))

@@ -272,13 +272,7 @@ fn received(
     show: &mut Show<'_>,
 ) -> Result<BTreeMap<String, u64>> {
     let history = wait_for("the history", Duration::from_secs(10), || {
-        let list = peer.json(&["history", "--item", name])?;
-        let rows = list
-            .get("items")
-            .unwrap_or(&list)
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let rows = peer.rows(&["history", "--item", name])?;
         Ok((!rows.is_empty()).then_some(rows))
     })?;
     let mut from = BTreeMap::<String, u64>::new();

@@ -66,9 +66,9 @@ fn a_torrent_larger_than_a_line_is_fetched_published_and_linked() -> Result<()> 
     holds(&ann, &torrent)?;
 
     let ben = lab.member("ben", "")?;
-    let entry = ben.json(&["search", "large"])?;
-    let rows = entry.get("items").unwrap_or(&entry);
-    let hash = rows[0]["info_hash"].as_str().context("no entry")?;
+    let rows = ben.rows(&["search", "large"])?;
+    let hash = rows.first().and_then(|row| row["info_hash"].as_str());
+    let hash = hash.context("no entry")?;
     ben.ctl(&["fetch", "--detach", hash])?;
     holds(&ben, &torrent)?;
 

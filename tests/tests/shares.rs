@@ -176,13 +176,7 @@ fn a_deleted_file_leaves_the_catalogue_and_a_renamed_one_keeps_its_hash() -> Res
         "{renamed}"
     );
     wait_for("b.bin to leave the catalogue", LIMIT, || {
-        let found = ann.json(&["search", "b.bin"])?;
-        let rows = found
-            .get("items")
-            .unwrap_or(&found)
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let rows = ann.rows(&["search", "b.bin"])?;
         ensure!(rows.iter().all(|row| row["entry"] != "b.bin"), "{rows:?}");
         Ok(Some(()))
     })?;

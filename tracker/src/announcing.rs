@@ -9,7 +9,7 @@ use p2p_wire::units::Time;
 
 use crate::accounts::BadPasskey;
 use crate::config::Config;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, NodeId};
 use crate::metrics::Transport;
 use crate::swarms::{Announce, Change, Family, Full, Ident};
 use crate::tracker::Tracker;
@@ -46,29 +46,7 @@ impl Tracker {
     ) -> Result<Peers, Failure> {
         let config = self.config();
         let account = self.admit(passkey, &request.info_hash, &config)?;
-        let ip = request
-            .ip
-            .filter(|_| config.announce.trust_ip)
-            .unwrap_or(from)
-            .to_canonical();
-        let interval = secs32(config.announce.interval);
-        let min_interval = secs32(config.announce.min_interval);
-        let announce = Announce {
-            account,
-            ident: Some(Ident::new(request.key.as_deref(), request.peer_id)),
-            peer_id: Some(request.peer_id),
-            addr: SocketAddr::new(ip, request.port),
-            seed: request.left == 0,
-            completed: request.event == Event::Completed,
-            stopped: request.event == Event::Stopped,
-            only: (by == Transport::Udp).then(|| Family::of(from.to_canonical())),
-            // One announce may be lost or late.
-            expires: self
-                .clock
-                .now()
-                .saturating_add(interval)
-                .saturating_add(interval / 2 + 60),
-        };
+        let announce = self.understood(account, request, (from, by), &config);
         let want = request
             .numwant
             .unwrap_or(DEFAULT_NUMWANT)
@@ -78,32 +56,9 @@ impl Tracker {
             .swarms
             .announce(hash, &announce, want, rand::random(), self.caps(&config))
             .map_err(full)?;
-        let address = if config.privacy.log_ips {
-            format!(" from {}", announce.addr)
-        } else {
-            String::new()
-        };
-        match done.change {
-            Change::None => {}
-            Change::Joined => self.record("joined", account, done.node, hash, |who, file| {
-                let what = if announce.seed { "a seed" } else { "a leech" };
-                format!("{who} joined {file} as {what}{address}")
-            }),
-            Change::Completed => {
-                self.record("completed", account, done.node, hash, |who, file| {
-                    format!("{who} completed {file}")
-                });
-            }
-            Change::Left => {
-                // A daemon that stops says so here; its points would stand until it counts as silent.
-                if let Some(node) = done.node {
-                    self.points().leave(node, &hash, self.clock.now());
-                }
-                self.record("left", account, done.node, hash, |who, file| {
-                    format!("{who} left {file}")
-                });
-            }
-        }
+        self.told(&announce, hash, done.change, done.node);
+        let interval = secs32(config.announce.interval);
+        let min_interval = secs32(config.announce.min_interval);
         Ok(Peers {
             // Not all at once, and never sooner than allowed.
             interval: (interval - rand::random_range(0..=interval / 10)).max(min_interval),
@@ -123,6 +78,70 @@ impl Tracker {
                 })
                 .collect(),
         })
+    }
+
+    /// What `request` says of the peer that sent it.
+    fn understood(
+        &self,
+        account: AccountId,
+        request: &Request,
+        (from, by): (IpAddr, Transport),
+        config: &Config,
+    ) -> Announce {
+        let ip = request
+            .ip
+            .filter(|_| config.announce.trust_ip)
+            .unwrap_or(from)
+            .to_canonical();
+        let interval = secs32(config.announce.interval);
+        Announce {
+            account,
+            ident: Some(Ident::new(request.key.as_deref(), request.peer_id)),
+            peer_id: Some(request.peer_id),
+            addr: SocketAddr::new(ip, request.port),
+            seed: request.left == 0,
+            completed: request.event == Event::Completed,
+            stopped: request.event == Event::Stopped,
+            only: (by == Transport::Udp).then(|| Family::of(from.to_canonical())),
+            // One announce may be lost or late.
+            expires: self
+                .clock
+                .now()
+                .saturating_add(interval)
+                .saturating_add(interval / 2 + 60),
+        }
+    }
+
+    /// Writes down what an announce changed.
+    fn told(&self, announce: &Announce, hash: InfoHash, change: Change, node: Option<NodeId>) {
+        match change {
+            Change::None => {}
+            Change::Joined => {
+                let address = if self.config().privacy.log_ips {
+                    format!(" from {}", announce.addr)
+                } else {
+                    String::new()
+                };
+                self.record("joined", announce.account, node, hash, |who, file| {
+                    let what = if announce.seed { "a seed" } else { "a leech" };
+                    format!("{who} joined {file} as {what}{address}")
+                });
+            }
+            Change::Completed => {
+                self.record("completed", announce.account, node, hash, |who, file| {
+                    format!("{who} completed {file}")
+                });
+            }
+            Change::Left => {
+                // A daemon that stops says so here; its points would stand until it counts as silent.
+                if let Some(node) = node {
+                    self.points().leave(node, &hash, self.clock.now());
+                }
+                self.record("left", announce.account, node, hash, |who, file| {
+                    format!("{who} left {file}")
+                });
+            }
+        }
     }
 
     /// Counts of the torrents asked for that the asker may know of. None asked for is none answered: there is no full scrape.

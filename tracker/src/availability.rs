@@ -1,38 +1,15 @@
 //! Which pieces who is known to hold: the summary, the counts, and what is missing with its last holder.
 
 use p2p_wire::InfoHash;
-use p2p_wire::api::{Availability, AvailabilitySummary, MissingRange};
+use p2p_wire::api::{Availability, MissingRange};
 
-use crate::points::{Ranges, Summary};
+use crate::points::Ranges;
 use crate::refusal::Refusal;
 use crate::time::{rfc3339, unix_now};
 use crate::tracker::Tracker;
 
 /// Ranges that an answer holds at most.
 const MAX_MISSING: usize = 10_000;
-
-impl From<Summary> for AvailabilitySummary {
-    fn from(summary: Summary) -> Self {
-        let Summary {
-            seeds,
-            partial,
-            unknown,
-            least,
-            most,
-            nobody,
-            copies,
-        } = summary;
-        Self {
-            seeds,
-            partial,
-            unknown,
-            least,
-            most,
-            nobody,
-            copies,
-        }
-    }
-}
 
 impl Tracker {
     /// What is known of the pieces of a published content; `missing_only` leaves the counts out.
@@ -84,7 +61,7 @@ impl Tracker {
             .collect();
         let counts = if missing_only { Vec::new() } else { counts };
         Ok(Availability {
-            summary: self.summary(&hash).into(),
+            summary: self.summary(&hash),
             counts,
             missing,
         })

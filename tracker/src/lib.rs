@@ -35,6 +35,7 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 mod listen;
+mod lock;
 pub mod log;
 pub mod metrics;
 pub mod points;

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use p2p_wire::InfoHash;
 use p2p_wire::points::{ItemRef, Op, Reply, ReplyItem, Report, ReportItem, Status};
 
 use crate::accounts::Login;
 use crate::ids::NodeId;
+use crate::lock::lock;
 use crate::points::{Applied, Change, Reporter, SILENCE, Silent, Update, runs};
 use crate::swarms::{Announce, Change as SwarmChange};
 use crate::tracker::Tracker;
@@ -35,22 +36,18 @@ pub(crate) struct Turn {
 impl Turns {
     /// `None` while the machine has its turn already.
     pub(crate) fn take(&self, node: NodeId) -> Option<Turn> {
-        let free = self.lock().insert(node);
+        let free = lock(&self.0).insert(node);
         // Not made in vain: the end of a turn frees the machine.
         free.then(|| Turn {
             turns: self.clone(),
             node,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<NodeId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.lock().remove(&self.node);
+        lock(&self.turns.0).remove(&self.node);
     }
 }
 

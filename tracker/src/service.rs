@@ -97,22 +97,9 @@ pub async fn run(
     let mut signals = Signals::new().map_err(StartError::Write)?;
     let state = StateDir::lock(state_dir, "serve")?;
     raise_descriptors();
-    let listeners = Listeners::bind(&config.http.listen)
-        .await
-        .map_err(StartError::Listen)?;
-    let metrics = Listeners::bind(&config.metrics.listen)
-        .await
-        .map_err(StartError::Listen)?;
-    for address in metrics.addresses().map_err(StartError::Listen)? {
-        tracing::info!("metrics at http://{address}/metrics");
-    }
-    let addresses = listeners.addresses().map_err(StartError::Listen)?;
-    let over_udp = config.udp.listen.clone();
-    let over_udp = over_udp.unwrap_or_else(|| addresses.iter().map(ToString::to_string).collect());
-    let udp = udp::Sockets::bind(&over_udp)
-        .await
-        .map_err(StartError::Listen)?;
-    let udp_addresses = udp.addresses().map_err(StartError::Listen)?;
+    let sockets = Sockets::bind(&config).await.map_err(StartError::Listen)?;
+    let addresses = sockets.http.addresses().map_err(StartError::Listen)?;
+    let udp_addresses = sockets.udp.addresses().map_err(StartError::Listen)?;
     let tls = Arc::new(Tls::open(&config.tls, state.path())?);
     let tracker = open(config, &state).await?;
     let wanted = hooks::want(&tracker, None).await;
@@ -126,12 +113,16 @@ pub async fn run(
     let serving = tokio::spawn(http::serve(
         Arc::clone(&tracker),
         Arc::clone(&tls),
-        listeners,
-        metrics,
+        sockets.http,
+        sockets.metrics,
         stopped.clone(),
     ));
     let admin = tokio::spawn(admin);
-    let announcing = tokio::spawn(udp::serve(Arc::clone(&tracker), udp, stopped.clone()));
+    let announcing = tokio::spawn(udp::serve(
+        Arc::clone(&tracker),
+        sockets.udp,
+        stopped.clone(),
+    ));
     let telling = tokio::spawn(hooks::task(Arc::clone(&tracker), wanted));
     let housekeeping = tokio::spawn(housekeep(Arc::clone(&tracker), stopped));
 
@@ -178,6 +169,30 @@ pub async fn run(
     tracker.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is listened on.
+struct Sockets {
+    http: Listeners,
+    metrics: Listeners,
+    udp: udp::Sockets,
+}
+
+impl Sockets {
+    /// As `config` says; UDP where http listens, if it says nothing of it.
+    async fn bind(config: &Config) -> io::Result<Self> {
+        let http = Listeners::bind(&config.http.listen).await?;
+        let metrics = Listeners::bind(&config.metrics.listen).await?;
+        for address in metrics.addresses()? {
+            tracing::info!("metrics at http://{address}/metrics");
+        }
+        let addresses = http.addresses()?;
+        let over_udp = config.udp.listen.clone();
+        let over_udp =
+            over_udp.unwrap_or_else(|| addresses.iter().map(ToString::to_string).collect());
+        let udp = udp::Sockets::bind(&over_udp).await?;
+        Ok(Self { http, metrics, udp })
+    }
 }
 
 /// Says which certificate is served, in the log and for `p2p-tracker fingerprint`.

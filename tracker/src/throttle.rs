@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
+
+use crate::lock::lock;
 
 /// Keys that are remembered; when there are more, those that are full again are forgotten, and then all.
 const MAX_KEYS: usize = 50_000;
@@ -36,7 +38,7 @@ impl<K: Hash + Eq> Throttle<K> {
             bucket.tokens = (bucket.tokens + passed * rate).min(full);
             bucket.at = now;
         };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         if buckets.len() >= MAX_KEYS && !buckets.contains_key(&key) {
             buckets.retain(|_, bucket| {
                 refill(bucket);
@@ -64,7 +66,7 @@ impl<K: Hash + Eq> Throttle<K> {
         K: std::borrow::Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         // The next refill cuts off what is too much.
         if let Some(bucket) = buckets.get_mut(key) {
             bucket.tokens += 1.0;

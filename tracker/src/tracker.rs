@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use p2p_wire::InfoHash;
-use p2p_wire::api::{FileEntry, TrackerInfo};
+use p2p_wire::api::{AvailabilitySummary, FileEntry, TrackerInfo};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::accounts::{Accounts, Directory, PasskeyKey};
@@ -14,8 +14,9 @@ use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::ids::{AccountId, NodeId};
 use crate::journal::Journal;
+use crate::lock::lock;
 use crate::metrics::Counters;
-use crate::points::{Points, Silent, Summary};
+use crate::points::{Points, Silent};
 use crate::refusal::Refusal;
 use crate::reporting::Turns;
 use crate::store::sqlite::SqliteStore;
@@ -187,7 +188,7 @@ impl Tracker {
     }
 
     /// What is known of the pieces of a content, in one line; without reports, what announces say.
-    pub fn summary(&self, hash: &InfoHash) -> Summary {
+    pub fn summary(&self, hash: &InfoHash) -> AvailabilitySummary {
         let silent = self.swarms.silent(hash);
         let known = self.points().item(hash).map(|item| item.summary(silent));
         known.unwrap_or_else(|| {
@@ -197,7 +198,7 @@ impl Tracker {
                 .get(hash)
                 .map_or(0, |listing| listing.pieces);
             let Silent { seeds, leeches } = silent;
-            Summary {
+            AvailabilitySummary {
                 seeds,
                 partial: 0,
                 unknown: leeches,
@@ -367,8 +368,4 @@ impl Tracker {
             .map(|(hash, ranges)| (hash, ranges.into_iter().filter_map(name).collect()))
             .collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

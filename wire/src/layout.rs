@@ -1,7 +1,10 @@
 //! How a torrent's bytes divide into pieces and blocks.
 
-/// The usual length of a block in bytes; larger requests are legal up to 128 KiB, ours are never larger (BEP 3).
+/// The usual length of a block in bytes; larger requests are legal, ours are never larger (BEP 3).
 pub const BLOCK_LEN: u32 = 16 * 1024;
+
+/// Longest block in bytes that may be asked for and is read; clients ask for 16 or 32 KiB, more than 128 KiB nobody honours (BEP 3).
+pub const MAX_BLOCK_LEN: u32 = 128 * 1024;
 
 /// A piece that exists: made only by [`Layout::piece`], where the bound is checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -109,11 +112,11 @@ impl Layout {
         })
     }
 
-    /// The piece of `block` if the block lies inside it, is not empty and is at most 128 KiB long.
+    /// The piece of `block` if the block lies inside it, is not empty and no longer than [`MAX_BLOCK_LEN`].
     pub fn check_block(&self, block: Block) -> Option<PieceIndex> {
         let piece = self.piece(block.piece)?;
         let end = block.begin.checked_add(block.len)?;
-        (block.len > 0 && block.len <= 8 * BLOCK_LEN && end <= self.len_of(piece)).then_some(piece)
+        (block.len > 0 && block.len <= MAX_BLOCK_LEN && end <= self.len_of(piece)).then_some(piece)
     }
 }
 

@@ -37,5 +37,5 @@ pub mod units;
 pub use bitfield::Bitfield;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use id::{InfoHash, ParseHexError, PeerId};
-pub use layout::{BLOCK_LEN, Block, Layout, PieceIndex};
+pub use layout::{BLOCK_LEN, Block, Layout, MAX_BLOCK_LEN, PieceIndex};
 pub use text::is_harmless;

@@ -3,7 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 use p2p_wire::Block;
-use p2p_wire::peer::{Frame, FrameDecoder, MAX_BLOCK_LEN, Message};
+use p2p_wire::MAX_BLOCK_LEN;
+use p2p_wire::peer::{Frame, FrameDecoder, Message};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -10,8 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+#[path = "json/answers.rs"]
+mod answers;
 #[path = "json/api.rs"]
 mod api;
+#[path = "json/detail.rs"]
+mod detail;
 
 const TIME: &str = "2026-01-02T03:04:05Z";
 const HASH: &str = "3f2a0b6c9d1e4f7081a2b3c4d5e6f708192a3b4c";
@@ -50,9 +54,8 @@ fn share_json() -> Value {
     })
 }
 
-#[test]
-fn an_item() {
-    let mut item = Item {
+fn item() -> Item {
+    Item {
         info_hash: HASH.parse().unwrap(),
         name: "big.iso".into(),
         state: State::Fetching,
@@ -82,16 +85,22 @@ fn an_item() {
         completed: None,
         private: true,
         owner_uid: 1_000,
-    };
-    frozen(
-        &item,
-        json!({
-            "info_hash": HASH, "name": "big.iso", "state": "fetching", "done": 1, "size": 2, "pieces_done": 3, "pieces": 4,
-            "piece_len": 5, "down_rate": 6, "up_rate": 7, "downloaded": 8, "uploaded": 9, "wasted": 10, "peers": 11,
-            "seeds": 12, "copies": 0.5, "missing": 13, "eta_s": 14, "path": {"bytes": "L/8="}, "share": null,
-            "reason": "no peers", "added": "2026-01-02T03:04:05Z", "completed": null, "private": true, "owner_uid": 1_000,
-        }),
-    );
+    }
+}
+
+fn item_json() -> Value {
+    json!({
+        "info_hash": HASH, "name": "big.iso", "state": "fetching", "done": 1, "size": 2, "pieces_done": 3, "pieces": 4,
+        "piece_len": 5, "down_rate": 6, "up_rate": 7, "downloaded": 8, "uploaded": 9, "wasted": 10, "peers": 11,
+        "seeds": 12, "copies": 0.5, "missing": 13, "eta_s": 14, "path": {"bytes": "L/8="}, "share": null,
+        "reason": "no peers", "added": "2026-01-02T03:04:05Z", "completed": null, "private": true, "owner_uid": 1_000,
+    })
+}
+
+#[test]
+fn an_item() {
+    let mut item = item();
+    frozen(&item, item_json());
     item.error_kind = Some(ErrorKind::Disk);
     let stopped = serde_json::to_value(&item).unwrap();
     assert_eq!(stopped["error_kind"], "disk");

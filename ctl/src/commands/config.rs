@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use p2p_wire::control::{ConfigKey, ConfigSet, ConfigValue};
+use p2p_wire::control::{ConfigKey, ConfigSet, ConfigValue, Status};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -11,6 +11,7 @@ use crate::output::Format;
 use crate::rows;
 use crate::socket::Whose;
 use crate::system;
+use crate::text;
 
 /// `config ...`.
 #[derive(Debug, Subcommand)]
@@ -68,10 +69,20 @@ impl Config {
                 let params = ConfigKey { key };
                 changed(context, context.connect()?.call("config.unset", params)?)
             }
-            Self::Check(args) => p2pd(context, "check", args.config),
-            Self::Path(args) => p2pd(context, "path", args.config),
-            Self::Defaults => p2pd(context, "defaults", None),
+            Self::Check(args) => args.ask(context, "check"),
+            Self::Path(args) => args.ask(context, "path"),
+            Self::Defaults => p2pd(context, "defaults", context.socket().whose, None),
         }
+    }
+}
+
+impl FileArgs {
+    fn ask(self, context: &Context, what: &str) -> Result<(), Error> {
+        let (whose, file) = match self.config {
+            Some(file) => (context.socket().whose, Some(file)),
+            None => used(context)?,
+        };
+        p2pd(context, what, whose, file)
     }
 }
 
@@ -86,7 +97,7 @@ fn changed(context: &Context, value: ConfigValue) -> Result<(), Error> {
 }
 
 /// Runs `p2pd config WHAT`; its output and exit code are ours.
-fn p2pd(context: &Context, what: &str, file: Option<PathBuf>) -> Result<(), Error> {
+fn p2pd(context: &Context, what: &str, whose: Whose, file: Option<PathBuf>) -> Result<(), Error> {
     if context.out.format == Format::Json {
         return Err(Error::usage(
             format!("config {what} has no JSON form"),
@@ -98,12 +109,35 @@ fn p2pd(context: &Context, what: &str, file: Option<PathBuf>) -> Result<(), Erro
     if let Some(file) = file {
         command.arg("--config").arg(file);
     }
-    let globals = context.globals();
-    if globals.system || context.socket().whose == Whose::System {
-        command.arg("--system");
-    } else {
-        command.arg("--user");
-    }
+    command.arg(match whose {
+        Whose::System => "--system",
+        Whose::User | Whose::Given => "--user",
+    });
     command.args(["config", what]);
     system::run_through(command)
+}
+
+/// Whose daemon it is, and its file where that is not the usual one: as the daemon that is meant says. Of one that does not run only the
+/// usual file is known, and of one that is named by its socket not even that.
+fn used(context: &Context) -> Result<(Whose, Option<PathBuf>), Error> {
+    let socket = context.socket();
+    let whose = socket.whose;
+    let status = context
+        .connect_to(socket)
+        .and_then(|mut client| client.call::<Status>("status", ()));
+    match status {
+        Ok(status) => {
+            let whose = match status.mode.as_str() {
+                "system" => Whose::System,
+                _ => Whose::User,
+            };
+            Ok((whose, status.config.as_ref().map(text::to_path)))
+        }
+        Err(Error::Told(mut told)) if whose == Whose::Given => {
+            told.fix = "Start it, or name its file with --config FILE.".to_owned();
+            Err(Error::Told(told))
+        }
+        Err(error) if whose == Whose::Given => Err(error),
+        Err(_) => Ok((whose, None)),
+    }
 }

@@ -162,6 +162,26 @@ fn questions_about_the_file_are_p2pds_to_answer() {
 }
 
 #[test]
+fn the_file_in_question_is_that_of_the_daemon_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    program(folder.path(), "p2pd", "echo \"$@\"");
+    let mut told = crate::output::status();
+    told["mode"] = "system".into();
+    told["config"] = "/etc/other.toml".into();
+    let fake = Fake::answering(&[("status", told)]);
+    let socket = fake.socket.to_str().unwrap();
+    let ran = installed(folder.path(), &["--socket", socket, "config", "path"]);
+    assert_eq!(ran.out, "--config /etc/other.toml --system config path\n");
+
+    let gone = folder.path().join("gone.sock");
+    let gone = gone.to_str().unwrap();
+    let ran = installed(folder.path(), &["--socket", gone, "config", "check"]);
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    let fix = "\n  Start it, or name its file with --config FILE.\n";
+    assert!(ran.err.ends_with(fix), "{}", ran.err);
+}
+
+#[test]
 fn the_users_daemon_is_found_in_the_runtime_folder() {
     let fake = Fake::answering(&[("limits.get", json!({"down": 1, "up": null}))]);
     let folder = fake.dir.path().join("p2pd");

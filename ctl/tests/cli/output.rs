@@ -241,7 +241,8 @@ fn show_knows_what_is_in_the_catalogue_alone() {
     );
 }
 
-fn status() -> Value {
+/// What `status` tells of a daemon with one share.
+pub(crate) fn status() -> Value {
     json!({
         "server": "p2pd 9.9.9", "pid": 42, "mode": "user", "uptime_s": 7_500, "port": 6881, "items": 17, "seeding": 15,
         "fetching": 1, "paused": 1, "held": 0, "errors": 0, "peers": 12, "down_rate": 117_440_512, "up_rate": 0,

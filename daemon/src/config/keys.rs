@@ -108,7 +108,7 @@ sections! {
         [Restart] max_delay: Time = seconds(300),
         /// Time between scans that look for what watching may have missed.
         [Restart] rescan: Time = seconds(3600),
-        /// Name of a file with patterns, one a line, of what is not shared from its folder.
+        /// Name of a file at the top of a share with patterns, one a line, of what is not shared: p2pignore(5).
         [Restart] ignore_file: String = ".p2pignore".to_owned(),
         /// Patterns of names that are never shared: files that programs have not finished.
         [Restart] exclude: Vec<String> = unfinished(),

@@ -48,7 +48,12 @@ pub fn manual() -> Page {
         "Of a user's p2pd; `~/.config/p2p/p2pd.toml` where the variable is not set.",
     );
     page.term("/etc/p2p/p2pd.toml", "Of the system's p2pd.");
-    page.see_also(&[("p2pd", 1), ("p2pctl-config", 1)]);
+    page.see_also(&[
+        ("p2pd", 1),
+        ("p2pctl-config", 1),
+        ("p2pd-hooks", 5),
+        ("p2pignore", 5),
+    ]);
     page
 }
 

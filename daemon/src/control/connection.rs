@@ -14,15 +14,16 @@ use std::time::Duration;
 use interprocess::local_socket::tokio::Stream;
 use p2p_wire::control::{Call, Cancel, ErrorKind, Hello, MAX_LINE, PROTO, Subscribe, TorrentPart};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::BufReader;
+use tokio::io::ReadHalf;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::answer::{self, INVALID_REQUEST, Outcome, PARSE_ERROR};
+use super::answer::{self, INVALID_REQUEST, Outcome};
 use super::caller::Caller;
 use super::dispatch::{self, Request};
+use super::lines::{Line, WRITE_TIMEOUT, line_of, parse, read_line, write_lines};
 use super::places::Place;
 use super::progress::Progress;
 use super::torrent::Torrent;
@@ -32,8 +33,6 @@ use crate::hooks::Remote;
 
 /// Until the first line is there.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may take nothing of what it is sent.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests of one client that may be under way.
 const MAX_REQUESTS: usize = 64;
 /// Lines that wait to be written.
@@ -97,13 +96,6 @@ struct Connection {
     torrent: Torrent,
     /// For the parts of all connections.
     room: Arc<Semaphore>,
-}
-
-/// What the reader came upon.
-enum Line {
-    Whole,
-    TooLong,
-    End,
 }
 
 impl Connection {
@@ -371,72 +363,4 @@ fn to_the_end(
             }),
         }
     }
-}
-
-/// Reads on in `line` until it is whole; what an interrupted call has read stays there for the next.
-async fn read_line(
-    reader: &mut BufReader<ReadHalf<Stream>>,
-    line: &mut Vec<u8>,
-) -> io::Result<Line> {
-    let room = (MAX_LINE + 1).saturating_sub(line.len()) as u64;
-    reader.take(room).read_until(b'\n', line).await?;
-    match line.last() {
-        Some(b'\n') => {
-            line.pop();
-            Ok(Line::Whole)
-        }
-        _ if line.len() > MAX_LINE => Ok(Line::TooLong),
-        _ => Ok(Line::End),
-    }
-}
-
-fn parse(line: &[u8]) -> Result<Call, Outcome> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| {
-        let why = error.to_string();
-        Err(answer::protocol_error(
-            PARSE_ERROR,
-            "the line is no JSON",
-            why,
-        ))
-    })?;
-    let invalid = |why: String| {
-        let what = "the line is no JSON-RPC 2.0 request";
-        Err(answer::protocol_error(INVALID_REQUEST, what, why))
-    };
-    let call: Call = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
-    if call.jsonrpc != "2.0" {
-        return Err(invalid(format!("`jsonrpc` is `{}`", call.jsonrpc)));
-    }
-    Ok(call)
-}
-
-fn line_of(id: Option<u64>, outcome: Outcome) -> String {
-    let line = answer::line(id, outcome);
-    if line.len() <= MAX_LINE {
-        return line;
-    }
-    let fault = Fault::new(
-        ErrorKind::Failed,
-        "the answer is too long",
-        format!(
-            "It takes {} bytes; a line has at most {MAX_LINE}",
-            line.len()
-        ),
-        "Ask for less at a time",
-    );
-    answer::line(id, Err(answer::fault(fault)))
-}
-
-async fn write_lines(mut half: WriteHalf<Stream>, mut queue: mpsc::Receiver<String>) {
-    while let Some(line) = queue.recv().await {
-        match timeout(WRITE_TIMEOUT, half.write_all(line.as_bytes())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return,
-            Err(_) => {
-                tracing::info!("a client of the control socket does not read and is dropped");
-                return;
-            }
-        }
-    }
-    let _ = half.shutdown().await;
 }

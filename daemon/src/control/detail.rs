@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use p2p_wire::InfoHash;
 use p2p_wire::api::{Availability, FileEntry};
-use p2p_wire::control::{ErrorKind, ItemDetail, ItemFile, ItemPieces, ItemShow};
+use p2p_wire::control::{ErrorKind, Item, ItemDetail, ItemFile, ItemPieces, ItemShow};
 use p2p_wire::metainfo::Metainfo;
 
 use super::Daemon;
@@ -41,20 +41,7 @@ pub(super) async fn show(
     }
     let trackers = daemon.trackers.of(caller.uid);
     let tracker = show.tracker.as_deref();
-    let item = lookup::seek(daemon, caller, &show.item).await?;
-    let catalogue = match &item {
-        Some(item) => trackers.find(tracker, &item.info_hash.to_string()).await,
-        None => trackers.find(tracker, &show.item).await,
-    };
-    let (hash, entry) = match (&item, catalogue) {
-        (Some(item), entry) => (item.info_hash, entry.ok()),
-        (None, Ok(entry)) => (entry.info_hash, Some(entry)),
-        // Neither here nor there; a name with a `/` can only be the catalogue's.
-        (None, Err(fault)) if fault.kind == ErrorKind::NotFound && !show.item.contains('/') => {
-            return Err(not_here(&show.item));
-        }
-        (None, Err(fault)) => return Err(fault),
-    };
+    let (item, hash, entry) = named(daemon, caller, &trackers, &show).await?;
     let wants = |part: &str| show.parts.iter().any(|wanted| wanted == part);
     let engine = &daemon.engine;
     let here = item.is_some();
@@ -105,6 +92,33 @@ pub(super) async fn show(
     }
     detail.catalogue = entry;
     Ok(detail)
+}
+
+/// The item that is meant if it is here, its hash, and its entry in the catalogue if it has one; one of the two is there.
+async fn named(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    trackers: &Trackers,
+    show: &ItemShow,
+) -> Result<(Option<Item>, InfoHash, Option<FileEntry>), Fault> {
+    let tracker = show.tracker.as_deref();
+    let item = lookup::seek(daemon, caller, &show.item).await?;
+    let catalogue = match &item {
+        Some(item) => trackers.find(tracker, &item.info_hash.to_string()).await,
+        None => trackers.find(tracker, &show.item).await,
+    };
+    match (item, catalogue) {
+        (Some(item), entry) => {
+            let hash = item.info_hash;
+            Ok((Some(item), hash, entry.ok()))
+        }
+        (None, Ok(entry)) => Ok((None, entry.info_hash, Some(entry))),
+        // Neither here nor there; a name with a `/` can only be the catalogue's.
+        (None, Err(fault)) if fault.kind == ErrorKind::NotFound && !show.item.contains('/') => {
+            Err(not_here(&show.item))
+        }
+        (None, Err(fault)) => Err(fault),
+    }
 }
 
 /// The files from `after` on that fit into a line with all else, and where the next begin.

@@ -9,8 +9,8 @@ use super::caller::Caller;
 use super::progress::Progress;
 use super::torrent::Torrent;
 use super::{
-    Service, detail, doctor, fetch, hooks, items, overview, settings, shares, trackers, verify,
-    watch,
+    Service, detail, doctor, fetch, hooks, items, links, listing, overview, settings, shares,
+    trackers, verify, watch,
 };
 
 /// What a method knows of its request besides its parameters.
@@ -57,7 +57,7 @@ pub(super) async fn call(
         "share.rescan" => value(shares::rescan(daemon, caller, params(p)?).await),
         "fetch.add" => value(fetch::add(daemon, caller, params(p)?, torrent.bytes()).await),
         "item.wait" => value(items::wait(daemon, caller, params(p)?, progress).await),
-        "item.list" => value(items::list(daemon, caller, params(p)?).await),
+        "item.list" => value(listing::list(daemon, caller, params(p)?).await),
         "item.show" => value(detail::show(daemon, caller, params(p)?).await),
         "item.pause" => value(items::each(daemon, caller, items::Act::Pause, params(p)?).await),
         "item.resume" => value(items::each(daemon, caller, items::Act::Resume, params(p)?).await),
@@ -69,8 +69,8 @@ pub(super) async fn call(
         "item.set" => value(items::set(daemon, caller, params(p)?).await),
         "item.move" => value(items::move_to(daemon, caller, params(p)?).await),
         "item.remove" => value(items::remove(daemon, caller, params(p)?).await),
-        "item.torrent" => value(items::torrent(daemon, caller, params(p)?).await),
-        "item.link" => value(items::link(daemon, caller, params(p)?).await),
+        "item.torrent" => value(links::torrent(daemon, caller, params(p)?).await),
+        "item.link" => value(links::link(daemon, caller, params(p)?).await),
         "tracker.add" => value(trackers::add(daemon, caller, params(p)?).await),
         "tracker.probe" => value(trackers::probe(daemon, caller, params(p)?).await),
         "tracker.trust" => value(trackers::trust(daemon, caller, params(p)?).await),

@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `socket`, `caller` | the socket file; who connected and what that allows |
 //! | `places` | how many clients there may be |
-//! | `connection`, `progress`, `answer` | one client's lines, and how answers look |
+//! | `connection`, `lines`, `progress`, `answer` | one client, its lines, and how answers look |
 //! | `paths`, `lookup`, `peers`, `announce_urls` | what clients name: files, items, peers; whom torrents name |
-//! | `torrent` | a .torrent that a client sends |
+//! | `torrent`, `target` | a .torrent that a client sends; what users name to be fetched |
 //! | `dispatch` | the table of methods: one call for each |
 //! | `configured` | what the configuration file names |
-//! | `items`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
+//! | `items`, `listing`, `links`, `detail`, `doctor`, `fetch`, `shares`, `hooks`, `trackers`, `settings`, `watch`, `overview` | the methods, by family |
 //!
 //! Nothing here owns state of its own but the settings; a request is translated into calls of the other parts.
 
@@ -24,6 +24,9 @@ mod doctor;
 mod fetch;
 mod hooks;
 mod items;
+mod lines;
+mod links;
+mod listing;
 mod lookup;
 mod overview;
 mod paths;
@@ -33,6 +36,7 @@ mod progress;
 mod settings;
 mod shares;
 mod socket;
+mod target;
 mod torrent;
 mod trackers;
 mod verify;
@@ -51,6 +55,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 pub use self::configured::{configured_shares, configured_trackers};
+pub(crate) use self::overview::Counts;
 use self::places::Places;
 pub use self::settings::{Settings, limits_of, reread};
 pub use self::socket::SocketError;

@@ -11,20 +11,21 @@ use tokio::sync::{Notify, Semaphore};
 use super::caller::Caller;
 use super::{Daemon, SERVER, lookup, paths, settings};
 use crate::Fault;
-use crate::engine::Glance;
+use crate::engine::{Engine, Glance};
 
 /// Items that stand still and are named in a warning at most.
 const FAILED: usize = 10;
 
-/// The items that a caller sees, in numbers.
+/// Items in numbers.
 #[derive(Default)]
-struct Counts {
+pub(crate) struct Counts {
     items: u32,
-    seeding: u32,
-    fetching: u32,
-    paused: u32,
-    held: u32,
-    errors: u32,
+    pub(crate) seeding: u32,
+    pub(crate) fetching: u32,
+    pub(crate) verifying: u32,
+    pub(crate) paused: u32,
+    pub(crate) held: u32,
+    pub(crate) errors: u32,
     peers: u32,
     down_rate: u64,
     up_rate: u64,
@@ -35,6 +36,16 @@ struct Counts {
 }
 
 impl Counts {
+    /// Of the items that `whose` sees; nothing when the engine has stopped.
+    pub(crate) async fn of(engine: &Engine, whose: Option<u32>) -> Self {
+        let counts = engine.survey(move |all| {
+            let mut counts = Self::default();
+            lookup::visible(all.iter(), whose).for_each(|one| counts.add(&one));
+            counts
+        });
+        counts.await.unwrap_or_default()
+    }
+
     fn add(&mut self, one: &Glance<'_>) {
         self.items += 1;
         match one.state() {
@@ -50,7 +61,7 @@ impl Counts {
                     self.failed.push(format!("{} stands still{why}", item.name));
                 }
             }
-            State::Verifying => {}
+            State::Verifying => self.verifying += 1,
         }
         let ((down_rate, up_rate), (downloaded, uploaded)) = (one.rates(), one.moved());
         self.peers += one.peers();
@@ -67,12 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// `status`. Who sees only what is theirs is told only the sums of that.
 pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let whose = caller.whose();
-    let counts = daemon.engine.survey(move |all| {
-        let mut counts = Counts::default();
-        lookup::visible(all.iter(), whose).for_each(|one| counts.add(&one));
-        counts
-    });
-    let counts = counts.await.unwrap_or_default();
+    let counts = Counts::of(&daemon.engine, whose).await;
     let (downloaded, uploaded) = match whose {
         None => daemon.engine.moved(),
         Some(_) => (counts.downloaded, counts.uploaded),

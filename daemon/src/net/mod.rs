@@ -9,6 +9,7 @@ mod link;
 mod listen;
 mod local;
 mod near;
+mod outbox;
 mod peer;
 mod slots;
 

@@ -1,12 +1,11 @@
 //! One connection: reads become batches of frames, queued messages and blocks become vectored writes.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use p2p_wire::Block;
 use p2p_wire::peer::{Frame, FrameDecoder, Handshake, Message};
 use tokio::net::TcpStream;
@@ -14,7 +13,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::link::{Link, Out};
+use super::link::Link;
+use super::outbox::Outbox;
 use super::{Slot, Throttle};
 use crate::swarm::PeerKey;
 
@@ -26,9 +26,6 @@ const MIN_READ: usize = 4 * 1024;
 
 /// Offered to the socket at once at most.
 const MAX_WRITE: usize = 512 * 1024;
-
-/// Slices in one write.
-const MAX_SLICES: usize = 64;
 
 /// A peer that takes nothing of what waits for it for this long is dropped.
 const STALLED: Duration = Duration::from_secs(60);
@@ -235,105 +232,16 @@ async fn write(
     }
 }
 
-/// Bytes on their way out, and where blocks end among them.
-#[derive(Default)]
-struct Outbox {
-    chunks: VecDeque<Bytes>,
-    len: usize,
-    /// Bytes pushed and bytes written since the start.
-    pushed: u64,
-    written: u64,
-    /// Each block with the value of `pushed` at its end.
-    blocks: VecDeque<(Block, u64)>,
-}
-
-impl Outbox {
-    fn extend(&mut self, out: VecDeque<Out>) {
-        let mut heads = BytesMut::new();
-        for out in out {
-            match out {
-                Out::Message(message) => message.encode(&mut heads),
-                Out::Block(block, data) => {
-                    Message::Piece(block).encode(&mut heads);
-                    self.push_bytes(heads.split().freeze());
-                    self.push_bytes(data);
-                    self.blocks.push_back((block, self.pushed));
-                }
-            }
-        }
-        self.push_bytes(heads.freeze());
-    }
-
-    fn push_bytes(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.len += bytes.len();
-            self.pushed += bytes.len() as u64;
-            self.chunks.push_back(bytes);
-        }
-    }
-
-    fn slices(&self, mut most: usize) -> Vec<IoSlice<'_>> {
-        let mut slices = Vec::with_capacity(self.chunks.len().min(MAX_SLICES));
-        for chunk in self.chunks.iter().take(MAX_SLICES) {
-            let part = &chunk[..chunk.len().min(most)];
-            if part.is_empty() {
-                break;
-            }
-            slices.push(IoSlice::new(part));
-            most -= part.len();
-        }
-        slices
-    }
-
-    /// `written` bytes went out; the blocks among them that are whole.
-    fn advance(&mut self, mut written: usize) -> Vec<Block> {
-        self.written += written as u64;
-        self.len -= written;
-        while written > 0
-            && let Some(front) = self.chunks.front_mut()
-        {
-            if front.len() > written {
-                front.advance(written);
-                break;
-            }
-            written -= front.len();
-            self.chunks.pop_front();
-        }
-        let whole = self
-            .blocks
-            .iter()
-            .take_while(|(_, end)| *end <= self.written);
-        let whole = whole.count();
-        self.blocks.drain(..whole).map(|(block, _)| block).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use p2p_wire::peer::Reserved;
     use p2p_wire::{InfoHash, PeerId};
-    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::super::Slots;
 
     use super::*;
-
-    fn queue(blocks: &[u32]) -> VecDeque<Out> {
-        let mut out = VecDeque::from([Out::Message(Message::Unchoke)]);
-        for (n, len) in blocks.iter().enumerate() {
-            let block = Block {
-                piece: n as u32,
-                begin: 0,
-                len: *len,
-            };
-            out.push_back(Out::Message(Message::Have(7)));
-            out.push_back(Out::Block(block, vec![n as u8; *len as usize].into()));
-        }
-        out.push_back(Out::Message(Message::Choke));
-        out
-    }
 
     /// A connection with its other end, and what it reports.
     async fn pair() -> (
@@ -463,41 +371,5 @@ mod tests {
             }
         }
         assert!(slots.for_ours().is_some() && slots.for_ours().is_some());
-    }
-
-    proptest! {
-        #[test]
-        fn writes_of_any_length_send_every_byte_and_report_every_block_once(
-            blocks in proptest::collection::vec(1u32..300, 0..100),
-            lens in proptest::collection::vec(1usize..2_000, 1..50),
-        ) {
-            let mut expected = BytesMut::new();
-            for out in queue(&blocks) {
-                match out {
-                    Out::Message(message) => message.encode(&mut expected),
-                    Out::Block(block, data) => {
-                        Message::Piece(block).encode(&mut expected);
-                        expected.extend_from_slice(&data);
-                    }
-                }
-            }
-            let mut outbox = Outbox::default();
-            outbox.extend(queue(&blocks));
-            let mut sent = Vec::new();
-            let mut reported = Vec::new();
-            for len in lens.iter().cycle() {
-                if outbox.len == 0 {
-                    break;
-                }
-                let slices = outbox.slices(*len);
-                let written: usize = slices.iter().map(|s| s.len()).sum();
-                prop_assert!(written > 0 && written <= *len);
-                slices.iter().for_each(|s| sent.extend_from_slice(s));
-                reported.extend(outbox.advance(written));
-            }
-            prop_assert_eq!(&sent[..], &expected[..]);
-            let numbers: Vec<u32> = reported.iter().map(|b| b.piece).collect();
-            prop_assert_eq!(numbers, (0..blocks.len() as u32).collect::<Vec<_>>());
-        }
     }
 }

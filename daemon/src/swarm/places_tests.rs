@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use p2p_wire::peer::Message;
-use p2p_wire::{BLOCK_LEN, Bitfield, Block, PeerId};
+use p2p_wire::{Bitfield, Block, MAX_BLOCK_LEN, PeerId};
 
 use super::sim::start;
 use super::{Action, BlockFate, DropReason, NewPeer, Options, PeerKey};
@@ -205,7 +205,7 @@ fn breaking_the_protocol_ends_the_connection() {
         len: 1,
     };
     let huge = Block {
-        len: 8 * BLOCK_LEN + 1,
+        len: MAX_BLOCK_LEN + 1,
         ..block(0, 0)
     };
     for (key, messages) in [

@@ -123,14 +123,7 @@ impl Swarm {
     /// `piece` is missing and wanted.
     pub(super) fn need(&mut self, piece: u32) {
         if self.needed.set(piece) {
-            let has = |peer: &Peer| peer.has.get(piece);
-            let keys: Vec<PeerKey> = self
-                .peers
-                .iter()
-                .filter(|(_, p)| has(p))
-                .map(|(k, _)| *k)
-                .collect();
-            for key in keys {
+            for key in self.holders(piece) {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.needed += 1;
                 }
@@ -144,20 +137,20 @@ impl Swarm {
     pub(super) fn unneed(&mut self, piece: u32) {
         self.close_piece(piece);
         if self.needed.clear(piece) {
-            let has = |peer: &Peer| peer.has.get(piece);
-            let keys: Vec<PeerKey> = self
-                .peers
-                .iter()
-                .filter(|(_, p)| has(p))
-                .map(|(k, _)| *k)
-                .collect();
-            for key in keys {
+            for key in self.holders(piece) {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.needed -= 1;
                 }
                 self.update_interest(key);
             }
         }
+    }
+
+    /// The peers that have `piece`.
+    fn holders(&self, piece: u32) -> Vec<PeerKey> {
+        let has = |(_, peer): &(&PeerKey, &Peer)| peer.has.get(piece);
+        let holders = self.peers.iter().filter(has);
+        holders.map(|(key, _)| *key).collect()
     }
 
     pub(super) fn update_interest(&mut self, key: PeerKey) {

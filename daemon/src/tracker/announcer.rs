@@ -1,8 +1,7 @@
 //! Announces for all items: one heap of deadlines, a bounded number of requests at once.
 //!
 //! One task owns every [`Schedule`]. The heap may hold several deadlines of an item; the one that is not its schedule's own is dropped when
-//! it comes up. A host that cannot be connected to is probed by one item at a time while the others wait for it, so that an unreachable
-//! tracker takes no slots from those that answer, and 10,000 items do not knock at once when it comes back.
+//! it comes up. Hosts that cannot be connected to are left alone for a while, see [`Hosts`].
 //!
 //! The URLs of foreign torrents come from strangers: this machine and private networks are announced to only where the user has added a
 //! tracker at that host and port, whatever the name in the URL means. Redirects are not followed.
@@ -22,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::announce::{Call, Finished, masked, origin};
-use super::backoff::backoff;
+use super::hosts::Hosts;
 use super::http::Http;
 use super::schedule::{Attempt, Row, Schedule};
 use crate::engine::{AnnounceCommand, Counters, Engine};
@@ -36,9 +35,6 @@ const STOP_ALL: Duration = Duration::from_secs(2);
 /// Peers wanted by a leech, and by a seed: leeches find seeds by themselves, those behind NAT are found by the seed.
 const NUMWANT_LEECH: u32 = 50;
 const NUMWANT_SEED: u32 = 20;
-/// A host that cannot be connected to.
-const HOST_FIRST_WAIT: Duration = Duration::from_secs(5);
-const HOST_LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// Announces for all items; a handle, cheap to clone.
 #[derive(Clone)]
@@ -114,12 +110,6 @@ struct Item {
     told: Option<String>,
 }
 
-struct Host {
-    failures: u32,
-    until: Instant,
-    probing: bool,
-}
-
 struct Task {
     /// For the user's trackers.
     http: Arc<Http>,
@@ -132,7 +122,7 @@ struct Task {
     items: HashMap<InfoHash, Item>,
     deadlines: BinaryHeap<Reverse<(Instant, InfoHash)>>,
     requests: JoinSet<Finished>,
-    hosts: HashMap<String, Host>,
+    hosts: Hosts,
     /// When the next seed may announce first.
     next_seed: Instant,
     generations: u64,
@@ -155,7 +145,7 @@ impl Task {
             items: HashMap::new(),
             deadlines: BinaryHeap::new(),
             requests: JoinSet::new(),
-            hosts: HashMap::new(),
+            hosts: Hosts::default(),
             next_seed: Instant::now(),
             generations: 0,
             stopping: false,
@@ -326,17 +316,13 @@ impl Task {
                 continue;
             };
             let host = origin(&attempt.url);
-            if let Some(known) = self.hosts.get_mut(&host)
-                && !self.stopping
+            if !self.stopping
+                && let Err(until) = self.hosts.begin(&host, now)
             {
-                if known.probing || known.until > now {
-                    let base = known.until.max(now + Duration::from_secs(1));
-                    let spread = Duration::from_millis(rand::rng().random_range(0..2_000));
-                    entry.schedule.postpone(base + spread);
-                    self.enqueue(item);
-                    continue;
-                }
-                known.probing = true;
+                let spread = Duration::from_millis(rand::rng().random_range(0..2_000));
+                entry.schedule.postpone(until + spread);
+                self.enqueue(item);
+                continue;
             }
             entry.busy = true;
             let request = request(item, entry, &attempt, &identity, &self.key);
@@ -357,7 +343,10 @@ impl Task {
     }
 
     async fn finish(&mut self, finished: Finished, now: Instant) {
-        self.judge_host(&finished, now);
+        match &finished.result {
+            Err(failure) if failure.unreachable => self.hosts.unreachable(&finished.host, now),
+            _ => self.hosts.answered(&finished.host),
+        }
         let item = finished.item;
         let Some(entry) = self.items.get_mut(&item) else {
             return;
@@ -390,25 +379,6 @@ impl Task {
             }
         }
         self.enqueue(item);
-    }
-
-    fn judge_host(&mut self, finished: &Finished, now: Instant) {
-        match &finished.result {
-            Err(failure) if failure.unreachable => {
-                let host = self.hosts.entry(finished.host.clone()).or_insert(Host {
-                    failures: 0,
-                    until: now,
-                    probing: false,
-                });
-                // Those that were out together failed together.
-                if host.until <= now {
-                    host.failures = host.failures.saturating_add(1);
-                    host.until = now + backoff(HOST_FIRST_WAIT, HOST_LONGEST_WAIT, host.failures);
-                }
-                host.probing = false;
-            }
-            _ => drop(self.hosts.remove(&finished.host)),
-        }
     }
 
     fn rows(&self, item: InfoHash) -> Vec<ItemTracker> {

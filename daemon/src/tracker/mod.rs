@@ -6,8 +6,8 @@
 //! | `http`, `client` | the pool of connections; the tracker's API as typed calls |
 //! | `trust`, `certificates` | whose certificates are taken; what users ask and say about them |
 //! | `accounts`, `catalogue`, `reachable`, `download` | what commands ask of a tracker; a .torrent from a URL that the user named |
-//! | `queue`, `backoff` | what must still reach a catalogue, over restarts; how long to leave a tracker alone |
-//! | `schedule`, `announce`, `udp`, `announcer` | when an item announces where (PURE); one announce, by HTTP or UDP; the task for all |
+//! | `queue`, `sending`, `backoff` | what must still reach a catalogue, over restarts; working it off; how long to leave a tracker alone |
+//! | `schedule`, `announce`, `udp`, `hosts`, `announcer` | when an item announces where (PURE); one announce, by HTTP or UDP; hosts that cannot be reached; the task for all |
 //! | `holdings`, `points`, `reporter` | what is held, and what each tracker was told of it (PURE); the task that tells |
 mod accounts;
 mod address;
@@ -20,6 +20,7 @@ mod certificates;
 mod client;
 mod download;
 mod holdings;
+mod hosts;
 mod http;
 mod points;
 mod queue;
@@ -28,6 +29,7 @@ mod registry;
 mod reporter;
 mod rows;
 mod schedule;
+mod sending;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trust;
@@ -181,7 +183,7 @@ impl Trackers {
         if self.inner.engine.set(engine.clone()).is_err() {
             return;
         }
-        tokio::spawn(queue::work(self.inner.clone()));
+        tokio::spawn(sending::work(self.inner.clone()));
         tokio::spawn(reporter::report(self.inner.clone(), engine));
     }
 

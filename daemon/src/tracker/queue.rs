@@ -5,20 +5,17 @@
 //! jittered time; one that wants a login waits for the login.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use p2p_wire::InfoHash;
-use p2p_wire::api::{DEFAULT_SHARE, FileEntry, Mode, Publish};
+use p2p_wire::api::{DEFAULT_SHARE, Publish};
 use rusqlite::{Connection, params};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::backoff::backoff;
-use super::client::{Api, ApiError};
-use super::registry::{Entry, Health};
-use super::{Inner, Outcome, OutcomeKind};
+use super::registry::Entry;
 use crate::state::{State, StateError};
 
 /// Requests to one tracker at once.
@@ -43,29 +40,19 @@ struct Wait {
     until: Instant,
 }
 
-struct Row {
-    id: i64,
-    item: InfoHash,
-    job: Job,
+/// A request that waits.
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) item: InfoHash,
+    pub(super) job: Job,
 }
 
-enum Job {
+/// What is asked of the catalogue.
+pub(super) enum Job {
     Publish(Box<Publish>),
     Withdraw,
     /// A row that cannot be read: crossed off.
     Damaged,
-}
-
-/// How one request went.
-enum Done {
-    Published(Box<FileEntry>, Box<Publish>),
-    Unpublished,
-    /// There was nothing to take out, or nothing that can be read.
-    Nothing,
-    /// For good.
-    Refused(ApiError, Option<Box<Publish>>),
-    /// To be sent again.
-    Failed(ApiError),
 }
 
 impl Queue {
@@ -186,12 +173,13 @@ impl Queue {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the tracker may be tried.
-    fn ready_at(&self, entry: &Entry) -> Option<Instant> {
+    /// When the tracker may be tried; at any time if it answered when it was asked last.
+    pub(super) fn ready_at(&self, entry: &Entry) -> Option<Instant> {
         self.waits().get(&key(entry)).map(|wait| wait.until)
     }
 
-    fn failed(&self, entry: &Entry, asked: Option<Duration>) {
+    /// The tracker could not be asked; it wants `asked` of quiet.
+    pub(super) fn failed(&self, entry: &Entry, asked: Option<Duration>) {
         let mut waits = self.waits();
         let failures = waits.get(&key(entry)).map_or(0, |wait| wait.failures) + 1;
         let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures)
@@ -200,13 +188,24 @@ impl Queue {
         waits.insert(key(entry), Wait { failures, until });
     }
 
+    /// The tracker answered.
+    pub(super) fn answered(&self, entry: &Entry) {
+        self.waits().remove(&key(entry));
+    }
+
+    /// Until something was added, or a tracker is worth trying again.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// The oldest requests for a tracker with one user's login, at most one for each item.
-    async fn oldest(&self, entry: &Entry) -> Result<Vec<Row>, StateError> {
+    pub(super) async fn oldest(&self, entry: &Entry) -> Result<Vec<Row>, StateError> {
         let entry = entry.clone();
         self.state.call(move |db| read_oldest(db, &entry)).await
     }
 
-    async fn cross_off(&self, ids: Vec<i64>) -> Result<(), StateError> {
+    /// Forgets requests that are over.
+    pub(super) async fn cross_off(&self, ids: Vec<i64>) -> Result<(), StateError> {
         self.state
             .call(move |db| {
                 let mut query = db.prepare("DELETE FROM publishes WHERE id = ?1")?;
@@ -216,7 +215,8 @@ impl Queue {
     }
 }
 
-fn key(entry: &Entry) -> (String, u32) {
+/// A tracker, with the user whose login is used.
+pub(super) fn key(entry: &Entry) -> (String, u32) {
     (entry.name.clone(), entry.user)
 }
 
@@ -251,171 +251,4 @@ fn read_oldest(db: &Connection, entry: &Entry) -> rusqlite::Result<Vec<Row>> {
 fn entry_key(request: &Publish) -> String {
     let share = request.share.as_deref().unwrap_or(DEFAULT_SHARE);
     format!("{share}/{}", request.name.as_deref().unwrap_or_default())
-}
-
-/// Works the queue off for as long as the daemon runs. Each tracker and user has a round of its own: one that hangs holds up no other.
-pub(super) async fn work(inner: Arc<Inner>) {
-    let mut rounds = JoinSet::new();
-    let mut running = HashMap::new();
-    // Those that nothing waits for, until something changes.
-    let mut idle = HashSet::new();
-    loop {
-        let mut wake_at: Option<Instant> = None;
-        for tracker in inner.registry.sessions() {
-            let key = key(&tracker);
-            let busy = running.values().any(|(other, _)| *other == key);
-            if busy || idle.contains(&key) || tracker.health == Health::LoginEnded {
-                continue;
-            }
-            if let Some(until) = inner.queue.ready_at(&tracker)
-                && until > Instant::now()
-            {
-                wake_at = Some(wake_at.map_or(until, |at| at.min(until)));
-                continue;
-            }
-            let began = rounds.spawn(round(inner.clone(), tracker));
-            running.insert(began.id(), (key, true));
-        }
-        let pause = async {
-            match wake_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            Some(ended) = rounds.join_next_with_id() => {
-                let (id, did) = ended.unwrap_or_else(|error| (error.id(), false));
-                // What came since it looked may be for it.
-                if let Some((key, current)) = running.remove(&id) && !did && current {
-                    idle.insert(key);
-                }
-            }
-            () = inner.queue.changed.notified() => {
-                idle.clear();
-                running.values_mut().for_each(|(_, current)| *current = false);
-            }
-            () = pause => {}
-        }
-    }
-}
-
-/// Sends the oldest requests of one tracker. True when another round is worth it.
-async fn round(inner: Arc<Inner>, tracker: Entry) -> bool {
-    let rows = match inner.queue.oldest(&tracker).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!("publish queue: {error}");
-            inner.queue.failed(&tracker, None);
-            return true;
-        }
-    };
-    if rows.is_empty() {
-        return false;
-    }
-    let mut calls = JoinSet::new();
-    for row in rows {
-        let api = inner.api(&tracker);
-        calls.spawn(async move { (row.id, row.item, send(&api, row.item, row.job).await) });
-    }
-    let mut results = Vec::new();
-    while let Some(joined) = calls.join_next().await {
-        results.extend(joined.ok());
-    }
-    let over: Vec<i64> = results
-        .iter()
-        .filter(|(.., done)| !matches!(done, Done::Failed(_)))
-        .map(|(id, ..)| *id)
-        .collect();
-    if let Err(error) = inner.queue.cross_off(over).await {
-        tracing::warn!("publish queue: {error}");
-        inner.queue.failed(&tracker, None);
-        return true;
-    }
-    let mut failure = None;
-    for (_, item, done) in results {
-        if let Some(error) = settle(&inner, &tracker, item, done).await {
-            failure = Some(error);
-        }
-    }
-    match failure {
-        None => {
-            inner.observe::<()>(&tracker, &Ok(()));
-            inner.queue.waits().remove(&key(&tracker));
-        }
-        Some(error) => {
-            let asked = error.retry_after();
-            inner.observe::<()>(&tracker, &Err(error));
-            inner.queue.failed(&tracker, asked);
-        }
-    }
-    true
-}
-
-async fn send(api: &Api, item: InfoHash, job: Job) -> Done {
-    match job {
-        Job::Publish(request) => match api.publish(&request).await {
-            Ok(published) => Done::Published(Box::new(published.file), request),
-            Err(error) if error.is_permanent() => Done::Refused(error, Some(request)),
-            Err(error) => Done::Failed(error),
-        },
-        Job::Withdraw => match api.withdraw(item).await {
-            Ok(()) => Done::Unpublished,
-            Err(error) if error.problem() == Some(p2p_wire::api::ProblemType::NotFound) => {
-                Done::Nothing
-            }
-            Err(error) if error.is_permanent() => Done::Refused(error, None),
-            Err(error) => Done::Failed(error),
-        },
-        Job::Damaged => Done::Nothing,
-    }
-}
-
-/// Tells whoever wants to know. Gives the error back if the request must be sent again.
-async fn settle(inner: &Inner, tracker: &Entry, item: InfoHash, done: Done) -> Option<ApiError> {
-    let (request, kind) = match done {
-        Done::Failed(error) => return Some(error),
-        Done::Nothing => return None,
-        Done::Unpublished => {
-            inner.emit_unpublished(item, tracker);
-            (None, OutcomeKind::Unpublished)
-        }
-        Done::Published(file, request) => {
-            inner.emit_published(tracker.user, &file);
-            if tracker.mode == Some(Mode::Listed)
-                && let Some(engine) = inner.engine.get()
-            {
-                // Announces of a hash that was not in the catalogue yet were refused. One that is not an item here has none.
-                let _ = engine.announce(item).await;
-            }
-            (Some(request), OutcomeKind::Published)
-        }
-        Done::Refused(error, request) => {
-            let name = request.as_ref().and_then(|request| request.name.clone());
-            let what = match &name {
-                Some(name) => format!("cannot publish {name}"),
-                None => format!("cannot withdraw {item}"),
-            };
-            let fault = error.fault(&what, &tracker.name);
-            let text = format!("{}: {} {}", fault.what, fault.why, fault.fix);
-            inner.events.emit_to(
-                tracker.user,
-                "tracker.error",
-                Some(item),
-                name.as_deref(),
-                text,
-            );
-            (request, OutcomeKind::Refused(fault.why))
-        }
-    };
-    let request = request.map(|request| *request);
-    inner
-        .report(Outcome {
-            item,
-            owner: tracker.user,
-            share: request.as_ref().and_then(|request| request.share.clone()),
-            entry: request.and_then(|request| request.name),
-            kind,
-        })
-        .await;
-    None
 }

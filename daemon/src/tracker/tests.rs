@@ -94,7 +94,7 @@ async fn open(dir: &std::path::Path) -> Rig {
 
 impl Rig {
     fn work(&self) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(queue::work(self.trackers.inner.clone()))
+        tokio::spawn(sending::work(self.trackers.inner.clone()))
     }
 
     fn topics(&self) -> Vec<(String, Option<String>)> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::home::{Client, DEADLINE, Home, Running, text};
 
@@ -44,7 +44,7 @@ fn the_service_manager_is_told_of_a_state_folder_that_cannot_be_used() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_start_reload_and_stop() {
+fn the_service_manager_is_told_of_start_items_reload_and_stop() {
     let home = Home::new();
     let (mut running, told) = managed(&home);
     let ready = told();
@@ -52,7 +52,14 @@ fn the_service_manager_is_told_of_start_reload_and_stop() {
         ready.starts_with("READY=1\nSTATUS=Listening for peers on port "),
         "{ready}"
     );
-    assert!(home.client().call("status", Value::Null).is_ok());
+    let mut client = home.client();
+    let hash = "3f2a0b6c9d1e4f7081a2b3c4d5e6f708192a3b4c";
+    let target = format!("magnet:?xt=urn:btih:{hash}");
+    let fetch = json!({"target": target, "peers": ["127.0.0.1:9"]});
+    client.call("fetch.add", fetch).unwrap();
+    let fetching = told();
+    let status = fetching.trim_end().strip_prefix("STATUS=").unwrap();
+    assert!(status.ends_with(": 1 fetching"), "{status}");
     running.signal("-HUP");
     let reloading = told();
     assert!(

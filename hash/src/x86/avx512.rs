@@ -104,63 +104,8 @@ fn rounds(h: [__m512i; 5], mut w: [__m512i; LANES], k: &[__m512i; 4]) -> [__m512
             w[$t % 16]
         }};
     }
-    macro_rules! five {
-        ($f:ident, $k:literal, $w0:expr, $w1:expr, $w2:expr, $w3:expr, $w4:expr) => {
-            round!(a b c d e, $f, $k, $w0);
-            round!(e a b c d, $f, $k, $w1);
-            round!(d e a b c, $f, $k, $w2);
-            round!(c d e a b, $f, $k, $w3);
-            round!(b c d e a, $f, $k, $w4);
-        };
-    }
-    macro_rules! twenty {
-        ($f:ident, $k:literal, $t:literal) => {
-            five!(
-                $f,
-                $k,
-                word!($t),
-                word!($t + 1),
-                word!($t + 2),
-                word!($t + 3),
-                word!($t + 4)
-            );
-            five!(
-                $f,
-                $k,
-                word!($t + 5),
-                word!($t + 6),
-                word!($t + 7),
-                word!($t + 8),
-                word!($t + 9)
-            );
-            five!(
-                $f,
-                $k,
-                word!($t + 10),
-                word!($t + 11),
-                word!($t + 12),
-                word!($t + 13),
-                word!($t + 14)
-            );
-            five!(
-                $f,
-                $k,
-                word!($t + 15),
-                word!($t + 16),
-                word!($t + 17),
-                word!($t + 18),
-                word!($t + 19)
-            );
-        };
-    }
 
-    five!(CH, 0, w[0], w[1], w[2], w[3], w[4]);
-    five!(CH, 0, w[5], w[6], w[7], w[8], w[9]);
-    five!(CH, 0, w[10], w[11], w[12], w[13], w[14]);
-    five!(CH, 0, w[15], word!(16), word!(17), word!(18), word!(19));
-    twenty!(PARITY, 1, 20);
-    twenty!(MAJ, 2, 40);
-    twenty!(PARITY, 3, 60);
+    eighty_rounds!(round word w, [a b c d e], [CH PARITY MAJ]);
 
     [
         _mm512_add_epi32(h[0], a),

@@ -3,6 +3,10 @@
 //! Every function here advances `L` states by the same number of blocks. States lie transposed, word by word
 //! ([`Words`](crate::lanes::Words)), so that one vector register holds one word of every state.
 
+// Its macros are there for those that follow.
+#[macro_use]
+mod rounds;
+
 pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod sha_ni;

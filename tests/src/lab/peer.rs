@@ -154,6 +154,11 @@ impl Peer {
         serde_json::from_str(&text).with_context(|| format!("read the JSON of {args:?}: {text}"))
     }
 
+    /// The rows that a command prints as JSON.
+    pub fn rows(&self, args: &[&str]) -> Result<Vec<Value>> {
+        rows(self.json(args)?)
+    }
+
     /// A connection to its control socket.
     pub fn control(&self) -> Result<Control> {
         Control::connect(&self.socket())
@@ -161,9 +166,7 @@ impl Peer {
 
     /// The items it holds.
     pub fn items(&self) -> Result<Vec<Value>> {
-        let list = self.json(&["ls"])?;
-        let rows = list.get("items").unwrap_or(&list).as_array().cloned();
-        rows.with_context(|| format!("`ls --json` gave {list}"))
+        self.rows(&["ls"])
     }
 
     /// The item called `name`, if it holds one.
@@ -187,14 +190,16 @@ impl Peer {
     /// Waits until `path` can be found in the catalogue, and gives its entry.
     pub fn wait_published(&self, text: &str, limit: Duration) -> Result<Value> {
         wait_for(&format!("{text} in the catalogue"), limit, || {
-            let found = self.json(&["search", text])?;
-            let rows = found
-                .get("items")
-                .unwrap_or(&found)
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
+            let rows = self.rows(&["search", text])?;
             Ok(rows.into_iter().next())
         })
+    }
+}
+
+/// The rows of a list; anything else is no answer.
+pub(crate) fn rows(list: Value) -> Result<Vec<Value>> {
+    match list {
+        Value::Array(rows) => Ok(rows),
+        other => bail!("no list: {other}"),
     }
 }

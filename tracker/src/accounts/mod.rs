@@ -5,6 +5,7 @@
 
 mod directory;
 mod guesses;
+mod invites;
 mod passkey;
 mod password;
 mod rules;
@@ -26,6 +27,7 @@ use crate::time::unix_now;
 
 pub use directory::{Directory, Login, Machine};
 use guesses::{Guesser, Guesses};
+use invites::{hash_invite, new_invite};
 pub use passkey::PasskeyKey;
 use password::PasswordPool;
 use rules::{MAX_PASSWORD, check_node_name, check_password, check_username};
@@ -388,34 +390,4 @@ fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| Refusal::internal("the machine has no randomness"))?;
     Ok(bytes)
-}
-
-/// 75 bits as `xxxxx-xxxxx-xxxxx`.
-fn new_invite() -> Result<String, Refusal> {
-    let text = data_encoding::BASE32_NOPAD
-        .encode(&random::<10>()?)
-        .to_ascii_lowercase();
-    Ok(format!("{}-{}-{}", &text[..5], &text[5..10], &text[10..15]))
-}
-
-/// People type codes: case, blanks and dashes do not matter.
-fn hash_invite(code: &str) -> SecretHash {
-    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
-    SecretHash::of(plain.to_ascii_lowercase().as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_invitation_may_be_typed_in_any_way() {
-        let code = new_invite().unwrap();
-        assert_eq!(code.len(), 17);
-        assert_eq!(
-            hash_invite(&code),
-            hash_invite(&code.to_uppercase().replace('-', " "))
-        );
-        assert_ne!(hash_invite(&code), hash_invite(&new_invite().unwrap()));
-    }
 }

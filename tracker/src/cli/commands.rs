@@ -9,7 +9,7 @@ use p2p_hooks::Standing;
 use p2p_manual::{Manual, Page};
 use p2p_wire::api::{LogEvent, ProblemType};
 
-use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, password};
+use super::{Cli, Command, ConfigCommand, LogArgs, UserCommand, ask};
 use crate::admin::{self, Answer, Request};
 use crate::config::{self, Config, ConfigError, DEFAULT_PATH};
 use crate::hooks;
@@ -108,7 +108,7 @@ fn config_command(command: &ConfigCommand, path: Option<&Path>) -> ExitCode {
 fn manual(dir: &Path) -> ExitCode {
     let rest = |_: &clap::Command| {
         let mut page = Page::default();
-        page.see_also(&[("p2p-tracker.toml", 5), ("p2pctl", 1)]);
+        page.see_also(&[("p2p-tracker.toml", 5), ("p2pd-hooks", 5), ("p2pctl", 1)]);
         page
     };
     let about = "configuration of the p2p tracker";
@@ -187,18 +187,22 @@ fn request(command: Command) -> anyhow::Result<(Request, Option<PathBuf>)> {
         }) => Request::UserAdd {
             username,
             admin,
-            password: password::read(password.password_file.as_deref())?,
+            password: ask::password(password.password_file.as_deref())?,
         },
         Command::User(UserCommand::Passwd { username, password }) => Request::UserPassword {
             username,
-            password: password::read(password.password_file.as_deref())?,
+            password: ask::password(password.password_file.as_deref())?,
         },
         Command::User(UserCommand::Ls) => Request::UserList,
         Command::User(UserCommand::Disable { username, undo }) => Request::UserDisable {
             username,
             disabled: !undo,
         },
-        Command::User(UserCommand::Rm { username }) => Request::UserRemove { username },
+        Command::User(UserCommand::Rm { username, yes }) => {
+            let what = p2p_hooks::clean(&username);
+            ask::confirm(yes, &format!("Remove {what} and all that it published?"))?;
+            Request::UserRemove { username }
+        }
         Command::Invite { n } => Request::Invite { count: n },
         Command::Log(LogArgs {
             publishes,

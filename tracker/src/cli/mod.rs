@@ -1,7 +1,7 @@
 //! The command line of `p2p-tracker`.
 
+mod ask;
 mod commands;
-mod password;
 
 use std::path::PathBuf;
 
@@ -87,10 +87,13 @@ enum UserCommand {
         #[arg(long)]
         undo: bool,
     },
-    /// Remove an account and all it published.
+    /// Remove an account and all it published, after asking.
     Rm {
         /// Which.
         username: String,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

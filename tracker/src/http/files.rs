@@ -192,7 +192,7 @@ pub(super) async fn fetch(
         file: tracker.file_entry(file),
         metainfo: BASE64.encode(&metainfo),
         peers,
-        availability: tracker.summary(&hash).into(),
+        availability: tracker.summary(&hash),
     }))
 }
 

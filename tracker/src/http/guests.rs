@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use crate::throttle::household;
 
 /// Open connections by address.
@@ -31,7 +32,7 @@ impl Guests {
     /// One more from there; `None` when there are too many already.
     pub(super) fn enter(&self, address: IpAddr) -> Option<Guest> {
         let address = household(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         let count = open.entry(address).or_insert(0);
         if *count >= self.most {
             return None;
@@ -46,7 +47,7 @@ impl Guests {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

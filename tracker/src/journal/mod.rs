@@ -144,12 +144,16 @@ mod tests {
     use crate::store::sqlite::SqliteStore;
     use crate::store::{Change, LogQuery, Mirror, NewAccount, StoreError};
 
-    /// Keeps the store's writer busy until told to go on.
-    struct Stuck(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+    /// Keeps the store's writer busy, once it says so, until told to go on.
+    struct Stuck {
+        says: mpsc::UnboundedSender<()>,
+        wait: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    }
 
     impl Mirror for Stuck {
         fn apply(&self, _change: Change) {
-            let _ = self.0.lock().unwrap().recv();
+            let _ = self.says.send(());
+            let _ = self.wait.lock().unwrap().recv();
         }
     }
 
@@ -157,7 +161,9 @@ mod tests {
     async fn lines_that_the_store_does_not_take_are_counted_and_told() {
         let dir = tempfile::tempdir().unwrap();
         let (go, wait) = std::sync::mpsc::channel();
-        let stuck = Arc::new(Stuck(std::sync::Mutex::new(wait)));
+        let (says, mut busy) = mpsc::unbounded_channel();
+        let wait = std::sync::Mutex::new(wait);
+        let stuck = Arc::new(Stuck { says, wait });
         let store = SqliteStore::open(&dir.path().join("t.db"), stuck).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let waiting = store.create_account(NewAccount {
@@ -167,6 +173,8 @@ mod tests {
             invite: None,
             now: 1,
         });
+        // Until then it may still take others out of its queue.
+        busy.recv().await.unwrap();
         let mut others = Vec::new();
         loop {
             let mut write = store.logout(SecretHash([0; 32]));

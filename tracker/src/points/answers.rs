@@ -1,6 +1,7 @@
 //! What the points of an item say to those who ask.
 
 use p2p_wire::Bitfield;
+use p2p_wire::api::AvailabilitySummary;
 use p2p_wire::points::{MAX_RAREST, Swarm};
 
 use super::item::{Holder, Holding, Item};
@@ -17,25 +18,6 @@ pub struct Silent {
     pub seeds: u32,
     /// They say they lack something.
     pub leeches: u32,
-}
-
-/// In one line; see [`p2p_wire::api::AvailabilitySummary`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// Hold all, those that do not report included.
-    pub seeds: u32,
-    /// Report and lack something.
-    pub partial: u32,
-    /// Do not report and lack something.
-    pub unknown: u32,
-    /// Known holders of the scarcest piece.
-    pub least: u32,
-    /// Known holders of the commonest piece.
-    pub most: u32,
-    /// Pieces without a known holder.
-    pub nobody: u32,
-    /// Whole copies known.
-    pub copies: f64,
 }
 
 impl Item {
@@ -63,11 +45,11 @@ impl Item {
     }
 
     /// In one line.
-    pub fn summary(&self, silent: Silent) -> Summary {
+    pub fn summary(&self, silent: Silent) -> AvailabilitySummary {
         let seeds = self.seeds + silent.seeds;
         let least = self.partial.least();
         let above = self.pieces - self.partial.at_most(least);
-        Summary {
+        AvailabilitySummary {
             seeds,
             partial: self.holders.len() as u32 - self.seeds,
             unknown: silent.leeches,
@@ -83,7 +65,7 @@ impl Item {
     }
 
     pub(super) fn reply(&self, node: NodeId, silent: Silent) -> Swarm {
-        let Summary {
+        let AvailabilitySummary {
             seeds,
             partial,
             unknown,

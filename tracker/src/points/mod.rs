@@ -21,7 +21,7 @@ use p2p_wire::points::{Op, ReplyItem, Status};
 
 use crate::ids::{AccountId, NodeId};
 
-pub use answers::{Silent, Summary};
+pub use answers::Silent;
 pub use item::{Applied, Change, Item};
 pub use ranges::Ranges;
 pub(crate) use ranges::runs;

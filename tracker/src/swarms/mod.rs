@@ -13,11 +13,12 @@ mod swarm;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use p2p_wire::InfoHash;
 
 use crate::ids::{AccountId, NodeId};
+use crate::lock::lock;
 use crate::points::Silent;
 use crate::throttle::household;
 
@@ -285,9 +286,4 @@ impl Swarms {
             places_of.remove(&holder);
         }
     }
-}
-
-/// A poisoned lock is taken all the same: the swarms are advice, and a panic elsewhere must not stop announces.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -59,7 +59,10 @@ fn accounts_are_administered_with_and_without_a_running_tracker() {
     tracker.ok(&["user", "disable", "bob", "--undo"], "");
     login("another one").expect(200);
     let root = tracker.token("root", "desk");
-    tracker.ok(&["user", "rm", "bob"], "");
+    let asked = tracker.cli(&["user", "rm", "bob"], "y\n");
+    assert_eq!(asked.status.code(), Some(1), "no terminal, and no --yes");
+    login("another one").expect(200);
+    tracker.ok(&["user", "rm", "bob", "--yes"], "");
     login("another one").expect_problem(401, "bad-credentials");
     assert_eq!(
         tracker.get("/v1/files", &root).expect(200)["items"],
@@ -67,7 +70,7 @@ fn accounts_are_administered_with_and_without_a_running_tracker() {
         "what it published is gone too"
     );
     for (args, code) in [
-        (&["user", "rm", "bob"][..], 4),
+        (&["user", "rm", "bob", "--yes"][..], 4),
         (&["user", "add", "root", "--password-file", "-"], 6),
         (&["user", "add", "Root", "--password-file", "-"], 1),
         (&["user", "add", "x", "--password-file", "/nowhere"], 1),

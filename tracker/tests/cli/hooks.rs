@@ -143,8 +143,13 @@ fn gates_decide_who_registers_and_what_is_published() {
 #[test]
 fn a_gate_that_fails_lets_pass_where_that_is_configured() {
     let gate = [("pre-register.d/10-broken", "exit 3")];
-    let tracker = with_hooks(&gate, "failed_gate = \"allow\"\n");
-    tracker.user("ann");
+    let ann = json!({"username": "ann", "password": PASSWORD});
+    let register = |settings: &str| {
+        let tracker = with_hooks(&gate, settings);
+        tracker.api("POST", "/v1/register", "", &ann)
+    };
+    register("failed_gate = \"allow\"\n").expect(201);
+    register("").expect_problem(503, "unavailable");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod path;
 pub use builder::{Builder, Content, auto_piece_len};
 pub use files::{File, MAX_FILES};
 pub use info::{Info, MAX_PIECE_LEN, Span};
-pub use path::{MAX_COMPONENT_LEN, MAX_PATH_LEN, safe_component};
+pub use path::safe_component;
 
 use std::fmt;
 

@@ -11,16 +11,16 @@ use super::files::File;
 use crate::text::is_harmless;
 
 /// Longest component of a path in bytes: what Linux file systems allow.
-pub const MAX_COMPONENT_LEN: usize = 255;
+const MAX_COMPONENT_LEN: usize = 255;
 
 /// Longest path in bytes, separators counted: below the 4,096 of Linux with room for the download folder.
-pub const MAX_PATH_LEN: usize = 3_072;
+const MAX_PATH_LEN: usize = 3_072;
 
 /// Room that a number takes at the most, as in ` (100000)`.
 const NUMBER_LEN: usize = 12;
 
 /// A component made safe. Separators (`/` and `\`) and what is not [harmless](is_harmless), NUL among it, become `_`; bytes that are not UTF-8 become `%XX`;
-/// nothing, `.` and `..` become `_`; what is longer than [`MAX_COMPONENT_LEN`] loses the end of its stem.
+/// nothing, `.` and `..` become `_`; what is longer than 255 bytes loses the end of its stem.
 #[must_use]
 pub fn safe_component(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());

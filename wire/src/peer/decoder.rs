@@ -4,21 +4,18 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::message::id;
 use super::{Frame, Message};
-use crate::Block;
 use crate::metainfo::MAX_METAINFO_LEN;
-
-/// Longest block in bytes that is read; clients ask for 16 or 32 KiB, more than 128 KiB nobody honours (BEP 3).
-pub const MAX_BLOCK_LEN: u32 = 128 * 1024;
+use crate::{Block, MAX_BLOCK_LEN};
 
 /// Longest bitfield in bytes while the number of pieces is not known: as many pieces as the hashes of fit into a .torrent file that is read.
-pub const MAX_BITFIELD_LEN: u32 = (MAX_METAINFO_LEN / 20).div_ceil(8) as u32;
+const MAX_BITFIELD_LEN: u32 = (MAX_METAINFO_LEN / 20).div_ceil(8) as u32;
 
 /// Longest payload of an extended message in bytes. Parts of the metadata are 16 KiB long and nothing we ask for is longer, so this bounds no
 /// client; it keeps what one connection can make us buffer at the length of a block.
-pub const MAX_EXTENDED_LEN: u32 = 128 * 1024;
+const MAX_EXTENDED_LEN: u32 = 128 * 1024;
 
 /// Longest payload of an unknown message in bytes; it is skipped and never buffered.
-pub const MAX_UNKNOWN_LEN: u32 = 1024 * 1024;
+const MAX_UNKNOWN_LEN: u32 = 1024 * 1024;
 
 /// Length of the length in front of each message.
 const PREFIX: usize = 4;

@@ -8,9 +8,7 @@ mod extension;
 mod handshake;
 mod message;
 
-pub use decoder::{
-    FrameDecoder, FrameError, MAX_BITFIELD_LEN, MAX_BLOCK_LEN, MAX_EXTENDED_LEN, MAX_UNKNOWN_LEN,
-};
+pub use decoder::{FrameDecoder, FrameError};
 pub use extension::{ExtensionHandshake, METADATA_PART_LEN, MetadataMessage};
 pub use handshake::{HANDSHAKE_LEN, Handshake, Reserved};
 pub use message::{Frame, Message};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{HASH, TIME, frozen};
 
-fn entry() -> FileEntry {
+pub(super) fn entry() -> FileEntry {
     FileEntry {
         info_hash: HASH.parse().unwrap(),
         owner: "ann".into(),
@@ -29,7 +29,7 @@ fn entry() -> FileEntry {
     }
 }
 
-fn entry_json() -> Value {
+pub(super) fn entry_json() -> Value {
     json!({
         "info_hash": HASH, "owner": "ann", "share": "Public", "entry": "big.iso", "version": 1, "newest": true, "size": 2,
         "pieces": 3, "piece_len": 4, "files": 5, "tags": ["t"], "visibility": "unlisted",

@@ -3,7 +3,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use tokio::sync::oneshot;
 
 use super::Changes;
+use crate::lock::lock;
 use crate::store::{Mirror, StoreError};
 
 /// Jobs that may wait for a thread; beyond it callers are told [`StoreError::Busy`].
@@ -273,11 +274,6 @@ fn backup(
         let _ = std::fs::remove_file(to);
     }
     (result, closing)
-}
-
-/// A poisoned lock is taken all the same: what it guards is whole after every step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;

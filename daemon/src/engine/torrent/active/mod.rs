@@ -1,15 +1,16 @@
 //! The third stage: taking part in the swarm.
 
+mod hearing;
+
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use p2p_wire::Bitfield;
 use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
-use p2p_wire::peer::{Frame, Message};
-use p2p_wire::{Bitfield, Block};
 use tokio::time::Instant as Timer;
 
 use super::super::history::Session;
@@ -18,13 +19,11 @@ use super::finish::Told;
 use super::keeping::Keeping;
 use super::metadata::Replay;
 use super::prepare::Ready;
-use super::show::client;
 use super::suspects::Suspects;
 use super::uploads::Uploads;
 use super::{Command, Halt, IDLE, Report, Torrent, WATCH, until};
-use crate::net::FromPeer;
 use crate::storage::{Inbox, StorageError, Tree};
-use crate::swarm::{Action, BlockFate, Options, PeerKey, Swarm};
+use crate::swarm::{Action, Options, PeerKey, Swarm};
 
 /// A leech that got nothing for this long looks for what is missing.
 const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
@@ -259,89 +258,6 @@ impl Torrent {
             let disk = &self.ctx.disk;
             (active.uploads).feed(key, link, disk, &active.tree, &active.inbox);
         }
-    }
-
-    /// What a peer's task says.
-    fn hear(&mut self, active: &mut Active, key: PeerKey, said: FromPeer) {
-        if !self.peers.contains(key) {
-            return;
-        }
-        match said {
-            FromPeer::Batch(frames) => {
-                for frame in frames {
-                    if !self.frame(active, key, frame) {
-                        break;
-                    }
-                }
-            }
-            FromPeer::Sent(blocks) => {
-                let now = Instant::now();
-                let bytes: u64 = blocks.iter().map(|block| u64::from(block.len)).sum();
-                let client = || client(&active.swarm, key);
-                if let Some(exchanged) = self.peers.exchanged(key, client) {
-                    exchanged.uploaded += bytes;
-                }
-                for block in blocks {
-                    let len = u64::from(block.len);
-                    self.counters.uploaded.fetch_add(len, Ordering::Relaxed);
-                    self.ctx.uploaded.fetch_add(len, Ordering::Relaxed);
-                    active.swarm.handle_uploaded(key, block, now);
-                }
-                self.feed(active, key);
-            }
-            FromPeer::Closed(why) => {
-                tracing::debug!(item = %self.item, "peer gone: {why}");
-                self.disconnect(active, key);
-            }
-        }
-    }
-
-    /// One frame; false when the connection ended.
-    fn frame(&mut self, active: &mut Active, key: PeerKey, frame: Frame) -> bool {
-        match frame.message {
-            Message::Piece(block) => self.block(active, key, block, frame.data),
-            message => self.message(active, key, message),
-        }
-    }
-
-    fn block(
-        &mut self,
-        active: &mut Active,
-        key: PeerKey,
-        block: Block,
-        data: bytes::Bytes,
-    ) -> bool {
-        let len = data.len() as u64;
-        if let Some(exchanged) = self.peers.exchanged(key, || client(&active.swarm, key)) {
-            exchanged.downloaded += len;
-        }
-        self.counters.downloaded.fetch_add(len, Ordering::Relaxed);
-        self.ctx.downloaded.fetch_add(len, Ordering::Relaxed);
-        match active.swarm.handle_block(key, block, Instant::now()) {
-            Ok(BlockFate::Keep) => {
-                if let Some(piece) = active.info.layout().check_block(block) {
-                    active.last_block = Timer::now();
-                    self.keep(active, piece, block, data);
-                }
-                true
-            }
-            Ok(BlockFate::Waste) => true,
-            Err(violation) => {
-                tracing::debug!(item = %self.item, "a peer is dropped: {violation}");
-                self.disconnect(active, key);
-                false
-            }
-        }
-    }
-
-    fn message(&mut self, active: &mut Active, key: PeerKey, message: Message) -> bool {
-        let heard = (active.swarm).handle_message(key, message, Instant::now());
-        if let Err(violation) = heard {
-            tracing::debug!(item = %self.item, "a peer is dropped: {violation}");
-            self.disconnect(active, key);
-            return false;
-        }
-        true
     }
 
     /// Ends a connection and writes it into the history.
