@@ -119,9 +119,14 @@ impl Registry {
             watchers: None,
             late: Vec::new(),
         };
+        let moves = row.is_being_moved();
         self.rows.insert(item, row);
         self.question(item);
-        self.settle(item);
+        if moves {
+            self.settle_move(item);
+        } else {
+            self.settle(item);
+        }
     }
 
     /// Runs until stopped or until nobody can command any more.

@@ -43,6 +43,8 @@ struct Shared {
     wake: Notify,
     /// The number of the last batch that is on disk.
     done: watch::Sender<u64>,
+    /// The number of the last batch that the database refused, and why.
+    refused: watch::Sender<(u64, Option<Arc<StateError>>)>,
 }
 
 /// What the next transaction writes. Bounded by the number of items: the newest record of each.
@@ -75,6 +77,7 @@ impl Store {
             pending: Mutex::default(),
             wake: Notify::new(),
             done: watch::Sender::new(0),
+            refused: watch::Sender::new((0, None)),
         });
         let store = Self { state, shared };
         tokio::spawn(write_task(store.state.clone(), store.shared.clone()));
@@ -192,14 +195,31 @@ impl Store {
 
     /// Returns when all that was put so far is on disk: not before there is space, should the database's own disk be full.
     pub async fn flush(&self) {
-        let batch = {
-            let pending = self.pending();
-            pending.batch + 1
-        };
-        self.shared.wake.notify_one();
+        let batch = self.next_batch();
         let mut done = self.shared.done.subscribe();
         // The sender lives as long as `self`.
         let _ = done.wait_for(|done| *done >= batch).await;
+    }
+
+    /// The same, but `Err` when it could not be written now: it will be, when that can be done.
+    pub async fn try_flush(&self) -> Result<(), Arc<StateError>> {
+        let batch = self.next_batch();
+        let mut refused = self.shared.refused.subscribe();
+        let mut done = self.shared.done.subscribe();
+        tokio::select! {
+            biased;
+            _ = done.wait_for(|done| *done >= batch) => Ok(()),
+            Ok(refused) = refused.wait_for(|(number, _)| *number >= batch) => {
+                refused.1.clone().map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// The number of the batch that holds all that was put so far.
+    fn next_batch(&self) -> u64 {
+        let batch = self.pending().batch + 1;
+        self.shared.wake.notify_one();
+        batch
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -243,6 +263,8 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                 Err(StateError::Closed) => return,
                 Err(error) => {
                     tracing::error!("items cannot be recorded, trying again: {error}");
+                    let refused = (number, Some(Arc::new(error)));
+                    shared.refused.send_replace(refused);
                     tokio::time::sleep(RETRY).await;
                     let mut pending = shared.pending();
                     for (item, record) in &batch.0 {

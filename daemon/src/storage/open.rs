@@ -16,6 +16,8 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, r
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
+use super::seam;
+
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
@@ -103,6 +105,7 @@ pub(super) fn remove_beneath(root: &Path, rel: &Path) -> io::Result<()> {
 
 /// Opens the folder at an absolute path. Fails with a permission error at a link that another user made.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    seam::touch(path);
     let how = OpenHow::new()
         .flags(DIR)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);

@@ -59,6 +59,7 @@ pub fn allocated(dir: &Path) -> u64 {
 
 /// Bytes free for us on the file system that `path`, or its nearest parent that exists, lies on.
 pub fn free_space(path: &Path) -> Result<u64, StorageError> {
+    seam::touch(path);
     let there = path.ancestors().find(|path| path.exists());
     let there = there.unwrap_or(Path::new("/"));
     let stat = statvfs(there).map_err(|error| StorageError::at(there, &error.into()))?;

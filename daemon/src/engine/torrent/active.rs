@@ -126,7 +126,7 @@ impl Torrent {
             only_peers: self.record.only_peers.clone(),
             seed: rand::random(),
         };
-        let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let keeping = Keeping::new(&ready.have, &ready.written, ready.log);
         let told = Told::new(&info, &ready.wanted_files, &keeping.durable);
         let suspect = self.record.suspect.to_bitfield(info.layout().pieces());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
@@ -256,8 +256,7 @@ impl Torrent {
     /// Gives a peer what is there for it.
     pub(super) fn feed(&mut self, active: &mut Active, key: PeerKey) {
         if let Some(link) = self.peers.link(key) {
-            let disk = &self.ctx.disk;
-            (active.uploads).feed(key, link, disk, &active.tree, &active.inbox);
+            (active.uploads).feed(key, link, &active.tree, &active.inbox);
         }
     }
 
@@ -369,7 +368,7 @@ impl Torrent {
         active.swarm.handle_disconnected(key, Instant::now());
     }
 
-    fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
+    pub(super) fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
         match command {
             Command::Peers(addrs) => active.swarm.add_candidates(&addrs, Instant::now()),
             Command::Points(points) => {

@@ -141,7 +141,12 @@ pub(super) struct Torrent {
     reading: Option<Reading>,
     /// Pieces that the last verification found bad.
     pub(super) bad_pieces: Option<u32>,
+    /// What came while it was going to sleep.
+    leftover: Vec<Command>,
 }
+
+/// Commands kept while an item goes to sleep, beside those that wait in its channel; further ones are dropped as if that were full.
+const MAX_LEFTOVER: usize = 256;
 
 /// Connections kept for a swarm that is not ready; further ones are closed.
 const MAX_EARLY: usize = 32;
@@ -178,6 +183,7 @@ pub(super) async fn torrent_task(waking: Waking) {
         passed: waking.passed,
         reading: None,
         bad_pieces: waking.bad_pieces,
+        leftover: Vec::new(),
     };
     let why = torrent.run().await;
     tracing::debug!(item = %torrent.item, "sleeps: {why:?}");
@@ -187,10 +193,10 @@ pub(super) async fn torrent_task(waking: Waking) {
         record,
         mut commands,
         bad_pieces,
+        mut leftover,
         ..
     } = torrent;
     commands.close();
-    let mut leftover = Vec::new();
     while let Some(command) = commands.recv().await {
         leftover.push(command);
     }
@@ -221,7 +227,10 @@ impl Torrent {
         };
         let info = Arc::new(metainfo.info);
         self.peers.set_pieces(info.layout().pieces());
-        let ready = self.prepare(&info).await?;
+        let (disks, site) = (self.ctx.disks.clone(), self.record.site.clone());
+        let disk = self.during(async move { disks.at(view::home(&site)).await });
+        let disk = disk.await??;
+        let ready = self.prepare(&info, &disk).await?;
         if self.record.paused {
             // It was woken to be verified.
             return Err(Halt::Asked);
@@ -282,6 +291,20 @@ impl Torrent {
             }
         }
         Ok(())
+    }
+
+    /// A command while the item goes to sleep: what it need not be awake for is done, the rest is for its next life.
+    fn put_off(&mut self, active: &mut active::Active, command: Command) {
+        match command {
+            Command::Ask(_) | Command::Set(..) | Command::Watch(_) => {
+                // None of these ends it.
+                let _ = self.command(active, command);
+            }
+            Command::Stop => {}
+            Command::Trackers(_) => self.leftover.push(command),
+            _ if self.leftover.len() < MAX_LEFTOVER => self.leftover.push(command),
+            _ => {}
+        }
     }
 
     fn add_candidates(&mut self, addrs: Vec<SocketAddr>) {
