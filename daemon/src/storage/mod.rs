@@ -7,6 +7,7 @@
 
 mod disks;
 mod error;
+mod folder;
 mod holes;
 mod moving;
 mod open;
