@@ -41,6 +41,8 @@ pub struct Store {
 struct Shared {
     pending: Mutex<Pending>,
     wake: Notify,
+    /// Something is to be written that can wait.
+    later: Notify,
     /// The number of the last batch that is on disk.
     done: watch::Sender<u64>,
     /// The number of the last batch that the database refused, and why.
@@ -59,6 +61,9 @@ struct Pending {
 /// Sessions that are kept while the database does not answer; later ones are dropped.
 const MAX_SESSIONS: usize = 10_000;
 
+/// How long what can wait waits for something that cannot, to be written with it.
+const LATER: Duration = Duration::from_secs(60);
+
 /// Between two attempts to write what the database refused, a full disk mostly.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -76,6 +81,7 @@ impl Store {
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
             wake: Notify::new(),
+            later: Notify::new(),
             done: watch::Sender::new(0),
             refused: watch::Sender::new((0, None)),
         });
@@ -175,12 +181,21 @@ impl Store {
 
     /// Writes an exchange with a peer into the history soon.
     pub fn session(&self, session: Session) {
+        self.add_session(session);
+        self.shared.wake.notify_one();
+    }
+
+    /// The same, with whatever is written next, or in a minute.
+    pub fn session_later(&self, session: Session) {
+        self.add_session(session);
+        self.shared.later.notify_one();
+    }
+
+    fn add_session(&self, session: Session) {
         let mut pending = self.pending();
         if pending.sessions.len() < MAX_SESSIONS {
             pending.sessions.push(session);
         }
-        drop(pending);
-        self.shared.wake.notify_one();
     }
 
     /// Forgets an item; it is gone from the disk when this returns.
@@ -235,7 +250,12 @@ impl Shared {
 
 async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
-        shared.wake.notified().await;
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = shared.later.notified() => {
+                let _ = tokio::time::timeout(LATER, shared.wake.notified()).await;
+            }
+        }
         let (number, records, sessions, owed) = {
             let mut pending = shared.pending();
             pending.batch += 1;
@@ -374,6 +394,30 @@ mod tests {
         store.remove(item).await.unwrap();
         store.flush().await;
         assert!(store.load().await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_wait_is_written_within_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state.clone());
+        store.session_later(Session {
+            info_hash: InfoHash([9; 20]),
+            owner: 0,
+            name: "x".into(),
+            peer: "10.0.0.1:1".into(),
+            client: "p2p".into(),
+            downloaded: 1,
+            uploaded: 1,
+            started: 1,
+            ended: 2,
+        });
+        let mut done = store.shared.done.subscribe();
+        let begin = tokio::time::Instant::now();
+        done.wait_for(|done| *done == 1).await.unwrap();
+        assert!(begin.elapsed() <= LATER, "{:?}", begin.elapsed());
+        let rows = history::history(&state, Default::default(), None).await;
+        assert_eq!(rows.unwrap().len(), 1);
     }
 
     #[tokio::test]

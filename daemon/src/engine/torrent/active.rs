@@ -12,11 +12,11 @@ use p2p_wire::peer::{Frame, Message};
 use p2p_wire::{Bitfield, Block};
 use tokio::time::Instant as Timer;
 
-use super::super::history::Session;
 use super::super::{ItemSetting, view};
 use super::finish::Told;
 use super::keeping::Keeping;
 use super::metadata::Replay;
+use super::past::TELL;
 use super::prepare::Ready;
 use super::show::client;
 use super::suspects::Suspects;
@@ -55,6 +55,8 @@ pub(super) struct Active {
     idle_since: Option<Timer>,
     next_view: Option<Timer>,
     last_block: Timer,
+    /// When the history was told of what goes on.
+    told_history: Timer,
     /// Since when the peers are not read, because the disk has enough to do.
     held_since: Option<Instant>,
     pub(super) told_missing: Vec<(u32, u32)>,
@@ -159,6 +161,7 @@ impl Torrent {
             idle_since: None,
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
+            told_history: Timer::now(),
             held_since: None,
             told_missing: Vec::new(),
             told,
@@ -345,22 +348,11 @@ impl Torrent {
 
     /// Ends a connection and writes it into the history.
     fn disconnect(&mut self, active: &mut Active, key: PeerKey) {
-        let Some(peer) = self.peers.remove(key) else {
+        if let Some(session) = self.exchange(active, key) {
+            self.ctx.store.session(session);
+        }
+        if self.peers.remove(key).is_none() {
             return;
-        };
-        let exchanged = peer.exchanged;
-        if exchanged.since > 0 {
-            self.ctx.store.session(Session {
-                info_hash: self.item,
-                owner: self.record.owner,
-                name: self.record.name.clone(),
-                peer: peer.addr.to_string(),
-                client: exchanged.client,
-                downloaded: exchanged.downloaded,
-                uploaded: exchanged.uploaded,
-                started: exchanged.since,
-                ended: view::now(),
-            });
         }
         active.uploads.forget(key);
         active.suspects.forget(key);
@@ -434,6 +426,10 @@ impl Torrent {
                 watchers.send_replace(view);
                 (!watchers.is_closed()).then(|| Timer::now() + WATCH)
             });
+        }
+        if active.told_history.elapsed() >= TELL {
+            active.told_history = Timer::now();
+            self.tell_exchanges(active);
         }
         if active.last_block.elapsed() >= STUCK && active.missing > 0 {
             active.last_block = Timer::now();

@@ -9,6 +9,7 @@ mod finish;
 mod keeping;
 mod metadata;
 mod partial;
+mod past;
 mod peers;
 mod prepare;
 mod show;
