@@ -57,6 +57,8 @@ pub(super) struct Active {
     last_block: Timer,
     /// When the history was told of what goes on.
     told_history: Timer,
+    /// What the registry was told of whether anybody may be asked.
+    told_asks: bool,
     /// Since when the peers are not read, because the disk has enough to do.
     held_since: Option<Instant>,
     pub(super) told_missing: Vec<(u32, u32)>,
@@ -162,6 +164,7 @@ impl Torrent {
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
             told_history: Timer::now(),
+            told_asks: false,
             held_since: None,
             told_missing: Vec::new(),
             told,
@@ -176,6 +179,7 @@ impl Torrent {
                 active.swarm.handle_connected(key, new, Instant::now());
             }
             self.act(active);
+            self.tell_asks(active).await;
             self.start_work(active);
             self.prove(active);
             self.rest(active)?;
@@ -214,6 +218,14 @@ impl Torrent {
                 },
                 () = until(timer) => self.tick(active),
             }
+        }
+    }
+
+    /// Says that there is somebody to ask for what is missing, or nobody any more.
+    async fn tell_asks(&mut self, active: &mut Active) {
+        let asks = active.missing > 0 && active.swarm.may_ask();
+        if std::mem::replace(&mut active.told_asks, asks) != asks {
+            self.report(Report::Asks(self.item, asks)).await;
         }
     }
 

@@ -112,6 +112,8 @@ pub(super) struct Exit {
 /// From torrent tasks to the registry. The channel holds 256; when it is full the torrent waits, the registry never waits for a torrent.
 pub(super) enum Report {
     Changed(Change),
+    /// It fetches, and has a peer that may be asked, or has none any more.
+    Asks(InfoHash, bool),
     /// It became complete.
     Completed(InfoHash),
     /// It has these announce URLs now.
