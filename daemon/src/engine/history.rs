@@ -172,7 +172,9 @@ mod tests {
         let sessions: Vec<Session> = again.chain(others).collect();
         state.call(move |tx| insert(tx, &sessions)).await.unwrap();
         let rows = history(&state, HistoryList::default(), None).await.unwrap();
-        let shown = rows.iter().map(|row| (&row.peer[..], row.downloaded, row.uploaded));
+        let shown = rows
+            .iter()
+            .map(|row| (&row.peer[..], row.downloaded, row.uploaded));
         assert_eq!(
             shown.collect::<Vec<_>>(),
             [

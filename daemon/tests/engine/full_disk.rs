@@ -72,3 +72,30 @@ async fn a_full_disk_stops_one_item_until_there_is_space() {
         noise(21, 4_000_000)
     );
 }
+
+#[tokio::test]
+async fn a_move_that_cannot_be_written_down_says_so_and_moves_nothing() {
+    let a = Node::start().await;
+    let source = file(a.dir.path(), "stays.bin", 23, 500_000);
+    let item = a.seed(&source, 65_536).await.info.info_hash();
+    let dir = a.dir.path().join("elsewhere");
+    fs::create_dir(&dir).unwrap();
+    // What a state folder on a full disk does to every change.
+    let refuse = |refuses: bool| {
+        let state = a.run().state.clone();
+        async move {
+            let set =
+                move |db: &rusqlite::Connection| db.pragma_update(None, "query_only", refuses);
+            state.call(set).await.unwrap();
+        }
+    };
+    refuse(true).await;
+    let moved = a.engine().move_to(item, dir.clone());
+    let moved = tokio::time::timeout(Duration::from_secs(20), moved).await;
+    let fault = moved.expect("it waits for space").unwrap_err();
+    assert!(fault.why.contains("written down"), "{fault:?}");
+    assert!(source.exists() && fs::read_dir(&dir).unwrap().next().is_none());
+    refuse(false).await;
+    a.engine().move_to(item, dir.clone()).await.unwrap();
+    assert_eq!(fs::read(dir.join("stays.bin")).unwrap(), noise(23, 500_000));
+}
