@@ -245,6 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn nobody_shares_a_whole_home_folder_without_insisting() {
+        // Some user of this system with a home that is no folder of the system.
+        let users = (1..2_000).filter_map(|uid| nix::unistd::User::from_uid(uid.into()).ok()?);
+        let mut users = users.filter(|user| {
+            let home = fs::canonicalize(&user.dir);
+            home.is_ok_and(|home| home == user.dir && !REFUSED.iter().any(|p| home == Path::new(p)))
+        });
+        let Some(user) = users.find(|user| {
+            let (dir, owner) = (&user.dir, user.uid.as_raw());
+            dir.is_dir() && check(dir, &[], false, owner + 1).is_ok()
+        }) else {
+            eprintln!("skipped: no user has a home of their own");
+            return;
+        };
+        let owner = user.uid.as_raw();
+        let fault = check(&user.dir, &[], false, owner).unwrap_err();
+        assert!(fault.why.contains("home folder"), "{fault:?}");
+        check(&user.dir, &[], true, owner).unwrap();
+    }
+
+    #[test]
     fn says_which_part_of_a_path_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let fault = check(&dir.path().join("no/such/folder"), &[], false, 0).unwrap_err();
