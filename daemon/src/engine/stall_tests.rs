@@ -183,6 +183,8 @@ fn a_move_to_a_disk_that_stalls_keeps_neither_the_others_nor_the_next_start_wait
         stands(&mount, "the move").await;
         fetch(&node, &sources.other, &alive).await;
         is_in(&node, other, ItemState::Seeding, "beside the move").await;
+        node.engine.verify(other).await.unwrap();
+        is_in(&node, other, ItemState::Seeding, "read beside the move").await;
         answers(&node, 2, "beside the move").await;
     });
     // All tasks end where they stand.

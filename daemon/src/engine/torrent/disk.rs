@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_wire::control::ErrorKind;
 use p2p_wire::{Block, InfoHash, PieceIndex};
 use tokio::time::Instant;
 
@@ -324,7 +323,7 @@ impl Torrent {
         drop(active.tree.disk().run(Lane::Sync, forget));
     }
 
-    fn record_durable(
+    pub(super) fn record_durable(
         &mut self,
         active: &mut Active,
         pieces: Vec<u32>,
@@ -342,53 +341,6 @@ impl Torrent {
         self.record.clean = false;
         self.ctx.store.put(self.item, &self.record);
         self.tell_files(active);
-    }
-
-    /// Before sleep: waits for what is under way, syncs it and records it. Questions are answered meanwhile, since the disk may take its time.
-    pub(super) async fn settle(&mut self, active: &mut Active) {
-        while !(active.keeping.writing == 0 && active.keeping.work.is_empty()) {
-            let step = tokio::select! {
-                () = active.inbox.ready() => self.disk_done(active).await,
-                Some(work) = active.keeping.work.join_next() => match work {
-                    Ok(work) => self.work_done(active, work).await,
-                    Err(error) => Err(Halt::Fault(ErrorKind::Failed, error.to_string())),
-                },
-                Some(command) = self.commands.recv() => {
-                    self.put_off(active, command);
-                    Ok(())
-                }
-            };
-            if let Err(halt) = step {
-                tracing::debug!(item = %self.item, "while going to sleep: {halt:?}");
-            }
-        }
-        if !self.record.is_complete() && !active.keeping.lost {
-            let pieces = std::mem::take(&mut active.keeping.dirty);
-            let tree = active.tree.clone();
-            let files = tree.files_of(&pieces);
-            let sync = move || {
-                tree.sync(&files)?;
-                tree.sync_folders(&files)?;
-                Ok(tree.stamps())
-            };
-            let synced = active.tree.disk().run(Lane::Sync, sync);
-            tokio::pin!(synced);
-            let synced = loop {
-                tokio::select! {
-                    synced = &mut synced => break synced,
-                    Some(command) = self.commands.recv() => self.put_off(active, command),
-                }
-            };
-            match synced {
-                Ok(stamps) => {
-                    self.record_durable(active, pieces, Vec::new());
-                    self.record.stamps = stamps;
-                    self.record.clean = true;
-                }
-                Err(error) => tracing::warn!(item = %self.item, "cannot be synced: {error}"),
-            }
-        }
-        self.ctx.store.put(self.item, &self.record);
     }
 }
 

@@ -13,6 +13,7 @@ mod past;
 mod peers;
 mod prepare;
 mod show;
+mod sleep;
 mod suspects;
 mod uploads;
 
@@ -147,9 +148,6 @@ pub(super) struct Torrent {
     /// What came while it was going to sleep.
     leftover: Vec<Command>,
 }
-
-/// Commands kept while an item goes to sleep, beside those that wait in its channel; further ones are dropped as if that were full.
-const MAX_LEFTOVER: usize = 256;
 
 /// Connections kept for a swarm that is not ready; further ones are closed.
 const MAX_EARLY: usize = 32;
@@ -294,20 +292,6 @@ impl Torrent {
             }
         }
         Ok(())
-    }
-
-    /// A command while the item goes to sleep: what it need not be awake for is done, the rest is for its next life.
-    fn put_off(&mut self, active: &mut active::Active, command: Command) {
-        match command {
-            Command::Ask(_) | Command::Set(..) | Command::Watch(_) => {
-                // None of these ends it.
-                let _ = self.command(active, command);
-            }
-            Command::Stop => {}
-            Command::Trackers(_) => self.leftover.push(command),
-            _ if self.leftover.len() < MAX_LEFTOVER => self.leftover.push(command),
-            _ => {}
-        }
     }
 
     fn add_candidates(&mut self, addrs: Vec<SocketAddr>) {
