@@ -20,7 +20,8 @@ fn a_byte_that_changed_is_found_named_and_fetched_again() -> Result<()> {
     let share = ann.dir().join("Public");
     fs::create_dir(&share)?;
     generate(&share.join("big.iso"), LEN, 7)?;
-    ann.ctl(&["share", &share.display().to_string()])?;
+    let shared = ann.json(&["share", &share.display().to_string()])?;
+    ensure!(shared[0]["published"] == 1, "not waited for: {shared}");
     ann.wait_published("big.iso", LIMIT)?;
     bob.ctl(&["fetch", "ann/Public/big.iso"])?;
 

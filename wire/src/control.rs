@@ -9,7 +9,7 @@
 //! | `hello` | [`Hello`] | [`Welcome`] |
 //! | `status` | | [`Status`] |
 //! | `share.add` | [`ShareAdd`] | [`Share`] at once |
-//! | `share.wait` | [`ShareRef`] | [`Share`] once all that is there is hashed; progress [`ShareProgress`] |
+//! | `share.wait` | [`ShareRef`] | [`Share`] once all that is there is hashed, and published where the tracker takes it now; progress [`ShareProgress`] |
 //! | `share.list` | | `Vec<`[`Share`]`>` |
 //! | `share.remove` | [`ShareRef`] | [`Share`] |
 //! | `share.rescan` | [`ShareRef`] | `Vec<`[`Share`]`>` |

@@ -51,7 +51,7 @@ pub(crate) struct Share {
     /// Share what is there now and do not watch for changes
     #[arg(long)]
     once: bool,
-    /// Do not wait until everything is hashed
+    /// Do not wait until everything is hashed and published
     #[arg(long)]
     detach: bool,
 }
@@ -73,7 +73,7 @@ enum Seen {
 }
 
 impl Share {
-    /// Adds the shares, then waits until all that is there is hashed. Ends with the first error, after all are done.
+    /// Adds the shares, then waits until all that is there is hashed and published. Ends with the first error, after all are done.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         if self.paths.len() > 1 && self.name.is_some() {
             return Err(Error::usage(
@@ -194,8 +194,13 @@ fn draw(bars: &Bars, i: usize, progress: &ShareProgress) {
             &speed(progress.hashed, progress.size, progress.rate),
         ),
         None => {
-            let pending = human::counted(share.pending.into(), "file");
-            let rest = format!("{}, {pending} to go", share.state);
+            let rest = match share.pending {
+                0 => format!("{} of {} published", share.published, share.items),
+                pending => {
+                    let pending = human::counted(pending.into(), "file");
+                    format!("{}, {pending} to go", share.state)
+                }
+            };
             bars.set(i, &format!("Sharing {}", share.name), 0, 0, &rest);
         }
     }

@@ -1,8 +1,10 @@
 //! Methods on shares: `share.*`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareRef};
+use p2p_wire::control::{ErrorKind, Share, ShareAdd, ShareProgress, ShareRef};
+use tokio::time::{Instant, timeout_at};
 
 use super::caller::Caller;
 use super::progress::Progress;
@@ -27,28 +29,43 @@ pub(super) async fn add(
     daemon.shares.add(new).await
 }
 
-/// `share.wait`: until all that is there is hashed; progress meanwhile.
+/// How long nothing may be published before it is not waited for any more: the tracker may be away for hours.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `share.wait`: until all that is there is hashed, and published or refused where the tracker takes it now; progress meanwhile.
 pub(super) async fn wait(
     daemon: &Arc<Daemon>,
     caller: &Caller,
     share: ShareRef,
     mut progress: Progress,
 ) -> Result<Share, Fault> {
-    let mut watch = daemon
+    let watching = daemon
         .shares
-        .watch(paths::any(&named(share)?)?, caller.whose())
-        .await?;
+        .watch(paths::any(&named(share)?)?, caller.whose());
+    let (mut watch, publishes) = watching.await?;
+    let mut answered = None;
+    let mut patience = Instant::now() + PATIENCE;
     loop {
         let now = watch.borrow_and_update().clone();
-        let over = matches!(now.share.state.as_str(), "unavailable" | "error");
-        if over || now.share.state != "scanning" && now.share.pending == 0 && now.current.is_none()
-        {
+        let wanted = wanted(&now, publishes);
+        if wanted == Wanted::Nothing {
             return Ok(now.share);
         }
         let name = now.share.name.clone();
+        let answers = now.share.published + now.share.refused;
+        if answered.replace(answers) != Some(answers) || wanted == Wanted::Hashes {
+            patience = Instant::now() + PATIENCE;
+        }
         progress.send(now).await;
         progress.ready().await;
-        if watch.changed().await.is_err() {
+        let changed = match wanted {
+            Wanted::Hashes => watch.changed().await,
+            _ => match timeout_at(patience, watch.changed()).await {
+                Ok(changed) => changed,
+                Err(_) => return Ok(watch.borrow().share.clone()),
+            },
+        };
+        if changed.is_err() {
             return Err(Fault::new(
                 ErrorKind::NotFound,
                 format!("{name} is shared no more"),
@@ -56,6 +73,28 @@ pub(super) async fn wait(
                 "",
             ));
         }
+    }
+}
+
+/// What is still waited for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Hashes,
+    Answers,
+    Nothing,
+}
+
+fn wanted(now: &ShareProgress, publishes: bool) -> Wanted {
+    let share = &now.share;
+    let answers = share.published.saturating_add(share.refused);
+    if matches!(share.state.as_str(), "unavailable" | "error") {
+        Wanted::Nothing
+    } else if share.state == "scanning" || share.pending > 0 || now.current.is_some() {
+        Wanted::Hashes
+    } else if publishes && share.tracker.is_some() && answers < share.items {
+        Wanted::Answers
+    } else {
+        Wanted::Nothing
     }
 }
 
@@ -88,4 +127,46 @@ fn named(share: ShareRef) -> Result<p2p_wire::control::PathText, Fault> {
             "Give its path or name:  p2pctl status   shows them",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn progress(change: Value) -> ShareProgress {
+        let mut share = json!({
+            "name": "Public", "path": "/p", "each": "entry", "state": "watching", "items": 3, "size": 9,
+            "published": 3, "pending": 0, "left_out": {}, "tracker": "home", "visibility": "members",
+        });
+        let fields = share.as_object_mut().unwrap();
+        fields.extend(change.as_object().unwrap().clone());
+        let progress = json!({"share": share, "hashed": 0, "size": 0, "rate": 0});
+        serde_json::from_value(progress).unwrap()
+    }
+
+    #[test]
+    fn a_share_is_waited_for_until_the_tracker_has_answered_for_all_of_it() {
+        for (change, expected) in [
+            (json!({}), Wanted::Nothing),
+            (json!({"pending": 1}), Wanted::Hashes),
+            (json!({"state": "scanning"}), Wanted::Hashes),
+            (json!({"published": 2}), Wanted::Answers),
+            (json!({"published": 2, "refused": 1}), Wanted::Nothing),
+            (json!({"published": 0, "tracker": null}), Wanted::Nothing),
+            (
+                json!({"published": 0, "state": "unavailable"}),
+                Wanted::Nothing,
+            ),
+        ] {
+            assert_eq!(
+                wanted(&progress(change.clone()), true),
+                expected,
+                "{change}"
+            );
+        }
+        let unpublished = progress(json!({"published": 0}));
+        assert_eq!(wanted(&unpublished, false), Wanted::Nothing);
+    }
 }

@@ -58,7 +58,7 @@ impl Node {
         }
     }
 
-    async fn add(&self, metainfo: &Metainfo, place: Place, peers: Vec<SocketAddr>) {
+    pub(super) async fn add(&self, metainfo: &Metainfo, place: Place, peers: Vec<SocketAddr>) {
         let new = NewItem {
             content: Content::Metainfo(Box::new(metainfo.clone())),
             place,
@@ -92,19 +92,27 @@ impl Node {
 
 /// What is downloaded: its metainfo, its bytes, who has it.
 pub(super) struct Source {
-    metainfo: Metainfo,
-    content: Vec<u8>,
+    pub(super) metainfo: Metainfo,
+    pub(super) content: Vec<u8>,
     pub(super) addr: SocketAddr,
 }
 
 impl Source {
     /// Seeds it from a thread of its own until the sender given back is dropped.
     pub(super) fn start(dir: PathBuf) -> (Self, tokio::sync::oneshot::Sender<()>) {
+        Self::start_as("set", dir)
+    }
+
+    /// The same content under another name, which is another item.
+    pub(super) fn start_as(
+        item: &'static str,
+        dir: PathBuf,
+    ) -> (Self, tokio::sync::oneshot::Sender<()>) {
         let (tx, rx) = std::sync::mpsc::channel();
         let (alive, end) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
             runtime().block_on(async {
-                let top = dir.join("set");
+                let top = dir.join(item);
                 let mut specs = Vec::new();
                 let mut content = Vec::new();
                 for (name, len) in FILES {
@@ -122,7 +130,7 @@ impl Source {
                     (names, *len as u64)
                 });
                 let builder = Builder {
-                    name: "set".into(),
+                    name: item.into(),
                     content: Files::Multi(files.collect()),
                     piece_len: PIECE_LEN,
                     private: false,

@@ -15,6 +15,9 @@ use crate::storage::{Lane, allocated, free_space};
 /// Between two looks whether a full disk has space again.
 const RETRY_FULL: Duration = Duration::from_secs(10);
 
+/// Between two looks at a disk that does not answer the first.
+const NO_ANSWER: Duration = Duration::from_secs(24 * 3600);
+
 /// How often the wait doubles at most.
 const DOUBLINGS: u8 = 5;
 
@@ -53,11 +56,13 @@ impl Registry {
             if fault.retry.is_none_or(|at| at > now) {
                 continue;
             }
-            fault.retry = Some(now + RETRY_FULL);
             let Slot::Dormant(record) = &row.slot else {
                 continue;
             };
+            // Not again before the answer is there: the disk may never give it.
+            fault.retry = Some(now + NO_ANSWER);
             let (ctx, item) = (self.ctx.clone(), *item);
+            let home = view::home(&record.site).to_owned();
             let path: PathBuf = view::path(record);
             let len = record.wanted_len;
             let stage = view::stage(record, item);
@@ -73,7 +78,10 @@ impl Registry {
                     let least = min_free.saturating_add(needed);
                     Ok(free_space(&path)? >= least)
                 };
-                let there = ctx.disk.run(Lane::Sync, look).await.unwrap_or(false);
+                let there = match ctx.disks.at(&home).await {
+                    Ok(disk) => disk.run(Lane::Sync, look).await.unwrap_or(false),
+                    Err(_) => false,
+                };
                 if let Some(commands) = ctx.commands.upgrade() {
                     let _ = commands.send(Command::Space(item, there)).await;
                 }
@@ -82,14 +90,15 @@ impl Registry {
     }
 
     pub(super) fn space(&mut self, item: InfoHash, there: bool) {
-        let Some(row) = self.rows.get_mut(&item).filter(|_| there) else {
+        let Some(row) = self.rows.get_mut(&item) else {
             return;
         };
-        if row
-            .fault
-            .as_ref()
-            .is_some_and(|fault| fault.retry.is_some())
-        {
+        let waits = row.fault.as_mut().and_then(|fault| fault.retry.as_mut());
+        let Some(retry) = waits else {
+            return;
+        };
+        *retry = Instant::now() + RETRY_FULL;
+        if there {
             row.fault = None;
             row.full_again = row.full_again.saturating_add(1);
             self.full.remove(&item);

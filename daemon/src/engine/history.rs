@@ -1,4 +1,4 @@
-//! The kept history of transfers: one row for each session of exchange with one peer.
+//! The kept history of transfers: one row for each item, peer and day, so that a peer that comes again and again does not push out the others.
 
 use p2p_wire::InfoHash;
 use p2p_wire::control::{HistoryList, Transfer};
@@ -12,7 +12,10 @@ const MAX_ROWS: u32 = 10_000;
 /// Rows that are kept, the newest: some tens of megabytes, however many connections there were.
 const MAX_KEPT: i64 = 100_000;
 
-/// What was exchanged with one peer over one connection.
+/// Seconds of a day.
+const DAY: u64 = 24 * 3600;
+
+/// What was exchanged with one peer, over one connection or a part of its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Which item.
@@ -21,7 +24,7 @@ pub struct Session {
     pub owner: u32,
     /// Its name.
     pub name: String,
-    /// `address:port`.
+    /// `address:port`: where it takes connections, if that is known.
     pub peer: String,
     /// Its program.
     pub client: String,
@@ -51,7 +54,7 @@ pub async fn history(
         let mut query = tx.prepare(
             "SELECT info_hash, name, peer, client, downloaded, uploaded, started, ended FROM transfers
              WHERE (?1 IS NULL OR info_hash = ?1) AND (?2 IS NULL OR owner = ?2)
-             ORDER BY id DESC LIMIT ?3",
+             ORDER BY ended DESC, id DESC LIMIT ?3",
         )?;
         let rows = query.query_map((item, owner, limit), |row| {
             Ok(Transfer {
@@ -73,8 +76,12 @@ pub async fn history(
 /// Writes sessions, in one transaction with whatever else `tx` holds.
 pub(crate) fn insert(tx: &rusqlite::Connection, sessions: &[Session]) -> rusqlite::Result<()> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO transfers (info_hash, owner, name, peer, client, downloaded, uploaded, started, ended)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO transfers (info_hash, owner, name, peer, client, downloaded, uploaded, started, ended, day)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (info_hash, peer, day) DO UPDATE SET
+             owner = excluded.owner, name = excluded.name, client = excluded.client,
+             downloaded = downloaded + excluded.downloaded, uploaded = uploaded + excluded.uploaded,
+             started = min(started, excluded.started), ended = max(ended, excluded.ended)",
     )?;
     for session in sessions {
         insert.execute((
@@ -87,6 +94,7 @@ pub(crate) fn insert(tx: &rusqlite::Connection, sessions: &[Session]) -> rusqlit
             session.uploaded as i64,
             session.started as i64,
             session.ended as i64,
+            (session.ended / DAY) as i64,
         ))?;
     }
     forget(tx, MAX_KEPT)
@@ -111,7 +119,7 @@ mod tests {
                 info_hash: InfoHash([n % 2; 20]),
                 owner: u32::from(n),
                 name: format!("item {n}"),
-                peer: "127.0.0.1:1".into(),
+                peer: format!("127.0.0.1:{n}"),
                 client: "p2p".into(),
                 downloaded: u64::from(n),
                 uploaded: 5,
@@ -142,5 +150,40 @@ mod tests {
         state.call(|tx| forget(tx, 2)).await.unwrap();
         let all = history(&state, HistoryList::default(), None).await.unwrap();
         assert_eq!(names(all), ["item 2", "item 1"]);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_comes_again_and_again_has_one_row_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let session = |peer: u8, ended: u64| Session {
+            info_hash: InfoHash([7; 20]),
+            owner: 0,
+            name: "item".into(),
+            peer: format!("10.0.0.{peer}:6881"),
+            client: "p2p".into(),
+            downloaded: 3,
+            uploaded: 1,
+            started: ended - 60,
+            ended,
+        };
+        let again = (0..500).map(|n| session(1, DAY + 100 + n));
+        let others = [session(2, DAY + 50), session(1, 2 * DAY + 5)];
+        let sessions: Vec<Session> = again.chain(others).collect();
+        state.call(move |tx| insert(tx, &sessions)).await.unwrap();
+        let rows = history(&state, HistoryList::default(), None).await.unwrap();
+        let shown = rows
+            .iter()
+            .map(|row| (&row.peer[..], row.downloaded, row.uploaded));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("10.0.0.1:6881", 3, 1),
+                ("10.0.0.1:6881", 1_500, 500),
+                ("10.0.0.2:6881", 3, 1)
+            ]
+        );
+        assert_eq!(rows[1].started, "1970-01-02T00:00:40Z");
+        assert_eq!(rows[1].ended, "1970-01-02T00:09:59Z");
     }
 }

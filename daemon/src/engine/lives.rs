@@ -170,7 +170,6 @@ impl Registry {
             return None;
         };
         row.slot = Slot::Awake(task.clone());
-        let fetches = !record.is_complete();
         let first = [
             Some(ToTorrent::Tracker(
                 row.tracker_error.as_deref().map(str::to_owned),
@@ -192,14 +191,11 @@ impl Registry {
             passed: row.is_released(),
             bad_pieces: row.bad_pieces,
         }));
-        if fetches {
-            self.fetching.insert(item);
-            self.share_in_flight();
-        }
         Some(task)
     }
 
-    /// Divides what may be in flight among the items that fetch.
+    /// Divides what may be in flight among the items that fetch. Those that have nobody to ask need none: a hundred of them would leave the
+    /// one that has too little to keep its peers busy.
     pub(super) fn share_in_flight(&self) {
         let count = self.fetching.len() as u64;
         let share = (self.ctx.config.in_flight / count.max(1)).max(LEAST_IN_FLIGHT);
@@ -252,5 +248,53 @@ impl Registry {
                 gates::release(&self.ctx, item);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_wire::InfoHash;
+
+    use super::super::add::blank;
+    use super::super::fault_tests::Node;
+    use super::super::torrent::Report;
+    use super::*;
+
+    /// The last that an item was told that it may have in flight.
+    fn told(commands: &mut mpsc::Receiver<ToTorrent>) -> Option<u64> {
+        let mut last = None;
+        while let Ok(command) = commands.try_recv() {
+            if let ToTorrent::InFlight(bytes) = command {
+                last = Some(bytes);
+            }
+        }
+        last
+    }
+
+    #[tokio::test]
+    async fn what_may_be_in_flight_is_shared_by_those_who_have_somebody_to_ask() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::start(dir.path()).await;
+        let mut registry = Registry::new(node.engine.ctx.clone());
+        let all = registry.ctx.config.in_flight;
+        let mut tasks = Vec::new();
+        for n in 0..100 {
+            let item = InfoHash([n; 20]);
+            let mut record = Box::new(blank(item));
+            record.paused = true;
+            registry.insert(item, record, None);
+            let (task, commands) = mpsc::channel(256);
+            registry.rows.get_mut(&item).unwrap().slot = Slot::Awake(task);
+            tasks.push(commands);
+        }
+        let asks = |n, asks| Report::Asks(InfoHash([n; 20]), asks);
+        registry.report(asks(1, true));
+        assert_eq!(told(&mut tasks[1]), Some(all));
+        registry.report(asks(2, true));
+        assert_eq!([1, 2].map(|n| told(&mut tasks[n])), [Some(all / 2); 2]);
+        registry.report(asks(2, false));
+        assert_eq!([1, 2].map(|n| told(&mut tasks[n])), [Some(all), None]);
+        (0..100).for_each(|n| registry.report(asks(n, true)));
+        assert_eq!(told(&mut tasks[99]), Some(LEAST_IN_FLIGHT));
     }
 }

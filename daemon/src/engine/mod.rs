@@ -21,6 +21,8 @@ mod port;
 mod queries;
 mod registry;
 mod row;
+#[cfg(test)]
+mod stall_tests;
 mod survey;
 mod torrent;
 mod types;
@@ -56,7 +58,7 @@ use crate::hooks::Hooks;
 use crate::net::{self, Bucket, Listeners, Slots};
 use crate::resume::Store;
 use crate::state::State;
-use crate::storage::Disk;
+use crate::storage::Disks;
 
 /// A handle on the engine; cheap to clone.
 #[derive(Clone)]
@@ -71,7 +73,7 @@ struct Ctx {
     config: Config,
     port: u16,
     peer_id: PeerId,
-    disk: Disk,
+    disks: Disks,
     store: Store,
     events: Events,
     hooks: Option<Hooks>,
@@ -116,20 +118,18 @@ impl Engine {
         if preferred != Some(port) {
             port::keep(&state, port);
         }
-        let disk = Disk::start(config.disk_threads).map_err(|error| failed(error.to_string()))?;
         let store = Store::new(state);
         let loaded = store.load().await;
-        let mut loaded = loaded.map_err(|error| failed(error.to_string()))?;
-        moving::settle_moves(&disk, &mut loaded).await;
+        let loaded = loaded.map_err(|error| failed(error.to_string()))?;
         let (commands_tx, commands) = mpsc::channel(256);
         let (reports_tx, reports) = mpsc::channel(256);
         let ctx = Arc::new(Ctx {
             down: Bucket::new(config.limits.down),
             up: Bucket::new(config.limits.up),
+            disks: Disks::new(config.disk_threads),
             config,
             port,
             peer_id: new_peer_id(),
-            disk,
             store,
             events: links.events,
             hooks: links.hooks,

@@ -13,8 +13,8 @@ use super::ops::{Reply, disk_fault, give_back};
 use super::registry::{Registry, no_such};
 use super::{Ctx, FileStamp, view};
 use crate::Fault;
-use crate::resume::{Loaded, Record, Site};
-use crate::storage::{self, Disk, Lane, StorageError, TreeSpec, stage_of};
+use crate::resume::{Record, Site};
+use crate::storage::{self, Disk, Disks, Lane, StorageError, TreeSpec, stage_of};
 
 impl Registry {
     pub(super) fn move_to(&mut self, item: InfoHash, dir: PathBuf, reply: Reply) {
@@ -34,12 +34,11 @@ impl Registry {
                     fix,
                 ))
             } else {
-                let moved = move_data(&ctx, item, &mut record, dir).await;
-                moved.map_err(|error| disk_fault(&what, &error))
+                move_data(&ctx, item, &mut record, dir, &what).await
             };
             let mut left = None;
-            let answer = moved.map(|from| {
-                left = from;
+            let answer = moved.map(|copied| {
+                left = copied;
                 let path = view::path(&record);
                 let text = format!("{} moved to {}", record.name, path.display());
                 let name = Some(record.name.as_str());
@@ -47,31 +46,65 @@ impl Registry {
                 view::item(item, &record, &view::Live::default())
             });
             ctx.store.put(item, &record);
-            ctx.store.flush().await;
-            // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
-            if let Some(from) = left {
-                let remove = move || storage::remove_copied(&from);
-                if let Err(error) = ctx.disk.run(Lane::Check, remove).await {
-                    tracing::warn!(%item, "what was copied stays where it was: {error}");
+            // A record that cannot be written just now is written later; until then, what was written before tells the next start where to look.
+            let kept = ctx.store.try_flush().await.is_ok();
+            match left {
+                // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
+                Some(copied) if kept => copied.remove(item).await,
+                Some(copied) => {
+                    let store = ctx.store.clone();
+                    tokio::spawn(async move {
+                        store.flush().await;
+                        copied.remove(item).await;
+                    });
                 }
+                None => {}
             }
             give_back(&ctx, item, Some(record)).await;
             let _ = reply.send(answer);
         });
     }
+
+    /// Ends what a kill interrupted, beside the registry: the disk may take its time.
+    pub(super) fn settle_move(&mut self, item: InfoHash) {
+        let Some((mut record, _)) = self.take_out(item) else {
+            return;
+        };
+        let ctx = self.ctx.clone();
+        tokio::spawn(async move {
+            settle(&ctx.disks, item, &mut record).await;
+            give_back(&ctx, item, Some(record)).await;
+        });
+    }
 }
 
-/// Ends what a kill interrupted: an item that is not where it was, and is where it was being moved to, is there now.
-pub(super) async fn settle_moves(disk: &Disk, loaded: &mut [Loaded]) {
-    for row in loaded {
-        let Some(to) = row.record.moving.take() else {
-            continue;
-        };
-        let item = row.info_hash;
-        let (old, new) = (data_at(&row.record.site, item), data_at(&to, item));
-        let look = move || Ok(!is_there(&old) && is_there(&new));
-        if let Ok(true) = disk.run(Lane::Check, look).await {
-            row.record.site = to;
+/// An item that is not where it was, and is where it was being moved to, is there now.
+async fn settle(disks: &Disks, item: InfoHash, record: &mut Record) {
+    let Some(to) = record.moving.take() else {
+        return;
+    };
+    let (old, new) = (data_at(&record.site, item), data_at(&to, item));
+    let disk = disks.between(view::home(&record.site), view::home(&to));
+    let look = move || Ok(!is_there(&old) && is_there(&new));
+    if let Ok(disk) = disk.await
+        && let Ok(true) = disk.run(Lane::Check, look).await
+    {
+        record.site = to;
+    }
+}
+
+/// What was moved by copying it, and is still where it was.
+struct Copied {
+    from: PathBuf,
+    disk: Disk,
+}
+
+impl Copied {
+    async fn remove(self, item: InfoHash) {
+        let from = self.from;
+        let remove = move || storage::remove_copied(&from);
+        if let Err(error) = self.disk.run(Lane::Check, remove).await {
+            tracing::warn!(%item, "what was copied stays where it was: {error}");
         }
     }
 }
@@ -88,34 +121,44 @@ fn data_at(site: &Site, item: InfoHash) -> PathBuf {
     }
 }
 
-/// Moves the data and says so in the record, which is kept before the data goes; the caller keeps what it is then. What is given was
-/// copied, and is to be removed once that is kept.
+/// Moves the data and says so in the record, which is kept before the data goes: where that cannot be, nothing is moved. The caller keeps
+/// what the record is then. What is given was copied, and is to be removed once that is kept.
 async fn move_data(
     ctx: &Ctx,
     item: InfoHash,
     record: &mut Record,
     dir: PathBuf,
-) -> Result<Option<PathBuf>, StorageError> {
+    what: &str,
+) -> Result<Option<Copied>, Fault> {
+    let failed = |error| disk_fault(what, &error);
     let site = record.site.clone();
+    let disk = ctx.disks.between(view::home(&site), &dir).await;
+    let disk = disk.map_err(failed)?;
     let plan = move || plan(&site, item, dir);
-    let Plan { to, from, is_there } = ctx.disk.run(Lane::Check, plan).await?;
+    let plan = disk.run(Lane::Check, plan).await;
+    let Plan { to, from, is_there } = plan.map_err(failed)?;
     if !is_there {
         record.site = to;
         return Ok(None);
     }
     record.moving = Some(to.clone());
     ctx.store.put(item, record);
-    ctx.store.flush().await;
+    if let Err(error) = ctx.store.try_flush().await {
+        record.moving = None;
+        let why = format!("where it goes cannot be written down: {error}");
+        let fix = "look at the disk of the state folder (`p2pctl doctor`) and try again";
+        return Err(Fault::new(ErrorKind::Disk, what, why, fix));
+    }
     let (path, target, part) = (from.clone(), data_at(&to, item), item.to_string());
     let moving = move || storage::move_as(&path, &target, &part);
-    let moved = ctx.disk.run(Lane::Check, moving).await;
+    let moved = disk.run(Lane::Check, moving).await;
     record.moving = None;
-    let copied = moved?;
+    let copied = moved.map_err(failed)?;
     record.site = to;
     if !matches!(record.site, Site::Staged(_)) {
-        restamp(ctx, item, record).await?;
+        restamp(ctx, &disk, item, record).await.map_err(failed)?;
     }
-    Ok(copied.then_some(from))
+    Ok(copied.then_some(Copied { from, disk }))
 }
 
 struct Plan {
@@ -149,16 +192,22 @@ fn plan(site: &Site, item: InfoHash, dir: PathBuf) -> Result<Plan, StorageError>
 }
 
 /// Takes what the files are at their place: a rename changed the ctime of one, a copy is another file.
-async fn restamp(ctx: &Ctx, item: InfoHash, record: &mut Record) -> Result<(), StorageError> {
+async fn restamp(
+    ctx: &Ctx,
+    disk: &Disk,
+    item: InfoHash,
+    record: &mut Record,
+) -> Result<(), StorageError> {
     let Some(metainfo) = ctx.store.metainfo(item).await.ok().flatten() else {
         return Ok(());
     };
     let stage = view::stage(record, item);
-    let (site, only, disk) = (record.site.clone(), record.only.clone(), ctx.disk.clone());
+    let (site, only) = (record.site.clone(), record.only.clone());
+    let on_disk = disk.clone();
     let look = move || {
         let info = Arc::new(metainfo.info);
         let wanted = view::wanted_files(&info, &only);
-        let tree = disk.tree(TreeSpec {
+        let tree = on_disk.tree(TreeSpec {
             info: &info,
             site: &site,
             stage: &stage,
@@ -168,7 +217,7 @@ async fn restamp(ctx: &Ctx, item: InfoHash, record: &mut Record) -> Result<(), S
         });
         Ok(tree.stamps())
     };
-    let stamps: Vec<Option<FileStamp>> = ctx.disk.run(Lane::Check, look).await?;
+    let stamps: Vec<Option<FileStamp>> = disk.run(Lane::Check, look).await?;
     record.stamps = stamps;
     Ok(())
 }
@@ -183,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_kill_an_item_is_where_its_data_is() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::start(1).unwrap();
+        let disks = Disks::new(1);
         let item = InfoHash([7; 20]);
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         for staged in [true, false] {
@@ -200,19 +249,14 @@ mod tests {
                         fs::create_dir_all(data_at(&at(place), item)).unwrap();
                     }
                 }
-                let record = Record {
+                let mut record = Record {
                     site: at(&old),
                     moving: Some(at(&new)),
                     ..blank(item)
                 };
-                let mut loaded = [Loaded {
-                    info_hash: item,
-                    record: Box::new(record),
-                }];
-                settle_moves(&disk, &mut loaded).await;
+                settle(&disks, item, &mut record).await;
                 let moved = !old_there && new_there;
                 let expected = at(if moved { &new } else { &old });
-                let record = &loaded[0].record;
                 assert_eq!((&record.site, &record.moving), (&expected, &None));
             }
         }

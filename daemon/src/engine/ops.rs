@@ -215,7 +215,7 @@ impl Registry {
             };
             let answer = match forgotten {
                 Ok(()) => {
-                    let _ = written::forget(ctx.store.dir(), item);
+                    forget_written(&ctx, item).await;
                     let text = format!("{} removed", record.name);
                     let name = Some(record.name.as_str());
                     ctx.events.emit("item.removed", Some(item), name, text);
@@ -230,6 +230,16 @@ impl Registry {
             };
             let _ = reply.send(answer);
         });
+    }
+}
+
+/// Removes the log of the pieces that were written of an item.
+async fn forget_written(ctx: &Ctx, item: InfoHash) {
+    let state = ctx.store.dir().to_owned();
+    if let Ok(disk) = ctx.disks.at(&state).await {
+        // What stays of it is hashed before it is believed.
+        let forget = move || Ok(written::forget(&state, item).is_ok());
+        let _ = disk.run(Lane::Sync, forget).await;
     }
 }
 
@@ -269,7 +279,8 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
         Site::Fetched { ref path, .. } => Some(path.clone()),
     };
     let metainfo = ctx.store.metainfo(item).await.ok().flatten();
-    let disk = ctx.disk.clone();
+    let home = ctx.disks.at(view::home(&record.site)).await?;
+    let disk = home.clone();
     let job = move || match (top, metainfo) {
         // Else nobody can say which of the files there are its own.
         (Some(top), None) => Err(StorageError::Io {
@@ -291,7 +302,7 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
         }
         (None, _) => storage::delete_stage(&stage),
     };
-    ctx.disk.run(Lane::Sync, job).await
+    home.run(Lane::Sync, job).await
 }
 
 /// A disk error for the user.

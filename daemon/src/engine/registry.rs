@@ -65,7 +65,7 @@ pub(super) struct Registry {
     pub(super) changes: Changes,
     /// Announces that do not fit into the announcer's channel yet.
     pub(super) announces: Announces,
-    /// Awake leeches: they share what may be in flight.
+    /// Leeches that have somebody to ask: they share what may be in flight.
     pub(super) fetching: HashSet<InfoHash>,
     /// Items that wait for space on a full disk.
     pub(super) full: HashSet<InfoHash>,
@@ -119,9 +119,14 @@ impl Registry {
             watchers: None,
             late: Vec::new(),
         };
+        let moves = row.is_being_moved();
         self.rows.insert(item, row);
         self.question(item);
-        self.settle(item);
+        if moves {
+            self.settle_move(item);
+        } else {
+            self.settle(item);
+        }
     }
 
     /// Runs until stopped or until nobody can command any more.
@@ -237,7 +242,7 @@ impl Registry {
         }
     }
 
-    fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: Report) {
         match report {
             Report::Changed(change) => self.changes.push(change),
             Report::Completed(item) => {
@@ -251,6 +256,15 @@ impl Registry {
                     gates::release(&self.ctx, item);
                 }
                 self.share_in_flight();
+            }
+            Report::Asks(item, asks) => {
+                let changed = match asks {
+                    true => self.fetching.insert(item),
+                    false => self.fetching.remove(&item),
+                };
+                if changed {
+                    self.share_in_flight();
+                }
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
             Report::Alone(item) => {

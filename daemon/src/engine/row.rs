@@ -57,6 +57,11 @@ pub(super) struct Stopped {
 }
 
 impl Row {
+    /// A kill interrupted a move of it.
+    pub(super) fn is_being_moved(&self) -> bool {
+        matches!(&self.slot, Slot::Dormant(record) if record.moving.is_some())
+    }
+
     pub(super) fn live(&self) -> view::Live<'_> {
         view::Live {
             read: self.verify.then_some(0),

@@ -1,6 +1,6 @@
 //! Items as users see them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -178,6 +178,14 @@ pub(super) fn path(record: &Record) -> PathBuf {
     match &record.site {
         Site::Staged(dir) => dir.join(&record.name),
         Site::Fetched { path, .. } | Site::Foreign(path) => path.clone(),
+    }
+}
+
+/// What tells on which file system an item's data is: the folder that it is fetched into, or what it is.
+pub(super) fn home(site: &Site) -> &Path {
+    match site {
+        Site::Staged(dir) => dir,
+        Site::Fetched { path, .. } | Site::Foreign(path) => path,
     }
 }
 

@@ -41,8 +41,12 @@ pub struct Store {
 struct Shared {
     pending: Mutex<Pending>,
     wake: Notify,
+    /// Something is to be written that can wait.
+    later: Notify,
     /// The number of the last batch that is on disk.
     done: watch::Sender<u64>,
+    /// The number of the last batch that the database refused, and why.
+    refused: watch::Sender<(u64, Option<Arc<StateError>>)>,
 }
 
 /// What the next transaction writes. Bounded by the number of items: the newest record of each.
@@ -56,6 +60,9 @@ struct Pending {
 
 /// Sessions that are kept while the database does not answer; later ones are dropped.
 const MAX_SESSIONS: usize = 10_000;
+
+/// How long what can wait waits for something that cannot, to be written with it.
+const LATER: Duration = Duration::from_secs(60);
 
 /// Between two attempts to write what the database refused, a full disk mostly.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,7 +81,9 @@ impl Store {
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
             wake: Notify::new(),
+            later: Notify::new(),
             done: watch::Sender::new(0),
+            refused: watch::Sender::new((0, None)),
         });
         let store = Self { state, shared };
         tokio::spawn(write_task(store.state.clone(), store.shared.clone()));
@@ -172,12 +181,21 @@ impl Store {
 
     /// Writes an exchange with a peer into the history soon.
     pub fn session(&self, session: Session) {
+        self.add_session(session);
+        self.shared.wake.notify_one();
+    }
+
+    /// The same, with whatever is written next, or in a minute.
+    pub fn session_later(&self, session: Session) {
+        self.add_session(session);
+        self.shared.later.notify_one();
+    }
+
+    fn add_session(&self, session: Session) {
         let mut pending = self.pending();
         if pending.sessions.len() < MAX_SESSIONS {
             pending.sessions.push(session);
         }
-        drop(pending);
-        self.shared.wake.notify_one();
     }
 
     /// Forgets an item; it is gone from the disk when this returns.
@@ -192,14 +210,31 @@ impl Store {
 
     /// Returns when all that was put so far is on disk: not before there is space, should the database's own disk be full.
     pub async fn flush(&self) {
-        let batch = {
-            let pending = self.pending();
-            pending.batch + 1
-        };
-        self.shared.wake.notify_one();
+        let batch = self.next_batch();
         let mut done = self.shared.done.subscribe();
         // The sender lives as long as `self`.
         let _ = done.wait_for(|done| *done >= batch).await;
+    }
+
+    /// The same, but `Err` when it could not be written now: it will be, when that can be done.
+    pub async fn try_flush(&self) -> Result<(), Arc<StateError>> {
+        let batch = self.next_batch();
+        let mut refused = self.shared.refused.subscribe();
+        let mut done = self.shared.done.subscribe();
+        tokio::select! {
+            biased;
+            _ = done.wait_for(|done| *done >= batch) => Ok(()),
+            Ok(refused) = refused.wait_for(|(number, _)| *number >= batch) => {
+                refused.1.clone().map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// The number of the batch that holds all that was put so far.
+    fn next_batch(&self) -> u64 {
+        let batch = self.pending().batch + 1;
+        self.shared.wake.notify_one();
+        batch
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -215,7 +250,12 @@ impl Shared {
 
 async fn write_task(state: State, shared: Arc<Shared>) {
     loop {
-        shared.wake.notified().await;
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = shared.later.notified() => {
+                let _ = tokio::time::timeout(LATER, shared.wake.notified()).await;
+            }
+        }
         let (number, records, sessions, owed) = {
             let mut pending = shared.pending();
             pending.batch += 1;
@@ -243,6 +283,8 @@ async fn write_task(state: State, shared: Arc<Shared>) {
                 Err(StateError::Closed) => return,
                 Err(error) => {
                     tracing::error!("items cannot be recorded, trying again: {error}");
+                    let refused = (number, Some(Arc::new(error)));
+                    shared.refused.send_replace(refused);
                     tokio::time::sleep(RETRY).await;
                     let mut pending = shared.pending();
                     for (item, record) in &batch.0 {
@@ -355,6 +397,30 @@ mod tests {
         store.remove(item).await.unwrap();
         store.flush().await;
         assert!(store.load().await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_wait_is_written_within_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let store = Store::new(state.clone());
+        store.session_later(Session {
+            info_hash: InfoHash([9; 20]),
+            owner: 0,
+            name: "x".into(),
+            peer: "10.0.0.1:1".into(),
+            client: "p2p".into(),
+            downloaded: 1,
+            uploaded: 1,
+            started: 1,
+            ended: 2,
+        });
+        let mut done = store.shared.done.subscribe();
+        let begin = tokio::time::Instant::now();
+        done.wait_for(|done| *done == 1).await.unwrap();
+        assert!(begin.elapsed() <= LATER, "{:?}", begin.elapsed());
+        let rows = history::history(&state, Default::default(), None).await;
+        assert_eq!(rows.unwrap().len(), 1);
     }
 
     #[tokio::test]

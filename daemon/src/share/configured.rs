@@ -16,13 +16,18 @@ impl<H: Holder> Hub<H> {
     /// is written otherwise begins anew. A share made by command stays as it is.
     pub(super) async fn follow_file(self: &Arc<Self>, configured: Vec<NewShare>) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut wanted = Vec::with_capacity(configured.len());
-        for new in configured {
-            let path = match new.add.path.to_path() {
-                Some(path) => place::resolved(&path).await,
-                None => None,
-            };
-            wanted.push((path, new));
+        // All are looked for at once: one whose disk does not answer keeps the start waiting for no longer than one does.
+        let looks: Vec<_> = configured
+            .into_iter()
+            .map(|new| {
+                let path = new.add.path.to_path();
+                let look = async move { place::resolved(path?).await };
+                (tokio::spawn(look), new)
+            })
+            .collect();
+        let mut wanted = Vec::with_capacity(looks.len());
+        for (path, new) in looks {
+            wanted.push((path.await.ok().flatten(), new));
         }
         let before: Vec<Handle> = self.folders().clone();
         for handle in before.iter().filter(|handle| handle.configured) {

@@ -59,6 +59,8 @@ pub(super) struct Folder<H> {
     pub(super) only: Option<PathBuf>,
     pub(super) rules: Arc<Rules>,
     pub(super) identity: Option<Identity>,
+    /// Of the file system that it lies on.
+    pub(super) device: u64,
     pub(super) is_remote: bool,
     pub(super) notice: Notice,
     pub(super) known: HashMap<PathBuf, Known>,
@@ -116,6 +118,7 @@ impl<H: Holder> Folder<H> {
             only,
             rules: Arc::new(Rules::default()),
             identity,
+            device: 0,
             is_remote: false,
             notice: Notice::Never,
             known: HashMap::new(),

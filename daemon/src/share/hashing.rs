@@ -1,8 +1,9 @@
 //! From an entry at rest to a torrent: look, hash, look again.
 //!
-//! One thread hashes for all shares, an entry at a time: the hashing itself takes all cores. What is thrown away when the entry changed
-//! meanwhile is the work, never a wrong hash.
+//! One thread hashes for all shares on a file system, an entry at a time: the hashing itself takes all cores, and a disk that does not answer
+//! holds up no other. What is thrown away when the entry changed meanwhile is the work, never a wrong hash.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,16 +22,26 @@ use super::lease;
 use super::scan::View;
 use crate::engine::FileStamp;
 
-/// The hashing thread.
+/// The hashing threads; they end with the last handle.
 #[derive(Clone)]
-pub(crate) struct Hashing {
-    /// When full, shares wait: there is nothing else for them to do.
-    jobs: mpsc::Sender<(Job, oneshot::Sender<Result<Hashed, Unhashed>>)>,
+pub(crate) struct Hashing(Arc<Threads>);
+
+struct Threads {
+    /// That one entry is hashed with; 0: one per core.
+    threads: usize,
+    io: Io,
+    /// The way to the thread of each device. When full, shares wait: there is nothing else for them to do.
+    lanes: Mutex<HashMap<u64, mpsc::Sender<Waiting>>>,
 }
+
+/// A job, and who waits for it.
+type Waiting = (Job, oneshot::Sender<Result<Hashed, Unhashed>>);
 
 /// What to hash.
 pub(crate) struct Job {
     pub(crate) root: PathBuf,
+    /// Of the file system that it lies on.
+    pub(crate) device: u64,
     pub(crate) each: Each,
     pub(crate) rules: Arc<Rules>,
     /// See [`View::reader`].
@@ -121,10 +132,24 @@ impl Activity {
 }
 
 impl Hashing {
-    /// Starts the thread, which hashes with `threads` (0: one per core), reads as `io` says, and ends with the last handle.
-    pub(crate) fn start(threads: usize, io: Io) -> io::Result<Self> {
-        let (jobs, mut queue) =
-            mpsc::channel::<(Job, oneshot::Sender<Result<Hashed, Unhashed>>)>(64);
+    /// An entry is hashed with `threads` (0: one per core) and read as `io` says.
+    pub(crate) fn new(threads: usize, io: Io) -> Self {
+        Self(Arc::new(Threads {
+            threads,
+            io,
+            lanes: Mutex::default(),
+        }))
+    }
+
+    /// The way to the thread of a device, which is started if there is none.
+    fn lane(&self, device: u64) -> io::Result<mpsc::Sender<Waiting>> {
+        let lanes = self.0.lanes.lock();
+        let mut lanes = lanes.unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = lanes.get(&device) {
+            return Ok(jobs.clone());
+        }
+        let (jobs, mut queue) = mpsc::channel::<Waiting>(64);
+        let (threads, io) = (self.0.threads, self.0.io);
         thread::Builder::new()
             .name("hashing".into())
             .spawn(move || {
@@ -137,7 +162,8 @@ impl Hashing {
                     }
                 }
             })?;
-        Ok(Self { jobs })
+        lanes.insert(device, jobs.clone());
+        Ok(jobs)
     }
 
     /// Waits its turn, and no longer than its share lives: the file before it may take an hour.
@@ -145,7 +171,9 @@ impl Hashing {
         let activity = job.activity.clone();
         let (reply, answer) = oneshot::channel();
         let hashed = async {
-            let queued = self.jobs.send((job, reply)).await;
+            let lane = self.lane(job.device);
+            let lane = lane.map_err(|error| Unhashed::Unread(format!("no thread: {error}")))?;
+            let queued = lane.send((job, reply)).await;
             queued.map_err(|_| Unhashed::Stopped)?;
             answer.await.unwrap_or(Err(Unhashed::Stopped))
         };

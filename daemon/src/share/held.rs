@@ -32,6 +32,7 @@ pub(crate) struct Held {
 impl Held {
     /// The root of a share, an absolute path; `is_own`: p2pd's own user shares it.
     pub(crate) fn root(path: &Path, is_own: bool) -> io::Result<Self> {
+        storage::touch(path);
         if is_own {
             return Ok(Self::by_path(path));
         }

@@ -74,21 +74,13 @@ impl<H: Holder> Hub<H> {
         events: Events,
     ) -> Result<Arc<Self>, Fault> {
         check_globs(&config.exclude)?;
-        let hashing = Hashing::start(config.threads, config.io).map_err(|error| {
-            Fault::new(
-                ErrorKind::Failed,
-                "cannot start hashing",
-                format!("No thread can be started: {error}."),
-                "Look at the limits of the service (tasks, memory).",
-            )
-        })?;
         let hub = Arc::new(Self {
+            hashing: Hashing::new(config.threads, config.io),
             config,
             store: Store::new(state),
             holder,
             trackers,
             events,
-            hashing,
             folders: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         });
@@ -139,7 +131,6 @@ impl<H: Holder> Hub<H> {
         self: &Arc<Self>,
         new: NewShare,
     ) -> Result<(Handle, oneshot::Receiver<()>), Fault> {
-        let _changing = self.changing.lock().await;
         let path = new.add.path.to_path().ok_or_else(|| {
             Fault::new(
                 ErrorKind::Usage,
@@ -149,16 +140,17 @@ impl<H: Holder> Hub<H> {
             )
         })?;
         let (refused, force, owner) = (self.config.refused.clone(), new.add.force, new.owner);
-        let checked =
-            tokio::task::spawn_blocking(move || place::check(&path, &refused, force, owner)).await;
-        let (path, is_file) = checked.map_err(|error| {
-            Fault::new(
-                ErrorKind::Failed,
-                "cannot share that",
-                error.to_string(),
-                "Try again.",
-            )
-        })??;
+        let shown = path.display().to_string();
+        let check = move || place::check(&path, &refused, force, owner);
+        let (path, is_file) = place::looked(check).await.unwrap_or_else(|| {
+            Err(Fault::new(
+                ErrorKind::Disk,
+                format!("cannot share {shown}"),
+                "The disk that it lies on does not answer.",
+                "Look at the disk, or at the server that it is on, and try again.",
+            ))
+        })?;
+        let _changing = self.changing.lock().await;
         self.check_options(&path, &new)?;
         let name = match &new.add.name {
             Some(name) => name.clone(),
@@ -263,7 +255,7 @@ impl<H: Holder> Hub<H> {
     /// By path or by name, among those of `whose`, or all.
     pub(super) async fn find(&self, share: &Path, whose: Option<u32>) -> Result<Handle, Fault> {
         let folders = self.folders_of(whose);
-        let path = place::resolved(share).await;
+        let path = place::resolved(share.to_owned()).await;
         let path = path.unwrap_or_else(|| share.to_owned());
         let by_path = |handle: &&Handle| handle.path == path || handle.path == share;
         if let Some(found) = folders.iter().find(by_path) {

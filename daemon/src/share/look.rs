@@ -19,8 +19,8 @@ use super::ignore::{self, Rules};
 use super::place::{self, Identity};
 use super::scan::{Scan, View};
 use super::settle::News;
-use crate::Fault;
 use crate::rights::{Purpose, Rights};
+use crate::{Fault, storage};
 
 /// How often a share that is not there is looked for.
 const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// See [`Folder::scan_files`].
-type Found = (Scan, Option<Identity>, (u64, u64));
+type Found = (Scan, Option<Identity>, (u64, u64), u64);
 
 impl<H: Holder> Folder<H> {
     /// Does what touches the file system. `None` if the share ends meanwhile: nobody waits any longer for a disk that does not answer.
@@ -117,7 +117,7 @@ impl<H: Holder> Folder<H> {
         let found = self.scan_files().await;
         self.scanning = false;
         self.scan_at = Instant::now() + self.scan_interval();
-        let (scan, now, there) = match found {
+        let (scan, now, there, device) = match found {
             None => return,
             Some(Ok(found)) => found,
             Some(Err(error)) => {
@@ -146,6 +146,7 @@ impl<H: Holder> Folder<H> {
             hub.warn(kept.map_err(|error| hub.state_fault(&error)));
         }
         self.identity = now;
+        self.device = device;
         if self.unavailable.take().is_some() {
             self.come_back().await;
         } else if is_other {
@@ -187,7 +188,8 @@ impl<H: Holder> Folder<H> {
         ))
     }
 
-    /// What there is, the identity of the folder, and device and inode of what is shared. `None` if the share ends.
+    /// What there is, the identity of the folder, device and inode of what is shared, and the device of the file system. `None` if the share
+    /// ends.
     async fn scan_files(&mut self) -> Option<std::io::Result<Found>> {
         let (base, only, each) = (self.base.clone(), self.only.clone(), self.view_each());
         let (config, options) = (&self.catalogue.hub.config, &self.catalogue.row.options);
@@ -226,7 +228,9 @@ impl<H: Holder> Folder<H> {
                 }
             };
             let identity = place::identity(held.path()).ok();
-            std::io::Result::Ok(((scan, identity, (there.dev(), there.ino())), rules))
+            let device = storage::device(&base);
+            let found = (scan, identity, (there.dev(), there.ino()), device);
+            std::io::Result::Ok((found, rules))
         });
         let result = result.await;
         self.last_look = (Instant::now(), begin.elapsed());

@@ -133,12 +133,14 @@ impl Shares {
         self.hub.follow_file(configured).await
     }
 
-    /// The progress of a share's hashing; `pending == 0` and no `current` means that all there was is done.
+    /// The progress of a share's hashing, and whether what is in it is to be published; `pending == 0` and no `current` means that all there
+    /// was is hashed.
     pub async fn watch(
         &self,
         share: PathBuf,
         whose: Option<u32>,
-    ) -> Result<watching::Receiver<ShareProgress>, Fault> {
-        Ok(self.hub.find(&share, whose).await?.progress)
+    ) -> Result<(watching::Receiver<ShareProgress>, bool), Fault> {
+        let handle = self.hub.find(&share, whose).await?;
+        Ok((handle.progress, handle.options.publish))
     }
 }

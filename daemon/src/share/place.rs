@@ -4,12 +4,16 @@ use std::fs;
 use std::io::{self, ErrorKind as Io};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::statfs::{self, FsType};
 use nix::sys::statvfs::statvfs;
 use p2p_wire::control::ErrorKind;
 
-use crate::Fault;
+use crate::{Fault, storage};
+
+/// How long a disk may take to tell what lies at a path, when somebody waits for that: longer than one that stood still takes to spin up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Never shared whole without `--yes`.
 const REFUSED: [&str; 12] = [
@@ -27,6 +31,7 @@ pub(crate) struct Identity {
 
 /// The identity of `root`. `Err` when it is not there.
 pub(crate) fn identity(root: &Path) -> io::Result<Identity> {
+    storage::touch(root);
     let inode = fs::metadata(root)?.ino();
     let file_system = statvfs(root).map_err(io::Error::from)?.filesystem_id();
     Ok(Identity { file_system, inode })
@@ -68,6 +73,7 @@ pub(crate) fn check(
             "Give the whole path.",
         ));
     }
+    storage::touch(path);
     let root = fs::canonicalize(path).map_err(|error| unreachable_fault(&what, path, &error))?;
     let meta = fs::metadata(&root).map_err(|error| unreachable_fault(&what, &root, &error))?;
     if meta.is_dir() {
@@ -93,11 +99,21 @@ pub(crate) fn check(
     Ok((root, meta.is_file()))
 }
 
-/// `path` with links resolved, on a blocking thread. `None` if that cannot be done now.
-pub(crate) async fn resolved(path: &Path) -> Option<PathBuf> {
-    let path = path.to_owned();
-    let resolved = tokio::task::spawn_blocking(move || path.canonicalize().ok());
-    resolved.await.ok().flatten()
+/// What `look` says, on a blocking thread. `None` if the disk does not answer; the thread then waits for it alone.
+pub(crate) async fn looked<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let looked = tokio::task::spawn_blocking(look);
+    tokio::time::timeout(PATIENCE, looked).await.ok()?.ok()
+}
+
+/// `path` with links resolved. `None` if that cannot be done now.
+pub(crate) async fn resolved(path: PathBuf) -> Option<PathBuf> {
+    let resolve = move || {
+        storage::touch(&path);
+        path.canonicalize().ok()
+    };
+    looked(resolve).await.flatten()
 }
 
 fn refusal(root: &Path, refused: &[PathBuf], owner: u32) -> Option<String> {
@@ -226,6 +242,27 @@ mod tests {
             kind(&text(&dir.path().join("other")), &refused, false),
             None
         );
+    }
+
+    #[test]
+    fn nobody_shares_a_whole_home_folder_without_insisting() {
+        // Some user of this system with a home that is no folder of the system.
+        let users = (1..2_000).filter_map(|uid| nix::unistd::User::from_uid(uid.into()).ok()?);
+        let mut users = users.filter(|user| {
+            let home = fs::canonicalize(&user.dir);
+            home.is_ok_and(|home| home == user.dir && !REFUSED.iter().any(|p| home == Path::new(p)))
+        });
+        let Some(user) = users.find(|user| {
+            let (dir, owner) = (&user.dir, user.uid.as_raw());
+            dir.is_dir() && check(dir, &[], false, owner + 1).is_ok()
+        }) else {
+            eprintln!("skipped: no user has a home of their own");
+            return;
+        };
+        let owner = user.uid.as_raw();
+        let fault = check(&user.dir, &[], false, owner).unwrap_err();
+        assert!(fault.why.contains("home folder"), "{fault:?}");
+        check(&user.dir, &[], true, owner).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Shares at work, with a stand-in for the engine.
 
 mod apart;
+mod arrivals;
 mod disks;
 mod rig;
 

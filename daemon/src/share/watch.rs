@@ -58,6 +58,8 @@ pub(crate) enum Unwatched {
 impl Watch {
     /// Watches `path` and, with `recursive`, all below it. Blocks while it walks the folders.
     pub(crate) fn start(path: &Path, recursive: bool) -> Result<Self, Unwatched> {
+        #[cfg(test)]
+        tests::refuse(path)?;
         let hints = Arc::new(Hints::default());
         let sink = hints.clone();
         let config = Config::default().with_follow_symlinks(false);
@@ -160,9 +162,21 @@ fn unwatched(error: &notify::Error) -> Unwatched {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use notify::event::{CreateKind, Flag};
+
+    /// Folders that the kernel refuses to watch, and how often it was asked to.
+    pub(in crate::share) static REFUSED: Mutex<Vec<(PathBuf, u32)>> = Mutex::new(Vec::new());
+
+    pub(super) fn refuse(path: &Path) -> Result<(), Unwatched> {
+        let mut refused = REFUSED.lock().unwrap();
+        let Some((_, asked)) = refused.iter_mut().find(|(folder, _)| folder == path) else {
+            return Ok(());
+        };
+        *asked += 1;
+        Err(Unwatched::Limit)
+    }
 
     fn paths(dirty: Dirty) -> HashMap<PathBuf, News> {
         match dirty {

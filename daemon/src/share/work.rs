@@ -24,6 +24,7 @@ impl<H: Holder> Folder<H> {
             let options = &self.catalogue.row.options;
             let job = Job {
                 root: self.base.clone(),
+                device: self.device,
                 each: self.view_each(),
                 rules: self.rules.clone(),
                 reader: self.catalogue.reader(),

@@ -5,7 +5,7 @@ CREATE TABLE items (
     metainfo    BLOB                    -- the .torrent's bytes; NULL while only a magnet link is known
 ) WITHOUT ROWID;
 
--- engine/history: one row per session of exchange with one peer.
+-- engine/history: one row per item, peer and day of exchange.
 CREATE TABLE transfers (
     id          INTEGER PRIMARY KEY,
     info_hash   BLOB NOT NULL,
@@ -16,9 +16,11 @@ CREATE TABLE transfers (
     downloaded  INTEGER NOT NULL,
     uploaded    INTEGER NOT NULL,
     started     INTEGER NOT NULL,       -- seconds since 1970
-    ended       INTEGER NOT NULL
+    ended       INTEGER NOT NULL,
+    day         INTEGER NOT NULL,       -- of `ended`: days since 1970
+    UNIQUE (info_hash, peer, day)
 );
-CREATE INDEX transfers_by_item ON transfers (info_hash, id);
+CREATE INDEX transfers_by_end ON transfers (ended);
 
 -- control/settings: what was set by command; wins over the configuration file.
 CREATE TABLE settings (

@@ -139,7 +139,7 @@ mod tests {
             );
             return;
         }
-        let tree = Disk::start(1).unwrap().tree(TreeSpec {
+        let tree = Disk::alone(1).tree(TreeSpec {
             info: &info,
             site: &Site::Foreign(path),
             stage: dir.path(),

@@ -1,11 +1,13 @@
 //! The disk threads: hashing, writing, reading, checking, placing.
 //!
-//! Nothing else of the daemon waits for a disk. [`Disk::write`] and [`Disk::read`] take the jobs of every day, a piece each, and never block; how much may be
+//! Nothing else of the daemon waits for a disk, and those of one file system do not wait for another: [`Disks`]. [`Disk::write`] and [`Disk::read`] take the jobs of every day, a piece each, and never block; how much may be
 //! asked for is bounded by who asks: a torrent task has at most [`MAX_WRITING`] bytes of writes and [`MAX_READING`] bytes of reads under way, and
 //! stops taking blocks from its peers meanwhile. Jobs that take long run on threads of their own, so that a check of a terabyte or a slow sync
 //! does not hold up pieces: [`Disk::run`].
 
+mod disks;
 mod error;
+mod folder;
 mod holes;
 mod moving;
 mod open;
@@ -13,6 +15,8 @@ mod piece;
 mod place;
 mod queue;
 mod seam;
+#[cfg(test)]
+mod stalls;
 mod sync;
 mod threads;
 mod tree;
@@ -26,6 +30,7 @@ use p2p_hash::Stream;
 use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
+pub use self::disks::Disks;
 pub use self::error::StorageError;
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
@@ -35,9 +40,11 @@ pub use self::place::{
 use self::queue::Queue;
 #[cfg(test)]
 pub(crate) use self::seam::{Fault, Faults};
+pub(crate) use self::seam::{device, touch};
+#[cfg(test)]
+pub(crate) use self::stalls::Mount;
 use self::tree::FileCache;
 pub use self::tree::{Tree, TreeSpec};
-use crate::descriptors;
 use crate::resume::written::WrittenLog;
 
 /// Bytes that one item may have in the queue to be hashed and written.
@@ -49,7 +56,7 @@ pub const MAX_READING: u64 = 16 * 1024 * 1024;
 /// Files open at most, over all items.
 const MAX_OPEN: usize = 256;
 
-/// A handle on the disk threads; they end when the last handle is dropped.
+/// A handle on the disk threads of one file system; they end when the last handle is dropped.
 #[derive(Clone)]
 pub struct Disk {
     queue: Arc<Queue>,
@@ -191,8 +198,8 @@ impl Inbox {
 }
 
 impl Disk {
-    /// Starts `threads` threads for pieces (at least one) and one for each [`Lane`].
-    pub fn start(threads: usize) -> io::Result<Self> {
+    /// Starts `threads` threads for pieces (at least one) and one for each [`Lane`]; what they open is kept in `cache`.
+    fn start(threads: usize, cache: &Arc<FileCache>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         for n in 0..threads.max(1) {
             let queue = queue.clone();
@@ -203,7 +210,7 @@ impl Disk {
             sync: lane("disk-sync", || {})?,
             check: lane("disk-check", || {})?,
             idle: lane("disk-idle", p2p_hash::stand_back)?,
-            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files)),
+            cache: cache.clone(),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })
@@ -211,7 +218,7 @@ impl Disk {
 
     /// The files of an item at their place.
     pub fn tree(&self, spec: TreeSpec<'_>) -> Arc<Tree> {
-        Arc::new(Tree::new(&self.cache, spec))
+        Arc::new(Tree::new(self, spec))
     }
 
     /// Hashes and writes a piece.
@@ -224,12 +231,17 @@ impl Disk {
         self.queue.read(job);
     }
 
-    /// Runs `job` on a thread for long jobs, after those that were there before.
-    pub async fn run<T: Send + 'static>(
+    /// Runs `job` on a thread for long jobs, after those that were there before. It has its turn from this call on, also if nobody waits
+    /// for its outcome.
+    pub fn run<T, J>(
         &self,
         lane: Lane,
-        job: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
+        job: J,
+    ) -> impl Future<Output = Result<T, StorageError>> + use<T, J>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> Result<T, StorageError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let task: Task = Box::new(move || {
             // The asker may be gone; the work is done all the same.
@@ -240,8 +252,17 @@ impl Disk {
             Lane::Check => &self.check,
             Lane::Idle => &self.idle,
         };
-        lane.send(task).map_err(|_| StorageError::Stopped)?;
-        answer.await.map_err(|_| StorageError::Stopped)?
+        // Where it is not taken, nobody will answer.
+        let _ = lane.send(task);
+        async { answer.await.map_err(|_| StorageError::Stopped)? }
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// Threads of their own, for tests.
+    pub(crate) fn alone(threads: usize) -> Self {
+        Self::start(threads, &FileCache::new(MAX_OPEN)).unwrap()
     }
 }
 

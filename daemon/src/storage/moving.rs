@@ -1,14 +1,15 @@
 //! Moving an item's files to another folder, over file systems by copying.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
 use super::error::at;
-use super::place::{STAGE, free_name, rename_new, taken};
-use super::sync::{make_durable_folder, sync_folder};
+use super::folder::Folder;
+use super::place::{STAGE, free_name, taken};
 
 /// The error for a folder that is none.
 pub fn not_a_folder(dir: &Path) -> StorageError {
@@ -17,7 +18,7 @@ pub fn not_a_folder(dir: &Path) -> StorageError {
 
 /// Makes a folder with its parents, and returns when they are on the disk.
 pub fn make_folder(dir: &Path) -> Result<(), StorageError> {
-    make_durable_folder(dir)
+    Folder::make(dir).map(drop).map_err(at(dir))
 }
 
 /// Where `path` comes to lie when it is moved into `dir`: under its name, or the first free one like it.
@@ -32,43 +33,47 @@ pub fn place_in(path: &Path, dir: &Path) -> Result<PathBuf, StorageError> {
 /// to be removed with [`remove_copied`] once the new place is recorded. `part` names the copy while it is made; what an earlier attempt
 /// left there is removed.
 pub fn move_as(path: &Path, to: &Path, part: &str) -> Result<bool, StorageError> {
+    let (source, old) = holder(path)?;
+    let (target, new) = holder(to)?;
     let dir = to.parent().unwrap_or(to);
-    match rename_new(path, to) {
+    match source.rename(old, &target, new) {
         Err(_) if crosses(path, dir) => {}
         Err(error) => return Err(error),
         Ok(false) => return Err(taken(to)),
         Ok(true) => {
-            sync_folder(dir)?;
+            target.sync().map_err(at(dir))?;
             return Ok(false);
         }
     }
-    let part = dir.join(STAGE).join(format!("move-{part}"));
-    let _ = fs::remove_dir_all(&part);
-    fs::create_dir_all(&part).map_err(at(&part))?;
-    let copy = part.join(to.file_name().unwrap_or_default());
-    let copied = copy_tree(path, &copy).and_then(|()| match rename_new(&copy, to)? {
-        true => Ok(()),
-        false => Err(taken(to)),
+    let part = format!("move-{part}");
+    let part: &OsStr = part.as_ref();
+    let stages = target.make_inner(STAGE.as_ref()).map_err(at(dir))?;
+    stages.remove(part)?;
+    let stage = stages.make_inner(part).map_err(at(dir));
+    let copied = stage.and_then(|stage| {
+        source.copy(old, &stage, new)?;
+        match stage.rename(new, &target, new)? {
+            true => target.sync().map_err(at(dir)),
+            false => Err(taken(to)),
+        }
     });
-    let synced = copied.and_then(|()| sync_folder(dir));
-    let _ = fs::remove_dir_all(&part);
-    let _ = fs::remove_dir(dir.join(STAGE));
-    synced.map(|()| true)
+    // What cannot be removed is, at the next attempt.
+    let _ = stages.remove(part);
+    target.remove_empty(STAGE.as_ref());
+    copied.map(|()| true)
 }
 
 /// Removes what is left of a file or folder that was moved by copying it.
 pub fn remove_copied(path: &Path) -> Result<(), StorageError> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::at(path, &error))
-        }
-        _ => Ok(()),
-    }
+    let (folder, name) = holder(path)?;
+    folder.remove(name)
+}
+
+/// The folder that holds `path`, and the name in it.
+fn holder(path: &Path) -> Result<(Folder, &OsStr), StorageError> {
+    let dir = path.parent().unwrap_or(path);
+    let folder = Folder::open(dir).map_err(at(dir))?;
+    Ok((folder, path.file_name().unwrap_or_default()))
 }
 
 fn crosses(a: &Path, b: &Path) -> bool {
@@ -78,29 +83,10 @@ fn crosses(a: &Path, b: &Path) -> bool {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<(), StorageError> {
-    let kind = fs::symlink_metadata(from).map_err(at(from))?.file_type();
-    if kind.is_dir() {
-        fs::create_dir(to).map_err(at(to))?;
-        for entry in fs::read_dir(from).map_err(at(from))? {
-            let entry = entry.map_err(at(from))?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        return sync_folder(to);
-    }
-    if !kind.is_file() {
-        return Err(StorageError::Io {
-            path: from.to_owned(),
-            why: "neither a file nor a folder, it cannot be moved to another file system".into(),
-        });
-    }
-    fs::copy(from, to).map_err(at(from))?;
-    let copy = File::open(to).map_err(at(to))?;
-    copy.sync_all().map_err(at(to))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -115,6 +101,27 @@ mod tests {
         assert_eq!(fs::read_to_string(placed.join("sub/f")).unwrap(), "data");
         assert!(!from.exists());
         assert!(place_in(&placed, &dir.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn a_link_planted_where_the_copy_is_made_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir_in("/dev/shm").ok();
+        let Some(other) = other.filter(|other| crosses(dir.path(), other.path())) else {
+            println!("skipped: /dev/shm is no other file system here");
+            return;
+        };
+        let (from, outside) = (dir.path().join("x"), other.path().join("outside"));
+        fs::write(&from, "data").unwrap();
+        fs::create_dir_all(outside.join("move-k")).unwrap();
+        fs::write(outside.join("move-k/diary"), "theirs").unwrap();
+        let to = other.path().join("to");
+        fs::create_dir(&to).unwrap();
+        symlink(&outside, to.join(STAGE)).unwrap();
+        let placed = place_in(&from, &to).unwrap();
+        assert!(move_as(&from, &placed, "k").is_err());
+        assert!(from.exists() && !placed.exists());
+        assert!(outside.join("move-k/diary").exists());
     }
 
     #[test]

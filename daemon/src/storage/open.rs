@@ -16,6 +16,9 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, r
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
+use super::folder::Folder;
+use super::seam;
+
 const DIR: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
@@ -41,7 +44,7 @@ pub(crate) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Resul
     match (open_root(root), access) {
         (Ok(root), _) => open_in(&root, rel, access),
         (Err(error), Access::Write) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(root)?;
+            Folder::make(root)?;
             open_in(&open_root(root)?, rel, access)
         }
         (Err(error), _) => Err(error),
@@ -103,6 +106,7 @@ pub(super) fn remove_beneath(root: &Path, rel: &Path) -> io::Result<()> {
 
 /// Opens the folder at an absolute path. Fails with a permission error at a link that another user made.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    seam::touch(path);
     let how = OpenHow::new()
         .flags(DIR)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);

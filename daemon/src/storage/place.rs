@@ -7,17 +7,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, RenameFlags, fallocate, renameat, renameat2};
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statvfs::statvfs;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
-use super::open::{open_root, remove_beneath};
+use super::folder::Folder;
+use super::open::remove_beneath;
 use super::seam::{self, Call};
-use super::sync::{make_durable_folder, sync_folder, sync_folders};
-use super::tree::{Opened, aside};
+use super::sync::sync_folders;
+use super::tree::Opened;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -59,6 +60,7 @@ pub fn allocated(dir: &Path) -> u64 {
 
 /// Bytes free for us on the file system that `path`, or its nearest parent that exists, lies on.
 pub fn free_space(path: &Path) -> Result<u64, StorageError> {
+    seam::touch(path);
     let there = path.ancestors().find(|path| path.exists());
     let there = there.unwrap_or(Path::new("/"));
     let stat = statvfs(there).map_err(|error| StorageError::at(there, &error.into()))?;
@@ -218,11 +220,12 @@ pub fn staged_top(stage: &Path, info: &Info) -> PathBuf {
 
 /// Returns when the new name in `dir` is on the disk. The stage goes, except where it holds the unwanted parts of wanted pieces.
 pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
-    sync_folder(dir)?;
-    let _ = fs::remove_dir(stage);
-    if let Some(parent) = stage.parent() {
-        let _ = fs::remove_dir(parent);
+    let folder = Folder::open(dir).map_err(at(dir))?;
+    folder.sync().map_err(at(dir))?;
+    if let Ok(stages) = folder.inner(STAGE.as_ref()) {
+        stages.remove_empty(stage.file_name().unwrap_or_default());
     }
+    folder.remove_empty(STAGE.as_ref());
     Ok(())
 }
 
@@ -245,11 +248,14 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 
 /// Renames `from` into `dir` under the first free of `name`, `name (2)`, ...
 fn rename_free(from: &Path, dir: &Path, name: &str) -> Result<PathBuf, StorageError> {
-    make_durable_folder(dir)?;
+    let parent = from.parent().unwrap_or(from);
+    let source = Folder::open(parent).map_err(at(parent))?;
+    let target = Folder::make(dir).map_err(at(dir))?;
+    let old = from.file_name().unwrap_or_default();
     for n in 1..MOST_NAMES {
-        let to = dir.join(numbered(name, n));
-        if rename_new(from, &to)? {
-            return Ok(to);
+        let new = numbered(name, n);
+        if source.rename(old, &target, new.as_ref())? {
+            return Ok(dir.join(new));
         }
     }
     Err(taken(&dir.join(name)))
@@ -260,29 +266,6 @@ pub(super) fn free_name(dir: &Path, name: &str) -> Result<PathBuf, StorageError>
     let mut named = (1..MOST_NAMES).map(|n| dir.join(numbered(name, n)));
     let free = named.find(|to| fs::symlink_metadata(to).is_err());
     free.ok_or_else(|| taken(&dir.join(name)))
-}
-
-/// Renames `from` to `to` in a folder that is there; false if that name is taken.
-pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, StorageError> {
-    seam::allow(Call::Rename, || from.to_owned()).map_err(at(from))?;
-    let (parent, dir) = (from.parent().unwrap_or(from), to.parent().unwrap_or(to));
-    let (source, target) = (
-        open_root(parent).map_err(at(parent))?,
-        open_root(dir).map_err(at(dir))?,
-    );
-    let old = Path::new(from.file_name().unwrap_or_default());
-    let new = Path::new(to.file_name().unwrap_or_default());
-    match renameat2(&source, old, &target, new, RenameFlags::RENAME_NOREPLACE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EEXIST) => Ok(false),
-        // A file system without the flag: look, then rename. The window between the two is the best there is.
-        Err(Errno::EINVAL | Errno::ENOSYS) if !to.exists() => {
-            renameat(&source, old, &target, new).map_err(|e| StorageError::at(to, &e.into()))?;
-            Ok(true)
-        }
-        Err(Errno::EINVAL | Errno::ENOSYS) => Ok(false),
-        Err(error) => Err(StorageError::at(from, &error.into())),
-    }
 }
 
 /// The error for a name that is taken, as are all like it.
@@ -320,22 +303,55 @@ pub fn delete(tree: &Tree, top: Option<&Path>, stage: &Path) -> Result<(), Stora
 
 /// Deletes what was staged.
 pub fn delete_stage(stage: &Path) -> Result<(), StorageError> {
-    match fs::remove_dir_all(stage) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StorageError::at(stage, &error));
+    let stages = stage.parent().unwrap_or(stage);
+    let Some(dir) = stages.parent() else {
+        return Ok(());
+    };
+    // Where there is no such folder, nothing is staged; a link in its place is not ours.
+    let folder = match Folder::open(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        folder => folder.map_err(at(dir))?,
+    };
+    let name = stages.file_name().unwrap_or_default();
+    match folder.inner(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        inner => {
+            let inner = inner.map_err(at(stages))?;
+            inner.remove(stage.file_name().unwrap_or_default())?;
         }
-        _ => {}
     }
-    let _ = fs::remove_dir(aside(stage));
-    if let Some(parent) = stage.parent() {
-        let _ = fs::remove_dir(parent);
-    }
+    folder.remove_empty(name);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn links_planted_in_the_way_of_a_stage_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (outside, item) = (root.join("outside"), InfoHash([7; 20]));
+        let victim = outside.join(item.to_string());
+        fs::create_dir_all(&victim).unwrap();
+        fs::write(victim.join("diary"), "theirs").unwrap();
+        let downloads = root.join("downloads");
+        let stage = stage_of(&downloads, item);
+        fs::create_dir_all(&downloads).unwrap();
+        symlink(&outside, downloads.join(STAGE)).unwrap();
+        assert!(delete_stage(&stage).is_err());
+        let _ = leave_stage(&stage, &downloads);
+        assert!(victim.join("diary").exists());
+        fs::remove_file(downloads.join(STAGE)).unwrap();
+        delete_stage(&stage).unwrap();
+        fs::create_dir(downloads.join(STAGE)).unwrap();
+        symlink(&victim, &stage).unwrap();
+        delete_stage(&stage).unwrap();
+        assert!(victim.join("diary").exists() && !downloads.join(STAGE).exists());
+    }
 
     #[test]
     fn a_taken_name_gets_a_number_and_nothing_is_overwritten() {

@@ -9,10 +9,11 @@
 //! takes what has gathered as soon as it is done, and a disk that does not answer holds up its own item alone.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use p2p_hash::Hasher;
 
+use super::tree::Opened;
 use super::{ReadJob, WriteJob};
 
 /// Pieces hashed together at least, if so many wait: the lanes of the widest vector unit.
@@ -29,6 +30,8 @@ pub(super) enum Work {
     Store(Vec<WriteJob>),
     /// Read this.
     Read(ReadJob),
+    /// Let go of these files.
+    Close(Vec<Arc<Opened>>),
 }
 
 /// The jobs that wait. How many there are is bounded by who asks for them.
@@ -48,6 +51,7 @@ struct Waiting {
     storing: HashSet<u64>,
     reads: VecDeque<ReadJob>,
     read_next: bool,
+    closing: Vec<Arc<Opened>>,
     /// Threads that wait for work.
     idle: usize,
     ended: bool,
@@ -66,6 +70,15 @@ impl Queue {
         let mut waiting = self.lock();
         waiting.reads.push_back(job);
         if waiting.idle > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Files that nobody needs any more: to close one can take as long as to write what was written to it.
+    pub(super) fn close(&self, files: impl IntoIterator<Item = Arc<Opened>>) {
+        let mut waiting = self.lock();
+        waiting.closing.extend(files);
+        if waiting.idle > 0 && !waiting.closing.is_empty() {
             self.wake.notify_one();
         }
     }
@@ -119,6 +132,9 @@ impl Queue {
 
 impl Waiting {
     fn next(&mut self) -> Option<Work> {
+        if !self.closing.is_empty() {
+            return Some(Work::Close(std::mem::take(&mut self.closing)));
+        }
         self.read_next = !self.read_next;
         if self.read_next
             && let Some(job) = self.reads.pop_front()

@@ -1,7 +1,9 @@
-//! Where the storage layer meets the disk: every call that writes, or that a claim rests on, asks here first. In tests call N can fail.
+//! Where the storage layer meets the disk: every call that writes, or that a claim rests on, asks here first. In tests call N can fail,
+//! and a folder pass for a file system that does not answer.
 
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// What is about to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,28 @@ pub(super) fn allow(_: Call, _: impl FnOnce() -> PathBuf) -> io::Result<usize> {
 
 #[cfg(test)]
 pub(super) fn allow(call: Call, path: impl FnOnce() -> PathBuf) -> io::Result<usize> {
-    faults::allow(call, &path())
+    let path = path();
+    touch(&path);
+    faults::allow(call, &path)
+}
+
+/// The file system of a path is about to be asked something.
+#[cfg(not(test))]
+#[inline]
+pub(crate) fn touch(_: &Path) {}
+
+#[cfg(test)]
+pub(crate) use super::stalls::touch;
+
+/// The device of the file system that `path`, or its nearest parent that exists, lies on.
+pub(crate) fn device(path: &Path) -> u64 {
+    touch(path);
+    #[cfg(test)]
+    if let Some(device) = super::stalls::device(path) {
+        return device;
+    }
+    let there = (path.ancestors()).find_map(|path| path.metadata().ok());
+    there.map_or(0, |meta| meta.dev())
 }
 
 #[cfg(test)]

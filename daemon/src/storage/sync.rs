@@ -1,7 +1,7 @@
 //! Waiting until what was written is on the disk.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,6 +9,7 @@ use std::thread;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::error::at;
+use super::folder::Folder;
 use super::place::STAGE;
 use super::seam::{self, Call};
 use super::{StorageError, Tree};
@@ -62,21 +63,10 @@ impl Tree {
     }
 }
 
-/// Makes a folder with its parents, each of them on the disk when this returns.
-pub(super) fn make_durable_folder(dir: &Path) -> Result<(), StorageError> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
-    fs::create_dir_all(dir).map_err(at(dir))?;
-    let parents = missing.iter().filter_map(|dir| dir.parent());
-    parents
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .try_for_each(sync_folder)
-}
-
 /// Returns when the names in `dir` are on the disk.
 pub(super) fn sync_folder(dir: &Path) -> Result<(), StorageError> {
-    seam::allow(Call::Sync, || dir.to_owned())
-        .and_then(|_| File::open(dir)?.sync_all())
-        .map_err(at(dir))
+    let synced = Folder::open(dir).and_then(|folder| folder.sync());
+    synced.map_err(at(dir))
 }
 
 /// Syncs `path` and every folder below it, if it is one.

@@ -75,7 +75,7 @@ fn numbers(jobs: &[WriteJob]) -> Vec<u32> {
 #[test]
 fn one_item_is_stored_by_one_thread_while_its_next_pieces_gather() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let (info, pieces) = item(1);
     let [a, b, c] = ["a", "b", "c"].map(|name| tree(&disk, &info, &dir.path().join(name)));
     let inbox = Arc::new(Inbox::default());
@@ -113,7 +113,7 @@ fn one_item_is_stored_by_one_thread_while_its_next_pieces_gather() {
 #[test]
 fn room_that_was_taken_for_some_files_is_given_back_when_the_disk_is_full() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let (info, _) = item(3);
     let tree = tree(&disk, &info, dir.path());
     // Each file is opened, then allocated: the last call is that of the third.
@@ -134,7 +134,7 @@ fn room_that_was_taken_for_some_files_is_given_back_when_the_disk_is_full() {
 #[test]
 fn pieces_in_a_row_are_written_together_and_each_to_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let (info, pieces) = item(2);
     let tree = tree(&disk, &info, dir.path());
     let inbox = Arc::new(Inbox::default());
@@ -154,7 +154,7 @@ fn pieces_in_a_row_are_written_together_and_each_to_its_place() {
 #[test]
 fn small_pieces_are_hashed_in_large_batches_and_reads_take_turns() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let (info, pieces) = item(100);
     let tree = tree(&disk, &info, dir.path());
     let inbox = Arc::new(Inbox::default());
@@ -181,7 +181,7 @@ fn small_pieces_are_hashed_in_large_batches_and_reads_take_turns() {
 #[tokio::test]
 async fn good_pieces_are_written_whole_and_others_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(3).unwrap();
+    let disk = Disk::alone(3);
     let (info, pieces) = item(40);
     let tree = tree(&disk, &info, dir.path());
     let inbox = Arc::new(Inbox::default());
@@ -220,7 +220,7 @@ async fn good_pieces_are_written_whole_and_others_are_told_apart() {
 #[test]
 fn every_file_that_is_synced_is_told_with_what_it_is_then() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let (info, _) = item(100);
     let tree = tree(&disk, &info, dir.path());
     tree.prepare(&[], u64::MAX, 0).unwrap();
@@ -236,7 +236,7 @@ fn every_file_that_is_synced_is_told_with_what_it_is_then() {
 #[tokio::test]
 async fn a_panic_in_a_job_fails_that_job_and_the_threads_go_on() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::start(1).unwrap();
+    let disk = Disk::alone(1);
     let ((info, pieces), (larger, _)) = (item(1), item(2));
     let (inbox, tree) = (Arc::new(Inbox::default()), tree(&disk, &info, dir.path()));
     let mut bad = job(&tree, 0, &pieces[0], &inbox);
@@ -271,5 +271,38 @@ async fn a_panic_in_a_job_fails_that_job_and_the_threads_go_on() {
             .await;
         assert_eq!(failed, Err(StorageError::Bug));
         assert_eq!(disk.run(lane, || Ok(1)).await, Ok(1));
+    }
+}
+
+/// Whether this process has a file open.
+fn is_open(path: &Path) -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut links = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.any(|link| link == path)
+}
+
+#[test]
+fn who_lets_go_of_an_item_does_not_wait_for_its_disk_to_close_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().canonicalize().unwrap();
+    let mount = Mount::new(&top.join("held"));
+    let disk = Disk::alone(1);
+    let (info, _) = item(1);
+    let [held, kept] = ["held", "kept"].map(|name| tree(&disk, &info, &top.join(name)));
+    let path = kept.path(0);
+    kept.file(0).unwrap();
+    mount.hold();
+    // Its only thread stands.
+    disk.read(read(&held, &Arc::default()));
+    while mount.standing() == 0 {
+        thread::yield_now();
+    }
+    drop(kept);
+    assert!(is_open(&path));
+    mount.release();
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while is_open(&path) {
+        assert!(std::time::Instant::now() < end, "it stays open");
+        thread::yield_now();
     }
 }

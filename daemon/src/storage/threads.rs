@@ -40,6 +40,7 @@ pub(super) fn serve(queue: &Queue) {
                     inbox.push([failed]);
                 }
             }
+            Work::Close(files) => drop(files),
         }
     }
 }

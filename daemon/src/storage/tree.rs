@@ -13,13 +13,22 @@ use p2p_wire::PieceIndex;
 use p2p_wire::metainfo::Info;
 
 use super::open::{Access, open_beneath};
+use super::queue::Queue;
 use super::seam::{self, Call};
-use super::{StorageError, piece};
+use super::{Disk, StorageError, piece};
 use crate::engine::FileStamp;
 use crate::resume::Site;
 
-/// By tree and file: the open file, and when it was last used.
-type Open = HashMap<(u64, usize), (Arc<Opened>, u64)>;
+/// By tree and file.
+type Open = HashMap<(u64, usize), Kept>;
+
+struct Kept {
+    file: Arc<Opened>,
+    /// When it was last used.
+    used: u64,
+    /// Of the threads that close it: those of its file system.
+    queue: Arc<Queue>,
+}
 
 /// An open file, and on which file system it lies: that cannot change while it is open, and asking a network file system takes a round trip.
 pub(super) struct Opened {
@@ -51,7 +60,7 @@ impl Deref for Opened {
     }
 }
 
-/// Open files, over all items. A file beyond the bound takes the place of the one not used for longest.
+/// Open files, over all items and file systems. A file beyond the bound takes the place of the one not used for longest.
 pub(super) struct FileCache {
     open: Mutex<Open>,
     clock: AtomicU64,
@@ -70,28 +79,44 @@ impl FileCache {
     fn get(
         &self,
         key: (u64, usize),
+        queue: &Arc<Queue>,
         open: impl FnOnce() -> io::Result<Opened>,
     ) -> io::Result<Arc<Opened>> {
-        let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        if let Some((file, used)) = self.lock().get_mut(&key) {
-            *used = now;
-            return Ok(file.clone());
+        let used = self.clock.fetch_add(1, Ordering::Relaxed);
+        if let Some(kept) = self.lock().get_mut(&key) {
+            kept.used = used;
+            return Ok(kept.file.clone());
         }
-        // Opened without the lock: a dead network file system must not stop the other items.
+        // Opened without the lock, as it is closed: a dead network file system must not stop the other items.
         let file = Arc::new(open()?);
+        let kept = Kept {
+            file: file.clone(),
+            used,
+            queue: queue.clone(),
+        };
+        let mut replaced = Vec::new();
         let mut files = self.lock();
         if files.len() >= self.most
-            && let Some(oldest) = files.iter().min_by_key(|(_, (_, used))| *used)
+            && let Some(oldest) = files.iter().min_by_key(|(_, kept)| kept.used)
         {
             let oldest = *oldest.0;
-            files.remove(&oldest);
+            replaced.extend(files.remove(&oldest));
         }
-        files.insert(key, (file.clone(), now));
+        replaced.extend(files.insert(key, kept));
+        drop(files);
+        for kept in replaced {
+            // One of this file system is closed at once, by the thread that is here, so that there are never more than may be.
+            if !Arc::ptr_eq(&kept.queue, queue) {
+                kept.queue.close([kept.file]);
+            }
+        }
         Ok(file)
     }
 
-    fn forget(&self, tree: u64) {
-        self.lock().retain(|(of, _), _| *of != tree);
+    fn forget(&self, tree: u64, queue: &Queue) {
+        let forgotten = self.lock().extract_if(|(of, _), _| *of == tree).collect();
+        let forgotten: Vec<((u64, usize), Kept)> = forgotten;
+        queue.close(forgotten.into_iter().map(|(_, kept)| kept.file));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
@@ -102,7 +127,7 @@ impl FileCache {
 /// The files of an item at their place.
 pub struct Tree {
     id: u64,
-    cache: Arc<FileCache>,
+    disk: Disk,
     pub(super) info: Arc<Info>,
     files: Vec<Place>,
     /// What each file must still be for its bytes to be served; `None` where p2pd itself is writing.
@@ -134,7 +159,7 @@ pub struct TreeSpec<'a> {
 
 impl Tree {
     /// Finds the place of every file.
-    pub(super) fn new(cache: &Arc<FileCache>, spec: TreeSpec<'_>) -> Self {
+    pub(super) fn new(disk: &Disk, spec: TreeSpec<'_>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let info = spec.info;
         let stage: Arc<Path> = spec.stage.into();
@@ -164,7 +189,7 @@ impl Tree {
         });
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            cache: cache.clone(),
+            disk: disk.clone(),
             files: files.collect(),
             info: info.clone(),
             known: spec.stamps,
@@ -179,6 +204,11 @@ impl Tree {
     /// Names this tree among all there ever were.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The threads that work on it.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The item's metadata.
@@ -208,7 +238,8 @@ impl Tree {
     /// The open file; made if it is not there and the tree is writable.
     pub(super) fn file(&self, file: usize) -> io::Result<Arc<Opened>> {
         let open = || self.open(file, self.access);
-        self.cache.get((self.id, file), open)
+        let (cache, queue) = (&self.disk.cache, &self.disk.queue);
+        cache.get((self.id, file), queue, open)
     }
 
     /// Opens a file to read it, past the cache.
@@ -240,7 +271,8 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        self.cache.forget(self.id);
+        // Not here: it may be the engine's thread.
+        self.disk.cache.forget(self.id, &self.disk.queue);
     }
 }
 

@@ -92,6 +92,12 @@ impl Swarm {
         self.send(key, Message::Extended(id, answer.to_bytes()));
     }
 
+    /// Where a peer that dialled us takes connections, if it said so.
+    pub fn listens_at(&self, key: PeerKey) -> Option<SocketAddr> {
+        let peer = self.peers.get(&key).filter(|peer| !peer.info.outgoing)?;
+        Self::listen_addr(peer)
+    }
+
     /// Where a peer takes connections, if it said so.
     pub(super) fn listen_addr(peer: &Peer) -> Option<SocketAddr> {
         let port = peer.extension.as_ref()?.port?;

@@ -360,6 +360,11 @@ impl Swarm {
         }
     }
 
+    /// Whether a peer may be asked for blocks.
+    pub fn may_ask(&self) -> bool {
+        self.peers.values().any(|peer| !peer.choking)
+    }
+
     /// Numbers of each peer, rates as of `now`.
     pub fn peers(&self, now: Instant) -> Vec<PeerStats> {
         self.peers

@@ -1,11 +1,13 @@
 //! What is kept over a stop, a kill and an absence.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use p2p_wire::control::{Item, Limits, State as ItemState};
 use p2pd::engine::{ItemSetting, NewItem};
+use p2pd::resume::Store;
 
-use super::node::{Node, file, noise};
+use super::node::{Node, eventually, file, noise};
 
 #[tokio::test]
 async fn a_restart_fetches_nothing_twice() {
@@ -45,6 +47,30 @@ async fn a_restart_fetches_nothing_twice() {
         (third.state, third.pieces_done),
         (ItemState::Seeding, third.pieces)
     );
+}
+
+#[tokio::test]
+async fn what_was_written_is_durable_soon_and_not_at_the_end_alone() {
+    let (a, b) = (Node::start().await, Node::start().await);
+    let source = file(a.dir.path(), "s.bin", 6, 12_000_000);
+    let metainfo = a.seed(&source, 65_536).await;
+    let slow = Limits {
+        down: None,
+        up: Some(500_000),
+    };
+    a.engine().set_limits(slow);
+    let item = b.fetch(&metainfo, &[&a]).await;
+    let written = b.becomes(item, "written", |i| i.pieces_done > 0).await;
+    let since = Instant::now();
+    let store = Store::new(b.run().state.clone());
+    eventually("pieces are recorded", || async {
+        let record = store.load().await.unwrap().remove(0).record;
+        (record.have.count(written.pieces) > 0).then_some(())
+    })
+    .await;
+    // A second, the sync and what a busy machine takes.
+    assert!(since.elapsed() < Duration::from_secs(8), "{since:?}");
+    assert!(b.item(item).await.pieces_done < written.pieces);
 }
 
 #[test]

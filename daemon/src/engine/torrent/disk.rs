@@ -8,8 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use p2p_wire::control::ErrorKind;
-use p2p_wire::{Block, PieceIndex};
+use p2p_wire::{Block, InfoHash, PieceIndex};
 use tokio::time::Instant;
 
 use super::super::{Change, FileStamp, view};
@@ -18,7 +17,7 @@ use super::active::Active;
 use super::partial::{Part, Whole};
 use super::{Halt, Torrent};
 use crate::hooks::Owed;
-use crate::resume::{Have, Site, written};
+use crate::resume::{Have, Site, Store, written};
 use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, leave_stage, stage_of};
 use crate::swarm::Verified;
 
@@ -68,7 +67,7 @@ impl Torrent {
 
     fn write(&self, active: &mut Active, piece: PieceIndex, part: Part) {
         active.keeping.writing += part.len();
-        self.ctx.disk.write(WriteJob {
+        active.tree.disk().write(WriteJob {
             tree: active.tree.clone(),
             log: active.keeping.log.clone(),
             piece,
@@ -167,7 +166,7 @@ impl Torrent {
             keeping.sync_at = None;
             keeping.syncing_bytes = std::mem::take(&mut keeping.dirty_bytes);
             let pieces = std::mem::take(&mut keeping.dirty);
-            let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+            let (tree, disk) = (active.tree.clone(), active.tree.disk().clone());
             let files = tree.files_of(&pieces);
             let mut unnamed = files.clone();
             unnamed.retain(|file| keeping.named.insert(*file));
@@ -193,7 +192,7 @@ impl Torrent {
     /// Puts the files at their place, synced.
     pub(super) fn place(&mut self, active: &mut Active) {
         active.keeping.placing = true;
-        let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+        let (tree, disk) = (active.tree.clone(), active.tree.disk().clone());
         let (site, wanted) = (self.record.site.clone(), active.wanted_files.clone());
         let info = active.info.clone();
         let item = self.item;
@@ -251,7 +250,7 @@ impl Torrent {
                         self.record_durable(active, pieces, stamps);
                     }
                     Err(error) => {
-                        active.keeping.lose(self.ctx.store.dir(), self.item);
+                        self.lose_written(active);
                         return Err(error.into());
                     }
                 }
@@ -262,9 +261,13 @@ impl Torrent {
                 active.keeping.placing = false;
             }
             Work::Placed(outcome) => {
-                let placed = outcome.inspect_err(|_| {
-                    active.keeping.lose(self.ctx.store.dir(), self.item);
-                })?;
+                let placed = match outcome {
+                    Ok(placed) => placed,
+                    Err(error) => {
+                        self.lose_written(active);
+                        return Err(error.into());
+                    }
+                };
                 let (site, stamps) = placed?;
                 self.record.site = site;
                 self.record.stamps = stamps;
@@ -275,6 +278,7 @@ impl Torrent {
                 active.keeping.dirty_bytes = 0;
                 active.keeping.sync_at = None;
                 active.tree = self.tree(
+                    active.tree.disk(),
                     &active.info,
                     &active.wanted_files,
                     self.record.stamps.clone(),
@@ -284,8 +288,10 @@ impl Torrent {
                 let owed = self.finished();
                 self.ctx.store.put_owing(self.item, &self.record, owed);
                 let store = self.ctx.store.clone();
+                let (item, disk) = (self.item, active.tree.disk().clone());
                 active.keeping.work.spawn(async move {
                     store.flush().await;
+                    drop(disk.run(Lane::Sync, forget_written(&store, item)));
                     Work::Recorded
                 });
             }
@@ -296,7 +302,6 @@ impl Torrent {
                 active.keeping.finishing = false;
                 active.keeping.placing = false;
                 active.uploads.held_back = false;
-                let _ = written::forget(self.ctx.store.dir(), self.item);
                 for key in active.uploads.peers_waiting() {
                     self.feed(active, key);
                 }
@@ -310,7 +315,15 @@ impl Torrent {
         Ok(())
     }
 
-    fn record_durable(
+    /// A sync failed: what was written and is not durable is missing, though it can still be read. The log goes before the item wakes again
+    /// and reads it, since both are for the same thread.
+    fn lose_written(&self, active: &mut Active) {
+        active.keeping.lose();
+        let forget = forget_written(&self.ctx.store, self.item);
+        drop(active.tree.disk().run(Lane::Sync, forget));
+    }
+
+    pub(super) fn record_durable(
         &mut self,
         active: &mut Active,
         pieces: Vec<u32>,
@@ -329,39 +342,17 @@ impl Torrent {
         self.ctx.store.put(self.item, &self.record);
         self.tell_files(active);
     }
+}
 
-    /// Before sleep: waits for what is under way, syncs it and records it.
-    pub(super) async fn settle(&mut self, active: &mut Active) {
-        while !(active.keeping.writing == 0 && active.keeping.work.is_empty()) {
-            let step = tokio::select! {
-                () = active.inbox.ready() => self.disk_done(active).await,
-                Some(work) = active.keeping.work.join_next() => match work {
-                    Ok(work) => self.work_done(active, work).await,
-                    Err(error) => Err(Halt::Fault(ErrorKind::Failed, error.to_string())),
-                },
-            };
-            if let Err(halt) = step {
-                tracing::debug!(item = %self.item, "while going to sleep: {halt:?}");
-            }
+fn forget_written(
+    store: &Store,
+    item: InfoHash,
+) -> impl FnOnce() -> Result<(), StorageError> + Send + 'static {
+    let state = store.dir().to_owned();
+    move || {
+        if let Err(error) = written::forget(&state, item) {
+            tracing::warn!(%item, "the log of written pieces cannot be removed: {error}");
         }
-        if !self.record.is_complete() && !active.keeping.lost {
-            let pieces = std::mem::take(&mut active.keeping.dirty);
-            let tree = active.tree.clone();
-            let files = tree.files_of(&pieces);
-            let sync = move || {
-                tree.sync(&files)?;
-                tree.sync_folders(&files)?;
-                Ok(tree.stamps())
-            };
-            match self.ctx.disk.run(Lane::Sync, sync).await {
-                Ok(stamps) => {
-                    self.record_durable(active, pieces, Vec::new());
-                    self.record.stamps = stamps;
-                    self.record.clean = true;
-                }
-                Err(error) => tracing::warn!(item = %self.item, "cannot be synced: {error}"),
-            }
-        }
-        self.ctx.store.put(self.item, &self.record);
+        Ok(())
     }
 }

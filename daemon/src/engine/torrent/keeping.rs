@@ -1,18 +1,16 @@
 //! What the task of an awake item knows of its disk: what is being written, what waits to be synced, what is durable.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
-use p2p_wire::{Bitfield, InfoHash, PieceIndex};
+use p2p_wire::{Bitfield, PieceIndex};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::Torrent;
 use super::disk::Work;
 use super::partial::Partials;
 use crate::resume::Have;
-use crate::resume::written::{self, WrittenLog};
+use crate::resume::written::WrittenLog;
 use crate::storage::MAX_WRITING;
 
 /// Bytes of one item written and not synced at most: a disk slower than the network slows the network down, before the page cache
@@ -45,21 +43,16 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    pub(super) fn new(torrent: &Torrent, have: &Bitfield, written: &[u32]) -> Self {
+    /// Of an item that has these pieces, of which those `written` are not durable.
+    pub(super) fn new(have: &Bitfield, written: &[u32], log: Option<Arc<WrittenLog>>) -> Self {
         let mut durable = have.clone();
         written.iter().for_each(|piece| {
             durable.clear(*piece);
         });
-        let log = (!torrent.record.is_complete())
-            .then(|| WrittenLog::open(torrent.ctx.store.dir(), torrent.item));
-        let log = log.and_then(|log| {
-            log.inspect_err(|error| tracing::warn!("no log of written pieces: {error}"))
-                .ok()
-        });
         Self {
             partials: Partials::default(),
             writing: 0,
-            log: log.map(Arc::new),
+            log,
             dirty: written.to_vec(),
             dirty_bytes: 0,
             sync_at: (!written.is_empty()).then(Instant::now),
@@ -111,13 +104,10 @@ impl Keeping {
     }
 
     /// A sync failed: what was written and is not durable is missing, though it can still be read.
-    pub(super) fn lose(&mut self, dir: &Path, item: InfoHash) {
+    pub(super) fn lose(&mut self) {
         self.lost = true;
         self.dirty.clear();
         self.sync_at = None;
         self.log = None;
-        if let Err(error) = written::forget(dir, item) {
-            tracing::warn!(%item, "the log of written pieces cannot be removed: {error}");
-        }
     }
 }

@@ -9,9 +9,11 @@ mod finish;
 mod keeping;
 mod metadata;
 mod partial;
+mod past;
 mod peers;
 mod prepare;
 mod show;
+mod sleep;
 mod suspects;
 mod uploads;
 
@@ -111,6 +113,8 @@ pub(super) struct Exit {
 /// From torrent tasks to the registry. The channel holds 256; when it is full the torrent waits, the registry never waits for a torrent.
 pub(super) enum Report {
     Changed(Change),
+    /// It fetches, and has a peer that may be asked, or has none any more.
+    Asks(InfoHash, bool),
     /// It became complete.
     Completed(InfoHash),
     /// It has these announce URLs now.
@@ -141,6 +145,8 @@ pub(super) struct Torrent {
     reading: Option<Reading>,
     /// Pieces that the last verification found bad.
     pub(super) bad_pieces: Option<u32>,
+    /// What came while it was going to sleep.
+    leftover: Vec<Command>,
 }
 
 /// Connections kept for a swarm that is not ready; further ones are closed.
@@ -178,6 +184,7 @@ pub(super) async fn torrent_task(waking: Waking) {
         passed: waking.passed,
         reading: None,
         bad_pieces: waking.bad_pieces,
+        leftover: Vec::new(),
     };
     let why = torrent.run().await;
     tracing::debug!(item = %torrent.item, "sleeps: {why:?}");
@@ -187,10 +194,10 @@ pub(super) async fn torrent_task(waking: Waking) {
         record,
         mut commands,
         bad_pieces,
+        mut leftover,
         ..
     } = torrent;
     commands.close();
-    let mut leftover = Vec::new();
     while let Some(command) = commands.recv().await {
         leftover.push(command);
     }
@@ -221,7 +228,10 @@ impl Torrent {
         };
         let info = Arc::new(metainfo.info);
         self.peers.set_pieces(info.layout().pieces());
-        let ready = self.prepare(&info).await?;
+        let (disks, site) = (self.ctx.disks.clone(), self.record.site.clone());
+        let disk = self.during(async move { disks.at(view::home(&site)).await });
+        let disk = disk.await??;
+        let ready = self.prepare(&info, &disk).await?;
         if self.record.paused {
             // It was woken to be verified.
             return Err(Halt::Asked);

@@ -23,7 +23,7 @@ pub(super) struct Peer {
     pub(super) exchanged: Exchanged,
 }
 
-/// What was exchanged with one peer over one connection.
+/// What was exchanged with one peer since that was told last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanged {
     /// Seconds since 1970 of the first block; 0 before.
@@ -176,6 +176,13 @@ impl Peers {
             exchanged.client = client();
         }
         Some(exchanged)
+    }
+
+    /// The address of a peer and what was exchanged with it since this was asked last, if that is anything.
+    pub(super) fn take_exchanged(&mut self, key: PeerKey) -> Option<(SocketAddr, Exchanged)> {
+        let peer = self.map.get_mut(&key)?;
+        let exchanged = std::mem::take(&mut peer.exchanged);
+        (exchanged.since > 0).then_some((peer.addr, exchanged))
     }
 
     /// Closes and forgets a connection; what the peer's task still says is ignored from now on.

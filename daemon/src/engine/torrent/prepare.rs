@@ -10,8 +10,9 @@ use p2p_wire::metainfo::Info;
 
 use super::super::{Change, FileStamp, view};
 use super::{Halt, Report, Torrent};
-use crate::resume::{Check, Have, Site, written};
-use crate::storage::{self, Lane, StorageError, Tree, TreeSpec};
+use crate::resume::written::{self, WrittenLog};
+use crate::resume::{Check, Have, Site};
+use crate::storage::{self, Disk, Lane, StorageError, Tree, TreeSpec};
 
 /// What the third stage starts with.
 pub(super) struct Ready {
@@ -22,6 +23,8 @@ pub(super) struct Ready {
     pub(super) have: Bitfield,
     /// Of those, the ones that the record does not claim yet.
     pub(super) written: Vec<u32>,
+    /// Where those are logged that are written from now on.
+    pub(super) log: Option<Arc<WrittenLog>>,
 }
 
 /// A check under way.
@@ -48,7 +51,8 @@ impl Drop for Cancels {
 }
 
 impl Torrent {
-    pub(super) async fn prepare(&mut self, info: &Arc<Info>) -> Result<Ready, Halt> {
+    /// `disk`: of the file system that the item is on.
+    pub(super) async fn prepare(&mut self, info: &Arc<Info>, disk: &Disk) -> Result<Ready, Halt> {
         if self.record.layout.is_none() {
             self.learn(info);
         }
@@ -61,14 +65,14 @@ impl Torrent {
                 "no file matches --only".into(),
             ));
         }
-        self.find_data(info, &wanted_files).await?;
+        self.find_data(info, disk, &wanted_files).await?;
         let staged = matches!(self.record.site, Site::Staged(_));
         let stamps = if self.record.is_complete() {
             self.record.stamps.clone()
         } else {
             Vec::new()
         };
-        let tree = self.tree(info, &wanted_files, stamps);
+        let mut tree = self.tree(disk, info, &wanted_files, stamps);
         if staged {
             let mut lacking = wanted.clone();
             self.record.held(pieces).iter().for_each(|piece| {
@@ -90,9 +94,7 @@ impl Torrent {
         } else if !self.record.is_complete() {
             let (state, item) = (self.ctx.store.dir().to_owned(), self.item);
             let read = move || Ok(written::read(&state, item).unwrap_or_default());
-            let logged = self
-                .during(self.ctx.clone().disk.run(Lane::Sync, read))
-                .await??;
+            let logged = self.during(disk.run(Lane::Sync, read)).await??;
             let logged: BTreeSet<u32> = logged.into_iter().collect();
             unsure = (logged.into_iter())
                 .filter(|piece| *piece < pieces && !have.get(*piece))
@@ -117,29 +119,41 @@ impl Torrent {
                 true => self.record.stamps.clone(),
                 false => Vec::new(),
             };
-            let tree = self.tree(info, &wanted_files, stamps);
-            return Ok(Ready {
-                tree,
-                wanted_files,
-                wanted,
-                have,
-                written,
-            });
+            tree = self.tree(disk, info, &wanted_files, stamps);
         }
+        let log = match self.record.is_complete() {
+            true => None,
+            false => self.open_log(disk).await?,
+        };
         Ok(Ready {
             tree,
             wanted_files,
             wanted,
             have,
             written,
+            log,
         })
+    }
+
+    async fn open_log(&mut self, disk: &Disk) -> Result<Option<Arc<WrittenLog>>, Halt> {
+        let (state, item) = (self.ctx.store.dir().to_owned(), self.item);
+        let open = disk.run(Lane::Sync, move || Ok(WrittenLog::open(&state, item)));
+        match self.during(open).await?? {
+            Ok(log) => Ok(Some(Arc::new(log))),
+            Err(error) => {
+                tracing::warn!("no log of written pieces: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// Sees to it that these pieces are read from the disk and not from what is remembered of writing them.
     async fn read_from_disk(&mut self, tree: &Arc<Tree>, pieces: &[u32]) -> Result<(), Halt> {
         let files = tree.files_of(pieces);
-        let (tree, disk) = (tree.clone(), self.ctx.disk.clone());
-        let dropped = disk.run(Lane::Sync, move || tree.drop_cached(&files));
+        let cached = tree.clone();
+        let dropped = tree
+            .disk()
+            .run(Lane::Sync, move || cached.drop_cached(&files));
         Ok(self.during(dropped).await??)
     }
 
@@ -148,18 +162,23 @@ impl Torrent {
     /// Either the item was removed without its data and is added again: never prepared, and yet its data is staged. Or p2pd was killed
     /// between putting the files at their place and recording that: prepared, and its data is staged no more, but the very same files
     /// lie at the place. The stage may still be there, or hold unwanted parts.
-    async fn find_data(&mut self, info: &Arc<Info>, wanted: &[bool]) -> Result<(), Halt> {
+    async fn find_data(
+        &mut self,
+        info: &Arc<Info>,
+        disk: &Disk,
+        wanted: &[bool],
+    ) -> Result<(), Halt> {
         let Site::Staged(dir) = self.record.site.clone() else {
             return Ok(());
         };
         let stage = view::stage(&self.record, self.item);
-        let (info, wanted, disk) = (info.clone(), wanted.to_vec(), self.ctx.disk.clone());
+        let (info, wanted) = (info.clone(), wanted.to_vec());
         let known = self.record.stamps.clone();
         let fresh = self.record.have == Have::Nothing && known.is_empty();
         let have = self.record.have.to_bitfield(info.layout().pieces());
         let needed = view::wanted_pieces(&info, &wanted);
         let holds_all = needed.iter().all(|piece| have.get(piece));
-        let on_disk = self.ctx.disk.clone();
+        let on_disk = disk.clone();
         let look = move || {
             let there = storage::staged_top(&stage, &info).exists();
             if there || fresh {
@@ -215,11 +234,12 @@ impl Torrent {
     /// The files at their place; read only once complete.
     pub(super) fn tree(
         &self,
+        disk: &Disk,
         info: &Arc<Info>,
         wanted: &[bool],
         stamps: Vec<Option<FileStamp>>,
     ) -> Arc<Tree> {
-        self.ctx.disk.tree(TreeSpec {
+        disk.tree(TreeSpec {
             info,
             site: &self.record.site,
             stage: &view::stage(&self.record, self.item),
@@ -235,13 +255,12 @@ impl Torrent {
         wanted: &[bool],
         most: u64,
     ) -> Result<Vec<Option<FileStamp>>, Halt> {
-        let (tree, wanted, min_free) = (tree.clone(), wanted.to_vec(), self.ctx.config.min_free);
-        let disk = self.ctx.disk.clone();
+        let (files, wanted, min_free) = (tree.clone(), wanted.to_vec(), self.ctx.config.min_free);
         let room = move || {
-            tree.prepare(&wanted, most, min_free)?;
-            Ok(tree.stamps())
+            files.prepare(&wanted, most, min_free)?;
+            Ok(files.stamps())
         };
-        Ok(self.during(disk.run(Lane::Sync, room)).await??)
+        Ok(self.during(tree.disk().run(Lane::Sync, room)).await??)
     }
 
     /// Reads pieces and says which are good; `known` bytes are so without it.
@@ -258,9 +277,10 @@ impl Torrent {
         });
         self.show();
         let cancels = Cancels(progress.clone());
-        let (tree, disk) = (tree.clone(), self.ctx.disk.clone());
+        let files = tree.clone();
         let threads = self.ctx.config.disk_threads;
-        let check = disk.run(Lane::Check, move || tree.check(pieces, threads, &progress));
+        let check = move || files.check(pieces, threads, &progress);
+        let check = tree.disk().run(Lane::Check, check);
         let good = self.during(check).await;
         drop(cancels);
         self.reading = None;
@@ -290,8 +310,7 @@ impl Torrent {
         }
         // What was read may be in the page cache only: synced before it is claimed.
         let synced = tree.clone();
-        let disk = self.ctx.disk.clone();
-        let files = disk.run(Lane::Sync, move || {
+        let files = tree.disk().run(Lane::Sync, move || {
             let there = synced.stamps();
             let files = there.iter().enumerate();
             let files = files.filter(|(_, stamp)| stamp.is_some());

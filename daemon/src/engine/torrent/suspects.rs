@@ -105,9 +105,9 @@ impl Torrent {
         {
             return Ok(());
         }
-        let (look, disk) = (tree.clone(), self.ctx.disk.clone());
+        let look = tree.clone();
         let claimed = self.record.have.to_bitfield(tree.info().layout().pieces());
-        let look = disk.run(Lane::Sync, move || {
+        let look = tree.disk().run(Lane::Sync, move || {
             Ok((look.stamps(), look.hollow(&claimed)?))
         });
         let (now, hollow) = self.during(look).await??;
@@ -131,8 +131,12 @@ impl Torrent {
         self.report(Report::Changed(Change::Reset(self.item))).await;
         let mut wait = REST;
         loop {
-            if let Err(error) = self.compare_again(tree).await {
-                tracing::debug!(item = %self.item, "its files cannot be looked at: {error}");
+            match self.compare_again(tree).await {
+                Ok(()) => {}
+                Err(Halt::Asked) => return Halt::Asked,
+                Err(halt) => {
+                    tracing::debug!(item = %self.item, "its files cannot be looked at: {halt:?}");
+                }
             }
             let before = self.record.stamps.clone();
             let rest = self.during(tokio::time::sleep(wait)).await;
@@ -147,10 +151,10 @@ impl Torrent {
     }
 
     /// What the files are now counts from here on.
-    async fn compare_again(&mut self, tree: &Arc<Tree>) -> Result<(), StorageError> {
+    async fn compare_again(&mut self, tree: &Arc<Tree>) -> Result<(), Halt> {
         let (look, info) = (tree.clone(), tree.info().clone());
         let look = move || Ok(look.stamps());
-        let now = self.ctx.disk.run(Lane::Sync, look).await?;
+        let now = self.during(tree.disk().run(Lane::Sync, look)).await??;
         self.distrust(&info, now, Vec::new(), |was, is| was == is);
         Ok(())
     }
@@ -196,7 +200,7 @@ impl Torrent {
             let Some(piece) = active.info.layout().piece(number) else {
                 return;
             };
-            let (tree, disk) = (active.tree.clone(), self.ctx.disk.clone());
+            let (tree, disk) = (active.tree.clone(), active.tree.disk().clone());
             active.keeping.work.spawn(async move {
                 let read = move || tree.is_good(piece);
                 Work::Proven(piece, lane, disk.run(lane, read).await)

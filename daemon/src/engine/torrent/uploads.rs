@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use p2p_wire::{Block, Layout};
 
 use crate::net::Link;
-use crate::storage::{Disk, Inbox, MAX_READING, ReadJob, Tree};
+use crate::storage::{Inbox, MAX_READING, ReadJob, Tree};
 use crate::swarm::PeerKey;
 
 /// Read at once at most. Pieces up to this length are read whole. As small as that: what was just read is sent while the
@@ -95,14 +95,7 @@ impl Uploads {
     }
 
     /// Moves blocks whose bytes are there into the peer's link, and has the next ones read.
-    pub(super) fn feed(
-        &mut self,
-        key: PeerKey,
-        link: &Link,
-        disk: &Disk,
-        tree: &Arc<Tree>,
-        inbox: &Arc<Inbox>,
-    ) {
+    pub(super) fn feed(&mut self, key: PeerKey, link: &Link, tree: &Arc<Tree>, inbox: &Arc<Inbox>) {
         let Some(mut waiting) = self.waiting.remove(&key) else {
             return;
         };
@@ -129,7 +122,7 @@ impl Uploads {
             }
             if !self.kept.contains_key(&run) && self.reading.insert(run) {
                 self.reading_bytes += u64::from(run.1);
-                disk.read(ReadJob {
+                tree.disk().read(ReadJob {
                     tree: tree.clone(),
                     offset: run.0,
                     len: run.1,

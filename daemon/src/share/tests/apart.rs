@@ -8,7 +8,8 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{PathText, ShareAdd};
 
 use super::rig::{Rig, new};
-
+use crate::share::NewShare;
+use crate::storage::Mount;
 use crate::tracker::testing::eventually;
 use crate::tracker::{Outcome, OutcomeKind};
 
@@ -138,4 +139,74 @@ async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone(
     assert_eq!(until(1).await.published, 1);
     fs::remove_file(rig.path("b")).unwrap();
     assert_eq!(until(0).await.state, "watching");
+}
+
+/// Shares two folders, the first of which stands still at a call; how many calls to it there were.
+async fn stall(at: Option<u32>) -> u32 {
+    let rig = Rig::new().await;
+    let mount = Mount::new(&rig.dir.path().join("Public"));
+    rig.write("a", "one");
+    if let Some(at) = at {
+        mount.hold_at(at);
+    }
+    let (hub, public) = (rig.hub.clone(), new(rig.options()));
+    let adding = tokio::spawn(async move { hub.add(public).await });
+    if at.is_some() {
+        eventually("the disk is asked", async || {
+            (mount.standing() > 0).then_some(())
+        })
+        .await;
+    }
+    let other = rig.dir.path().join("Other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b"), "two").unwrap();
+    within("the other share", share_other(&rig)).await;
+    eventually("its file is held", async || {
+        rig.fake.names().contains(&"b".into()).then_some(())
+    })
+    .await;
+    assert!(at.is_none() || rig.fake.names() == ["b"], "{at:?}");
+    fs::write(other.join("c"), "three").unwrap();
+    eventually("so is the next", async || {
+        rig.fake.names().contains(&"c".into()).then_some(())
+    })
+    .await;
+    mount.release();
+    adding.await.unwrap().unwrap();
+    rig.until_held(&["a", "b", "c"]).await;
+    mount.calls()
+}
+
+#[tokio::test]
+async fn a_share_whose_disk_stalls_at_any_call_keeps_no_other_waiting() {
+    let calls = stall(None).await;
+    assert!(calls > 4, "{calls} calls: the seam is not asked");
+    // What comes after the last of them is that its file is held.
+    for at in 1..calls {
+        stall(Some(at)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_configured_share_whose_disk_does_not_answer_keeps_no_start_waiting() {
+    let mut rig = Rig::new().await;
+    rig.write("a", "one");
+    let configured = NewShare {
+        configured: true,
+        ..new(rig.options())
+    };
+    rig.configured = vec![configured.clone()];
+    rig.hub.follow_file(vec![configured]).await;
+    rig.until_held(&["a"]).await;
+    let mount = Mount::new(&rig.dir.path().join("Public"));
+    mount.hold();
+    let rig = tokio::time::timeout(Duration::from_secs(60), rig.restart()).await;
+    let rig = rig.expect("it starts");
+    assert_eq!(rig.hub.list(None)[0].state, "scanning");
+    mount.release();
+    eventually("it is watched again", async || {
+        (rig.hub.list(None)[0].state == "watching").then_some(())
+    })
+    .await;
+    assert_eq!(rig.fake.names(), ["a"]);
 }

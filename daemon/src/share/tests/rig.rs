@@ -128,10 +128,15 @@ pub(super) fn new(add: ShareAdd) -> NewShare {
 
 impl Rig {
     pub(super) async fn new() -> Self {
+        Self::scanning(Duration::from_secs(3_600)).await
+    }
+
+    /// With so long between scans.
+    pub(super) async fn scanning(rescan: Duration) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(dir.path().join("Public")).unwrap();
         let (state, lock) = State::open(&dir.path().join("state")).unwrap();
-        Self::start(dir, state, Arc::new(lock), Fake::default(), vec![]).await
+        Self::start(dir, state, Arc::new(lock), Fake::default(), vec![], rescan).await
     }
 
     pub(super) async fn start(
@@ -140,6 +145,7 @@ impl Rig {
         lock: Arc<StateLock>,
         fake: Fake,
         configured: Vec<NewShare>,
+        rescan: Duration,
     ) -> Self {
         let events = Events::default();
         let local = crate::net::LocalAddrs::default();
@@ -149,7 +155,7 @@ impl Rig {
         let config = Config {
             settle: Duration::from_millis(100),
             max_delay: Duration::from_secs(2),
-            rescan: Duration::from_secs(3_600),
+            rescan,
             ignore_file: ".p2pignore".into(),
             exclude: vec!["*.part".into()],
             threads: 1,
@@ -175,7 +181,9 @@ impl Rig {
         // Without a handle, the tasks of the shares end.
         self.hub.folders().clear();
         drop(self.hub);
-        Self::start(self.dir, self.state, self._lock, self.fake, self.configured).await
+        let (state, lock) = (self.state, self._lock);
+        let rescan = Duration::from_secs(3_600);
+        Self::start(self.dir, state, lock, self.fake, self.configured, rescan).await
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -13,11 +13,11 @@ use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
 use tokio::time::Instant as Timer;
 
-use super::super::history::Session;
 use super::super::{ItemSetting, view};
 use super::finish::Told;
 use super::keeping::Keeping;
 use super::metadata::Replay;
+use super::past::TELL;
 use super::prepare::Ready;
 use super::suspects::Suspects;
 use super::uploads::Uploads;
@@ -54,6 +54,10 @@ pub(super) struct Active {
     idle_since: Option<Timer>,
     next_view: Option<Timer>,
     last_block: Timer,
+    /// When the history was told of what goes on.
+    told_history: Timer,
+    /// What the registry was told of whether anybody may be asked.
+    told_asks: bool,
     /// Since when the peers are not read, because the disk has enough to do.
     held_since: Option<Instant>,
     pub(super) told_missing: Vec<(u32, u32)>,
@@ -125,7 +129,7 @@ impl Torrent {
             only_peers: self.record.only_peers.clone(),
             seed: rand::random(),
         };
-        let keeping = Keeping::new(self, &ready.have, &ready.written);
+        let keeping = Keeping::new(&ready.have, &ready.written, ready.log);
         let told = Told::new(&info, &ready.wanted_files, &keeping.durable);
         let suspect = self.record.suspect.to_bitfield(info.layout().pieces());
         let mut swarm = Swarm::new(*info.layout(), ready.have, options, now);
@@ -158,6 +162,8 @@ impl Torrent {
             idle_since: None,
             next_view: self.watchers.as_ref().map(|_| Timer::now()),
             last_block: Timer::now(),
+            told_history: Timer::now(),
+            told_asks: false,
             held_since: None,
             told_missing: Vec::new(),
             told,
@@ -172,6 +178,7 @@ impl Torrent {
                 active.swarm.handle_connected(key, new, Instant::now());
             }
             self.act(active);
+            self.tell_asks(active).await;
             self.start_work(active);
             self.prove(active);
             self.rest(active)?;
@@ -210,6 +217,14 @@ impl Torrent {
                 },
                 () = until(timer) => self.tick(active),
             }
+        }
+    }
+
+    /// Says that there is somebody to ask for what is missing, or nobody any more.
+    async fn tell_asks(&mut self, active: &mut Active) {
+        let asks = active.missing > 0 && active.swarm.may_ask();
+        if std::mem::replace(&mut active.told_asks, asks) != asks {
+            self.report(Report::Asks(self.item, asks)).await;
         }
     }
 
@@ -255,29 +270,17 @@ impl Torrent {
     /// Gives a peer what is there for it.
     pub(super) fn feed(&mut self, active: &mut Active, key: PeerKey) {
         if let Some(link) = self.peers.link(key) {
-            let disk = &self.ctx.disk;
-            (active.uploads).feed(key, link, disk, &active.tree, &active.inbox);
+            (active.uploads).feed(key, link, &active.tree, &active.inbox);
         }
     }
 
     /// Ends a connection and writes it into the history.
     fn disconnect(&mut self, active: &mut Active, key: PeerKey) {
-        let Some(peer) = self.peers.remove(key) else {
+        if let Some(session) = self.exchange(active, key) {
+            self.ctx.store.session(session);
+        }
+        if self.peers.remove(key).is_none() {
             return;
-        };
-        let exchanged = peer.exchanged;
-        if exchanged.since > 0 {
-            self.ctx.store.session(Session {
-                info_hash: self.item,
-                owner: self.record.owner,
-                name: self.record.name.clone(),
-                peer: peer.addr.to_string(),
-                client: exchanged.client,
-                downloaded: exchanged.downloaded,
-                uploaded: exchanged.uploaded,
-                started: exchanged.since,
-                ended: view::now(),
-            });
         }
         active.uploads.forget(key);
         active.suspects.forget(key);
@@ -285,7 +288,7 @@ impl Torrent {
         active.swarm.handle_disconnected(key, Instant::now());
     }
 
-    fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
+    pub(super) fn command(&mut self, active: &mut Active, command: Command) -> Result<(), Halt> {
         match command {
             Command::Peers(addrs) => active.swarm.add_candidates(&addrs, Instant::now()),
             Command::Points(points) => {
@@ -351,6 +354,10 @@ impl Torrent {
                 watchers.send_replace(view);
                 (!watchers.is_closed()).then(|| Timer::now() + WATCH)
             });
+        }
+        if active.told_history.elapsed() >= TELL {
+            active.told_history = Timer::now();
+            self.tell_exchanges(active);
         }
         if active.last_block.elapsed() >= STUCK && active.missing > 0 {
             active.last_block = Timer::now();
