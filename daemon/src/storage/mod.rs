@@ -7,6 +7,7 @@
 
 mod error;
 mod holes;
+mod kernel;
 mod moving;
 mod open;
 mod piece;
@@ -27,6 +28,7 @@ use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
 pub use self::error::StorageError;
+pub(crate) use self::kernel::{DIR, open_unlinked};
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{

@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, RenameFlags, fallocate, renameat, renameat2};
+use nix::fcntl::renameat;
 use nix::sys::statvfs::statvfs;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
+use super::kernel;
 use super::open::{open_root, remove_beneath};
 use super::seam::{self, Call};
 use super::sync::{make_durable_folder, sync_folder, sync_folders};
@@ -229,8 +230,7 @@ pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
 /// Gives a file its length and, where the file system can, its room on the disk.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
     if len > 0 {
-        let end = i64::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        match fallocate(file, FallocateFlags::empty(), 0, end) {
+        match kernel::keep_room(file, len) {
             Ok(()) => {}
             // Not every file system can: the file stays sparse.
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}
@@ -272,7 +272,7 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, StorageError> {
     );
     let old = Path::new(from.file_name().unwrap_or_default());
     let new = Path::new(to.file_name().unwrap_or_default());
-    match renameat2(&source, old, &target, new, RenameFlags::RENAME_NOREPLACE) {
+    match kernel::rename_new(&source, old, &target, new) {
         Ok(()) => Ok(true),
         Err(Errno::EEXIST) => Ok(false),
         // A file system without the flag: look, then rename. The window between the two is the best there is.
