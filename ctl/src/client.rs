@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use interprocess::ConnectWaitMode;
-use interprocess::local_socket::{
-    ConnectOptions, GenericFilePath, Stream, ToFsName as _, traits::Stream as _,
-};
+use interprocess::local_socket::{ConnectOptions, GenericFilePath, Stream, ToFsName as _};
 use p2p_wire::control::{
     Call, Cancel, ErrorKind, Event, Gap, Hello, MAX_LINE, PROTO, RpcError, TORRENT_PART,
     TorrentData, TorrentPart, TorrentRef, Welcome,
@@ -310,8 +308,12 @@ fn open(socket: &Socket, timeout: Duration) -> io::Result<Stream> {
         .name(name)
         .wait_mode(ConnectWaitMode::Timeout(timeout))
         .connect_sync()?;
-    // A daemon that reads nothing for so long is stuck.
-    stream.set_send_timeout(Some(Duration::from_secs(30)))?;
+    // A daemon that reads nothing for so long is stuck. Pipes of Windows have no such limit: there Ctrl-C is what ends it.
+    #[cfg(unix)]
+    interprocess::local_socket::traits::Stream::set_send_timeout(
+        &stream,
+        Some(Duration::from_secs(30)),
+    )?;
     Ok(stream)
 }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::output::{Format, Output, Style};
 use crate::socket::{Socket, Wish};
-use crate::text;
+use crate::{system, text};
 
 /// The global options, made ready.
 pub(crate) struct Context {
@@ -55,7 +55,7 @@ impl Context {
             system: self.globals.system,
         };
         let env = |name: &str| std::env::var_os(name);
-        Socket::choose(&wish, env, nix::unistd::getuid().as_raw())
+        Socket::choose(&wish, env, system::uid())
     }
 
     /// Connects to the daemon. One that is unwell is used all the same, with its reason said.

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use p2p_wire::control::ErrorKind;
@@ -75,10 +74,10 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Er
     part.push(name);
     part.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(part);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    set_mode(&mut options, mode);
+    let written = options
         .open(&part)
         .and_then(|mut file| {
             file.write_all(bytes)?;
@@ -91,6 +90,16 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Er
     }
     written.map_err(fault)
 }
+
+/// The permission bits of a file that is made.
+#[cfg(unix)]
+fn set_mode(options: &mut OpenOptions, mode: u32) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, mode);
+}
+
+/// Windows has none: a file is for whom its folder says.
+#[cfg(not(unix))]
+fn set_mode(_: &mut OpenOptions, _: u32) {}
 
 fn not_a_torrent(shown: &str, why: &str) -> Error {
     Error::new(

@@ -19,7 +19,8 @@
 //! | `human`, `text`, `units` | numbers and names for people, and from people |
 //! | `files` | files that p2pctl itself reads and writes |
 //! | `ask` | questions on the terminal: passwords, yes or no |
-//! | `system` | other programs: p2pd, systemctl |
+//! | `system` | who runs p2pctl, and other programs: p2pd, systemctl |
+//! | `launchd` | p2pd as an agent of macOS |
 //! | `error` | three-line errors and exit codes |
 //!
 //! `create`, `inspect`, `help`, `completions` and `man` need no daemon.
@@ -36,6 +37,7 @@ mod files;
 mod follow;
 mod human;
 mod interrupt;
+mod launchd;
 mod lines;
 mod output;
 mod pieces;

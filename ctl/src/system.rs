@@ -1,14 +1,37 @@
-//! Other programs that p2pctl runs: p2pd and systemctl.
+//! The user who runs p2pctl, and other programs that it runs: p2pd, systemctl, launchctl.
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
 use p2p_wire::control::ErrorKind;
 
 use crate::error::Error;
+
+/// The number of the user who runs this.
+#[cfg(unix)]
+pub(crate) fn uid() -> u32 {
+    nix::unistd::getuid().as_raw()
+}
+
+/// Users of Windows have no number; nothing there asks for one.
+#[cfg(not(unix))]
+pub(crate) fn uid() -> u32 {
+    u32::MAX
+}
+
+/// Whether this runs with root's rights.
+#[cfg(unix)]
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// There is no root.
+#[cfg(not(unix))]
+pub(crate) fn is_root() -> bool {
+    false
+}
 
 /// p2pd, as it lies beside p2pctl or else in the PATH.
 pub(crate) fn p2pd() -> Result<Command, Error> {
@@ -61,9 +84,21 @@ fn in_path(name: &OsStr) -> Option<PathBuf> {
 }
 
 fn code_of(status: ExitStatus) -> u8 {
-    let signal = || status.signal().map(|signal| 128 + signal);
-    let code = status.code().or_else(signal).unwrap_or(1);
+    let code = status.code().or_else(|| by_signal(status)).unwrap_or(1);
     u8::try_from(code).unwrap_or(1)
+}
+
+/// The code by which shells name the end by a signal.
+#[cfg(unix)]
+fn by_signal(status: ExitStatus) -> Option<i32> {
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    signal.map(|signal| 128 + signal)
+}
+
+/// Nothing ends by a signal there.
+#[cfg(not(unix))]
+fn by_signal(_: ExitStatus) -> Option<i32> {
+    None
 }
 
 fn cannot_run(command: &Command, error: &io::Error) -> Error {

@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use p2p_wire::control::PathText;
@@ -63,7 +62,7 @@ pub(crate) fn show_path_short(path: &PathText) -> String {
 /// A name of the file system as it is shown: bytes that are not UTF-8 as `\xNN`.
 pub(crate) fn show_os(name: &OsStr) -> String {
     let mut out = String::new();
-    for chunk in name.as_bytes().utf8_chunks() {
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
         out.push_str(&escape(chunk.valid()));
         for byte in chunk.invalid() {
             push(&mut out, format_args!("\\x{byte:02x}"));
@@ -91,8 +90,10 @@ fn push(out: &mut String, piece: std::fmt::Arguments<'_>) {
     let _infallible = out.write_fmt(piece);
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[test]

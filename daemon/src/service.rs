@@ -306,8 +306,14 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// Many peers and files want many descriptors; the soft limit is often 1,024 for programs that use select(2), which this one does not.
 fn raise_descriptor_limit() {
+    // macOS says that there is no limit and refuses more than this (OPEN_MAX).
+    let most = if cfg!(target_os = "macos") {
+        10_240
+    } else {
+        u64::MAX
+    };
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(most), hard));
     if let Err(error) = raised {
         tracing::debug!("the limit of open files stays: {error}");
     }

@@ -25,6 +25,7 @@
 
 mod backend;
 mod files;
+#[cfg_attr(not(unix), path = "guard/none.rs")]
 mod guard;
 #[allow(unsafe_code, reason = "calls the vector backends")]
 mod lanes;

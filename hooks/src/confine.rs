@@ -9,21 +9,18 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use landlock::{
-    ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
-    path_beneath_rules,
-};
-use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
 
 /// The first argument of a daemon that is to become a hook.
 const OPTION: &str = "--become-hook";
 
+/// Where the kernel lists what a process has open.
+const OWN_DESCRIPTORS: &str = match cfg!(target_os = "linux") {
+    true => "/proc/self/fd",
+    false => "/dev/fd",
+};
 /// Open files at most: what programs expect, and those that use select(2) can stand.
 const FILES: u64 = 1_024;
-/// The rights that a kernel must know to be asked for; older ones are asked for what they know.
-const LANDLOCK: ABI = ABI::V4;
 
 /// What a hook may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,21 +73,47 @@ pub fn become_hook(mut args: impl Iterator<Item = OsString>) -> Option<io::Error
 
 impl Confines {
     fn enter(&self) -> io::Result<()> {
-        set_no_new_privs()?;
-        // A daemon that was killed tells the event again: the hook of its first telling is to end.
-        set_pdeathsig(Signal::SIGTERM)?;
+        kernel::renounce()?;
         limit(Resource::RLIMIT_CORE, 0)?;
         limit(Resource::RLIMIT_NOFILE, FILES)?;
         limit(Resource::RLIMIT_CPU, self.cpu_seconds)?;
         close_others();
-        self.restrict_files().map_err(io::Error::other)
+        kernel::restrict_files(&self.writable)
+    }
+}
+
+/// What Linux alone can take from a process.
+#[cfg(target_os = "linux")]
+mod kernel {
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use landlock::{
+        ABI, Access as _, AccessFs, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
+        RulesetError, path_beneath_rules,
+    };
+    use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
+    use nix::sys::signal::Signal;
+
+    /// The rights that a kernel must know to be asked for; older ones are asked for what they know.
+    const LANDLOCK: ABI = ABI::V4;
+
+    /// The right to gain rights, and to outlive the daemon.
+    pub(super) fn renounce() -> io::Result<()> {
+        set_no_new_privs()?;
+        // A daemon that was killed tells the event again: the hook of its first telling is to end.
+        Ok(set_pdeathsig(Signal::SIGTERM)?)
     }
 
     /// Reading everywhere, writing in a few places; a kernel without Landlock (before 5.13, or with it turned off) restricts nothing.
-    fn restrict_files(&self) -> Result<(), landlock::RulesetError> {
+    pub(super) fn restrict_files(writable: &[PathBuf]) -> io::Result<()> {
+        landlock(writable).map_err(io::Error::other)
+    }
+
+    fn landlock(writable: &[PathBuf]) -> Result<(), RulesetError> {
         let all = AccessFs::from_all(LANDLOCK);
         let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];
-        let own = self.writable.iter().map(PathBuf::as_path);
+        let own = writable.iter().map(PathBuf::as_path);
         let own = own.chain([Path::new("/dev/shm")]);
         Ruleset::default()
             .handle_access(all)?
@@ -99,6 +122,21 @@ impl Confines {
             .add_rules(path_beneath_rules(devices, AccessFs::from_file(LANDLOCK)))?
             .add_rules(path_beneath_rules(own, all))?
             .restrict_self()?;
+        Ok(())
+    }
+}
+
+/// Elsewhere a hook keeps the rights of the daemon's user, may write where that may, and outlives a daemon that was killed.
+#[cfg(not(target_os = "linux"))]
+mod kernel {
+    use std::io;
+    use std::path::PathBuf;
+
+    pub(super) fn renounce() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn restrict_files(_: &[PathBuf]) -> io::Result<()> {
         Ok(())
     }
 }
@@ -112,7 +150,7 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 
 /// Closes whatever is open besides the three streams. Ours are closed by exec; this is about what the daemon itself was started with.
 fn close_others() {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let open = std::fs::read_dir(OWN_DESCRIPTORS).into_iter().flatten();
     let open: Vec<i32> = open
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())

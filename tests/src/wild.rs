@@ -171,6 +171,7 @@ pub fn shake_hands(
 
 /// A connection from `ip`, so that it counts as another machine's.
 pub fn connect_from(ip: Ipv4Addr, to: SocketAddr) -> Result<TcpStream> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
     use std::os::fd::AsRawFd as _;
 
@@ -180,9 +181,10 @@ pub fn connect_from(ip: Ipv4Addr, to: SocketAddr) -> Result<TcpStream> {
     let fd = socket(
         AddressFamily::Inet,
         SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
+        SockFlag::empty(),
         None,
     )?;
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     bind(
         fd.as_raw_fd(),
         &SockaddrIn::from(std::net::SocketAddrV4::new(ip, 0)),

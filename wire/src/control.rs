@@ -81,7 +81,7 @@ pub use path::PathText;
 pub use rpc::{Answer, Call, Cancel, Progress};
 pub use settings::{ConfigKey, ConfigSet, ConfigValue, Limits, Reload};
 pub use shares::{Each, Share, ShareAdd, ShareProgress, ShareRef};
-pub use socket::{SYSTEM_SOCKET, user_sockets};
+pub use socket::{Platform, SYSTEM_SOCKET, user_sockets};
 pub use torrent::{TORRENT_PART, TorrentData, TorrentPart, TorrentRef};
 pub use trackers::{Credentials, PublishItem, Search, Tracker, TrackerAdd, TrackerRef};
 pub use watch::{Event, Gap, HistoryList, LogLine, LogTail, Subscribe, Transfer};

@@ -1,15 +1,16 @@
-//! `daemon`: starting, stopping and enabling p2pd, through systemd where it runs, else by hand.
+//! `daemon`: starting, stopping and enabling p2pd, through systemd or launchd where they run, else by hand.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use p2p_wire::control::{ErrorKind, Reload, Status};
+use p2p_wire::control::{ErrorKind, Platform, Reload, Status};
 
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
+use crate::launchd::Agent;
 use crate::socket::{Socket, Whose};
 use crate::system;
 use crate::text;
@@ -30,7 +31,7 @@ pub(crate) enum Daemon {
     Restart,
     /// Read the configuration file again
     Reload,
-    /// Start it now and at every login, through systemd
+    /// Start it now and at every login, through systemd (on macOS launchd)
     Enable {
         /// At every boot, without a login
         #[arg(long)]
@@ -44,6 +45,14 @@ impl Daemon {
     /// Runs it.
     pub(crate) fn run(self, context: &Context) -> Result<(), Error> {
         let socket = context.socket();
+        if let Some(error) = absent(Platform::HERE, socket.whose) {
+            return Err(error);
+        }
+        if let Some(agent) = Agent::find(&socket)
+            && let Some(done) = self.run_agent(context, &socket, &agent)
+        {
+            return done;
+        }
         let unit = Unit::find(&socket);
         match (self, unit) {
             (Self::Reload, _) => reload(context),
@@ -75,6 +84,45 @@ impl Daemon {
             }
             (Self::Enable { .. }, None) => Err(no_unit(&socket, "enable")),
             (Self::Disable, None) => Err(no_unit(&socket, "disable")),
+        }
+    }
+
+    /// Through launchd; `None` for what is done by hand there as elsewhere.
+    fn run_agent(
+        self,
+        context: &Context,
+        socket: &Socket,
+        agent: &Agent,
+    ) -> Option<Result<(), Error>> {
+        // One that was started by hand holds the socket.
+        let freed = || match context.connect_to(socket.clone()) {
+            Ok(_) => stop(context, socket),
+            Err(_) => Ok(()),
+        };
+        let answers = |done| wait_for(context, socket, done);
+        match self {
+            Self::Enable { linger: true } => Some(Err(Error::usage(
+                "cannot enable p2pd without a login",
+                "launchd starts an agent of yours when you log in, and ends it when you log out.",
+                "Leave out --linger",
+            ))),
+            Self::Enable { linger: false } => {
+                let enabled = freed().and_then(|()| agent.enable());
+                Some(enabled.and_then(|()| answers("Enabled and started")))
+            }
+            Self::Disable => {
+                let disabled = agent.disable();
+                Some(disabled.map(|()| context.out.talk("Disabled p2pd")))
+            }
+            Self::Restart if agent.is_enabled() => {
+                let started = freed().and_then(|()| agent.start());
+                Some(started.and_then(|()| answers("Restarted")))
+            }
+            Self::Start if agent.is_enabled() && context.connect_to(socket.clone()).is_err() => {
+                Some(agent.start().and_then(|()| answers("Started")))
+            }
+            // One that ends as it was told is not started again by launchd.
+            Self::Start | Self::Restart | Self::Stop | Self::Reload => None,
         }
     }
 }
@@ -139,22 +187,20 @@ impl Unit {
             };
             let what = format!("systemctl {user}{} p2pd failed", args.join(" "));
             let why = system::reason(&output);
-            return Err(
-                match self.whose == Whose::System && !nix::unistd::geteuid().is_root() {
-                    true => Error::new(
-                        ErrorKind::Permission,
-                        what,
-                        why,
-                        format!("Try:  sudo systemctl {} p2pd", args.join(" ")),
-                    ),
-                    false => Error::new(
-                        ErrorKind::Failed,
-                        what,
-                        why,
-                        format!("Look:  {sudo}journalctl {user}-u p2pd -n 20"),
-                    ),
-                },
-            );
+            return Err(match self.whose == Whose::System && !system::is_root() {
+                true => Error::new(
+                    ErrorKind::Permission,
+                    what,
+                    why,
+                    format!("Try:  sudo systemctl {} p2pd", args.join(" ")),
+                ),
+                false => Error::new(
+                    ErrorKind::Failed,
+                    what,
+                    why,
+                    format!("Look:  {sudo}journalctl {user}-u p2pd -n 20"),
+                ),
+            });
         }
         context.out.talk(&format!("{done} p2pd"));
         Ok(())
@@ -218,12 +264,17 @@ fn start(context: &Context, socket: &Socket, given: &[OsString]) -> Result<(), E
     command.arg("--daemonize").stdin(Stdio::null());
     // With its own words for what is wrong, which then are ours.
     system::run_through(command)?;
+    wait_for(context, socket, "Started")
+}
+
+/// Waits until p2pd answers, and says what was `done`.
+fn wait_for(context: &Context, socket: &Socket, done: &str) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match context.connect_to(socket.clone()) {
             Ok(client) => {
                 let server = &client.welcome().server;
-                context.out.talk(&format!("Started {server}"));
+                context.out.talk(&format!("{done} {server}"));
                 return Ok(());
             }
             Err(error) if Instant::now() > deadline => return Err(error),
@@ -273,6 +324,24 @@ fn reload(context: &Context) -> Result<(), Error> {
     context.out.record(&reload, &labels)
 }
 
+/// Why there is no such daemon on this platform, if there is none.
+fn absent(platform: Platform, whose: Whose) -> Option<Error> {
+    let (what, why, fix) = match (platform, whose) {
+        (Platform::Windows, _) => (
+            "there is no p2pd for Windows",
+            "What it promises of files rests on calls that Linux and macOS have.",
+            "Run it on another machine; here work:  p2pctl create   and   p2pctl inspect",
+        ),
+        (Platform::MacOs, Whose::System) => (
+            "there is no system's daemon on macOS",
+            "It is made for Linux alone.",
+            "Use your own:  p2pctl --user daemon enable",
+        ),
+        _ => return None,
+    };
+    Some(Error::new(ErrorKind::Failed, what, why, fix))
+}
+
 fn no_unit(socket: &Socket, what: &str) -> Error {
     let (why, fix) = match socket.whose {
         Whose::Given => (
@@ -297,4 +366,20 @@ fn no_unit(socket: &Socket, what: &str) -> Error {
         why,
         fix,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_such_daemon_that_is_said_and_nothing_tried() {
+        let says = |platform, whose| absent(platform, whose).and_then(|error| error.text());
+        let windows = says(Platform::Windows, Whose::User).unwrap();
+        assert!(windows.contains("no p2pd for Windows"), "{windows}");
+        let mac = says(Platform::MacOs, Whose::System).unwrap();
+        assert!(mac.contains("p2pctl --user daemon enable"), "{mac}");
+        assert_eq!(says(Platform::MacOs, Whose::User), None);
+        assert_eq!(says(Platform::Linux, Whose::System), None);
+    }
 }

@@ -1,9 +1,10 @@
-//! Where things are, by mode: a user's daemon follows the XDG folders, the system's the folders that systemd names.
+//! Where things are, by mode: a user's daemon follows the XDG folders (on macOS those of `~/Library`, where they are not set), the system's
+//! the folders that systemd names.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use p2p_wire::control::{SYSTEM_SOCKET, user_sockets};
+use p2p_wire::control::{Platform, SYSTEM_SOCKET, user_sockets};
 
 /// Whose daemon this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,9 @@ pub struct Given {
 /// Why there is no place for something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
+    /// There is no such daemon here.
+    #[error("the machine's daemon (--system) is there on Linux alone; run your own (--user)")]
+    NoSystem,
     /// Neither the environment nor the command line says where.
     #[error(
         "no folder for {what}: neither {variable} nor HOME is set to an absolute path; give {option}"
@@ -85,6 +89,9 @@ impl Places {
         env: impl Fn(&str) -> Option<OsString>,
         uid: u32,
     ) -> Result<Self, PlaceError> {
+        if mode == Mode::System && Platform::HERE != Platform::Linux {
+            return Err(PlaceError::NoSystem);
+        }
         let folder = |name: &str| absolute(&env, name);
         let home = folder("HOME");
         let xdg = |what, variable, below: &str, option| {
@@ -105,7 +112,7 @@ impl Places {
             (None, Mode::User) => xdg(
                 "the configuration",
                 "XDG_CONFIG_HOME",
-                ".config",
+                Platform::HERE.config(),
                 "--config",
             )?
             .join("p2p/p2pd.toml"),
@@ -114,7 +121,8 @@ impl Places {
         let state = match (given.state, mode) {
             (Some(path), _) => path,
             (None, Mode::User) => {
-                xdg("the state", "XDG_STATE_HOME", ".local/state", "--state-dir")?.join("p2p")
+                let below = Platform::HERE.state();
+                xdg("the state", "XDG_STATE_HOME", below, "--state-dir")?.join("p2p")
             }
             (None, Mode::System) => system("STATE_DIRECTORY", "/var/lib/p2pd"),
         };
@@ -139,7 +147,7 @@ impl Places {
 
 /// The first candidate whose folder's parent exists, or else the last: p2pctl looks in the same places.
 fn user_socket(env: impl Fn(&str) -> Option<OsString>, uid: u32) -> PathBuf {
-    let mut candidates = user_sockets(env, uid);
+    let mut candidates = user_sockets(Platform::HERE, env, uid);
     let usable = candidates.iter().position(|path| {
         let parent = path.parent().and_then(Path::parent);
         parent.is_some_and(Path::is_dir)

@@ -194,7 +194,9 @@ async fn disk_low(daemon: &Daemon) -> Option<String> {
 /// What may still be written to the file system of `path`, in bytes.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     let disk = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(disk.blocks_available().saturating_mul(disk.fragment_size()))
+    // What is 64 bits wide on Linux need not be elsewhere.
+    let (blocks, size) = (disk.blocks_available() as u64, disk.fragment_size() as u64);
+    Some(blocks.saturating_mul(size))
 }
 
 /// `daemon.stop`: answers first, then the daemon ends.

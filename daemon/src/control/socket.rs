@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 };
@@ -17,7 +17,6 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use interprocess::os::unix::uds_local_socket;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::Group;
 
 use crate::config::Mode;
@@ -67,18 +66,18 @@ pub(super) fn listen(path: &Path, mode: Mode, may_remove: bool) -> Result<Listen
         builder.create(dir).map_err(io)?;
     }
     clear(path, may_remove)?;
-    let permissions = match mode {
+    let permissions: u16 = match mode {
         Mode::User => 0o600,
         Mode::System => 0o660,
     };
     let name = path.to_fs_name::<GenericFilePath>().map_err(io)?;
     let listener = ListenerOptions::new()
         .name(name)
-        .mode(permissions)
+        .mode(permissions.into())
         .create_tokio()
         .map_err(io)?;
     // The umask took its part of the mode, and connecting needs the right to write.
-    fs::set_permissions(path, Permissions::from_mode(permissions)).map_err(io)?;
+    fs::set_permissions(path, Permissions::from_mode(permissions.into())).map_err(io)?;
     if mode == Mode::System {
         match Group::from_name(GROUP) {
             // As when the service's own group is this one: then it need not be allowed to give files away.
@@ -109,10 +108,20 @@ fn owned_by(path: &Path) -> io::Result<u32> {
 }
 
 /// Whether somebody listens at `path`: without waiting, as one that stands still with a full backlog would never answer.
+#[cfg(target_os = "linux")]
 fn knock(path: &Path) -> io::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    use std::os::fd::AsRawFd as _;
     let kind = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, kind, None)?;
     Ok(connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?)
+}
+
+/// Whether somebody listens at `path`. A full backlog refuses at once, where Linux lets wait: it looks as if nobody did, but only another
+/// daemon, with another state folder, can have one here.
+#[cfg(not(target_os = "linux"))]
+fn knock(path: &Path) -> io::Result<()> {
+    std::os::unix::net::UnixStream::connect(path).map(drop)
 }
 
 /// Makes way at `path`: what is left there is removed, what is in use is not.
@@ -142,9 +151,13 @@ fn clear(path: &Path, may_remove: bool) -> Result<(), SocketError> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use nix::sys::socket::{Backlog, bind, listen};
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    };
 
     use super::*;
 

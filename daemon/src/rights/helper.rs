@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::{AccessFlags, Gid, Uid, access, setgroups, setresgid, setresuid};
+use nix::unistd::{AccessFlags, access};
 use p2p_wire::control::PathText;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,9 @@ pub fn help() -> io::Result<()> {
 
 impl Rights {
     /// Becomes this user, for good.
+    #[cfg(target_os = "linux")]
     fn take_on(&self) -> nix::Result<()> {
+        use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         if uid.is_root() {
             return Err(nix::errno::Errno::EPERM);
@@ -84,6 +86,12 @@ impl Rights {
         setgroups(&groups)?;
         setresgid(gid, gid, gid)?;
         setresuid(uid, uid, uid)
+    }
+
+    /// Cannot: the machine's daemon is there on Linux alone.
+    #[cfg(not(target_os = "linux"))]
+    fn take_on(&self) -> nix::Result<()> {
+        Err(nix::errno::Errno::ENOSYS)
     }
 }
 

@@ -22,7 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{AccessFlags, Gid, Pid, User, access, getgrouplist};
+use nix::unistd::{AccessFlags, Pid, User, access};
 use p2p_wire::control::ErrorKind;
 use serde::{Deserialize, Serialize};
 
@@ -146,11 +146,19 @@ impl Rights {
 }
 
 /// Groups of a user as the user database has them now. It may be on another machine: to be called on a blocking thread.
+#[cfg(target_os = "linux")]
 pub fn groups_of(user: &User) -> Vec<u32> {
+    use nix::unistd::{Gid, getgrouplist};
     let name = std::ffi::CString::new(user.name.as_str()).ok();
     let groups = name.and_then(|name| getgrouplist(&name, user.gid).ok());
     let groups = groups.unwrap_or_default();
     groups.into_iter().map(Gid::as_raw).collect()
+}
+
+/// The group of a user; nix does not ask for the others, which count for the machine's daemon alone.
+#[cfg(not(target_os = "linux"))]
+pub fn groups_of(user: &User) -> Vec<u32> {
+    vec![user.gid.as_raw()]
 }
 
 fn start() -> io::Result<Child> {

@@ -11,14 +11,10 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use crate::storage::{self, Access};
-
-const DIR: OFlag = OFlag::O_PATH
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_CLOEXEC);
+use crate::storage::{self, Access, DIR, open_unlinked};
 
 /// A folder.
 #[derive(Debug)]
@@ -36,10 +32,11 @@ impl Held {
         if is_own {
             return Ok(Self::by_path(path));
         }
-        let how = OpenHow::new()
-            .flags(DIR)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(AT_FDCWD, path, how) {
+        if !cfg!(target_os = "linux") {
+            // Elsewhere what is in a folder cannot be reached by a path through its descriptor.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        match open_unlinked(AT_FDCWD, path, DIR, Mode::empty(), false) {
             // Linux before 5.6, or a filter of system calls that does not know it.
             Err(Errno::ENOSYS | Errno::EPERM) => walk(path).map(Self::by_fd),
             opened => Ok(Self::by_fd(opened?)),

@@ -1,16 +1,18 @@
 //! Whether somebody has a file open for writing.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
-
-use nix::libc;
-
-/// fcntl(2), the same on every architecture; libc does not name it.
-const F_SETSIG: libc::c_int = 10;
 
 /// True if a process has `file` open for writing; false if none has, or if that cannot be told: a read lease is granted to the owner of a
 /// file alone, and not on every file system.
+#[cfg(target_os = "linux")]
 pub(crate) fn has_writer(file: &File) -> bool {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::libc;
+
+    /// fcntl(2), the same on every architecture; libc does not name it.
+    const F_SETSIG: libc::c_int = 10;
+
     let fd = file.as_raw_fd();
     // A writer that comes while the lease is held makes the kernel signal us. The default, SIGIO, ends a process; SIGURG is ignored.
     // SAFETY: fcntl with integer arguments on a descriptor that `file` keeps open touches no memory of ours.
@@ -28,7 +30,13 @@ pub(crate) fn has_writer(file: &File) -> bool {
     false
 }
 
-#[cfg(test)]
+/// False: only Linux tells. What is written to is then known by its times alone, which settle.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_writer(_: &File) -> bool {
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::statfs::{self, FsType};
 use nix::sys::statvfs::statvfs;
 use p2p_wire::control::ErrorKind;
 
@@ -38,7 +37,9 @@ pub(crate) fn identity(root: &Path) -> io::Result<Identity> {
 }
 
 /// Whether changes that other machines make there give no events here.
+#[cfg(target_os = "linux")]
 pub(crate) fn is_remote(path: &Path) -> bool {
+    use nix::sys::statfs::{self, FsType};
     // SMB and CIFS have no name in nix: from linux/magic.h.
     const SMB2: i64 = 0xFE53_4D42;
     const CIFS: i64 = 0xFF53_4D42;
@@ -55,6 +56,14 @@ pub(crate) fn is_remote(path: &Path) -> bool {
         FsType(CIFS as _),
     ];
     known.contains(&kind)
+}
+
+/// Whether changes that other machines make there give no events here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_remote(path: &Path) -> bool {
+    const LOCAL: [&str; 5] = ["apfs", "hfs", "exfat", "msdos", "tmpfs"];
+    // What is not known to be a disk of this machine is looked through from time to time: that finds changes everywhere.
+    nix::sys::statfs::statfs(path).is_ok_and(|stat| !LOCAL.contains(&stat.filesystem_type_name()))
 }
 
 /// The absolute path of what is to be shared, links resolved, and whether it is a file, if the user `owner` may share it.

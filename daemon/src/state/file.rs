@@ -61,6 +61,11 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     let conn = Connection::open(path)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
+    if cfg!(target_os = "macos") {
+        // There fsync(2) leaves it to the disk when to write.
+        conn.pragma_update(None, "fullfsync", true)?;
+        conn.pragma_update(None, "checkpoint_fullfsync", true)?;
+    }
     conn.pragma_update(None, "foreign_keys", true)?;
     // KiB. The file is in the page cache; twice is once too often.
     conn.pragma_update(None, "cache_size", -512)?;

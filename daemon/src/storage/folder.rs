@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::StorageError;
 use super::error::at;
+use super::kernel;
 use super::open::{Access, open_in, open_root};
 use super::seam::{self, Call};
 
@@ -130,14 +131,15 @@ impl Folder {
     /// Returns when the names in it are on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         seam::allow(Call::Sync, || self.path.clone())?;
-        Ok(nix::unistd::fsync(&self.fd)?)
+        // The library knows what a kernel takes to have it on the disk.
+        File::from(self.fd.try_clone()?).sync_all()
     }
 
     /// Renames `old` in it to `new` in another; false if that name is taken.
     pub(super) fn rename(&self, old: &OsStr, to: &Self, new: &OsStr) -> Result<bool, StorageError> {
         let from = self.path.join(old);
         seam::allow(Call::Rename, || from.clone()).map_err(at(&from))?;
-        match renameat2(&self.fd, old, &to.fd, new, RenameFlags::RENAME_NOREPLACE) {
+        match kernel::rename_new(&self.fd, Path::new(old), &to.fd, Path::new(new)) {
             Ok(()) => Ok(true),
             Err(Errno::EEXIST) => Ok(false),
             // A file system without the flag: look, then rename. The window between the two is the best there is.

@@ -9,6 +9,7 @@ mod disks;
 mod error;
 mod folder;
 mod holes;
+mod kernel;
 mod moving;
 mod open;
 mod piece;
@@ -32,6 +33,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use self::disks::Disks;
 pub use self::error::StorageError;
+pub(crate) use self::kernel::{DIR, open_unlinked};
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 pub use self::place::{

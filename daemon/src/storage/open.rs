@@ -9,19 +9,16 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 use super::folder::Folder;
+use super::kernel::{ANY, DIR, open_unlinked, target};
 use super::seam;
-
-const DIR: OFlag = OFlag::O_PATH
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_CLOEXEC);
 
 const ALWAYS: OFlag = OFlag::O_NOFOLLOW
     .union(OFlag::O_NONBLOCK)
@@ -107,17 +104,13 @@ pub(super) fn remove_beneath(root: &Path, rel: &Path) -> io::Result<()> {
 /// Opens the folder at an absolute path. Fails with a permission error at a link that another user made.
 pub(super) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     seam::touch(path);
-    let how = OpenHow::new()
-        .flags(DIR)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(AT_FDCWD, path, how) {
+    match open_unlinked(AT_FDCWD, path, DIR, Mode::empty(), false) {
         Err(Errno::ELOOP | Errno::ENOSYS | Errno::EPERM) => by_trusted_links(path),
         opened => Ok(opened?),
     }
 }
 
 fn by_trusted_links(path: &Path) -> io::Result<OwnedFd> {
-    let link = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut here = open("/", DIR, Mode::empty())?;
     let (mut todo, mut links) = (path.to_owned(), 0);
     loop {
@@ -131,7 +124,7 @@ fn by_trusted_links(path: &Path) -> io::Result<OwnedFd> {
             Component::RootDir => open("/", DIR, Mode::empty())?,
             Component::CurDir => openat(&here, ".", DIR, Mode::empty())?,
             Component::ParentDir => openat(&here, "..", DIR, Mode::empty())?,
-            Component::Normal(name) => openat(&here, name, link, Mode::empty())?,
+            Component::Normal(name) => openat(&here, name, ANY, Mode::empty())?,
             Component::Prefix(_) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         let stat = fstat(&next)?;
@@ -149,7 +142,7 @@ fn by_trusted_links(path: &Path) -> io::Result<OwnedFd> {
                 "a link of another user is in the path",
             ));
         }
-        todo = PathBuf::from(readlinkat(&next, "")?).join(rest);
+        todo = target(&next, &here, component.as_os_str())?.join(rest);
     }
 }
 
@@ -157,12 +150,8 @@ fn by_trusted_links(path: &Path) -> io::Result<OwnedFd> {
 fn open_there(root: &OwnedFd, rel: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     let names = |component| matches!(component, Component::Normal(_));
     if rel.components().all(names) {
-        let how = OpenHow::new()
-            .flags(flags | ALWAYS)
-            .mode(mode_of(flags))
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(root, rel, how) {
-            // Linux before 5.6, or a filter of system calls that does not know it.
+        match open_unlinked(root, rel, flags | ALWAYS, mode_of(flags), true) {
+            // Linux before 5.6, or a filter of system calls that does not know it; other systems.
             Err(Errno::ENOSYS | Errno::EPERM) => {}
             opened => return Ok(opened?),
         }

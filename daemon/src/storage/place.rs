@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statvfs::statvfs;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
@@ -15,6 +14,7 @@ use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
 use super::folder::Folder;
+use super::kernel;
 use super::open::remove_beneath;
 use super::seam::{self, Call};
 use super::sync::sync_folders;
@@ -232,8 +232,7 @@ pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
 /// Gives a file its length and, where the file system can, its room on the disk.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
     if len > 0 {
-        let end = i64::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        match fallocate(file, FallocateFlags::empty(), 0, end) {
+        match kernel::keep_room(file, len) {
             Ok(()) => {}
             // Not every file system can: the file stays sparse.
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-
 use super::error::at;
 use super::folder::Folder;
+use super::kernel::forget_cached;
 use super::place::STAGE;
 use super::seam::{self, Call};
 use super::{StorageError, Tree};
@@ -42,15 +41,17 @@ impl Tree {
     }
 
     /// Makes the next read of these files come from the disk: what a failed sync could not write is still in the page cache, and looks right.
-    pub fn drop_cached(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
+    /// False where the system cannot do that.
+    pub fn drop_cached(&self, files: &BTreeSet<usize>) -> Result<bool, StorageError> {
         self.sync(files)?;
         for index in files {
             let path = self.path(*index);
             let file = self.file(*index).map_err(|e| StorageError::at(&path, &e))?;
-            // A file system that cannot do it keeps no cache of its own, or is none that loses writes.
-            let _ = posix_fadvise(&**file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+            if !forget_cached(&file) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn sync_one(&self, index: usize) -> Result<FileStamp, StorageError> {

@@ -1,13 +1,11 @@
 //! One piece on its way through a hasher: where its bytes come from, and how far it is.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::OnceLock};
-
-use nix::libc;
+use std::{fs::File, io, sync::OnceLock};
 
 use super::{
     FileSpec, HashError, Io, Options,
     concat::{Concat, Span},
-    open::{Stamp, open},
+    open::{Stamp, is_absent, open, read_exact_at},
     window::{Window, is_mappable},
 };
 use crate::Stream;
@@ -218,7 +216,7 @@ impl Lane {
         let Some(Open { file, .. }) = &self.file else {
             return Ok(());
         };
-        file.read_exact_at(&mut self.buffer[at..at + span.len], span.offset)
+        read_exact_at(file, &mut self.buffer[at..at + span.len], span.offset)
             .map_err(|error| unread(source.concat.file(span.file), error))
     }
 }
@@ -240,10 +238,7 @@ fn open_checked(source: &Source<'_>, index: usize) -> Result<File, Fault> {
         None => open(path),
     };
     let file = file.map_err(|error| {
-        let absent = matches!(
-            error.raw_os_error(),
-            Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENXIO)
-        );
+        let absent = is_absent(&error);
         let error = failed(spec, error);
         if absent {
             Fault::Bad(error)

@@ -9,8 +9,6 @@ use std::{
     thread,
 };
 
-use nix::sys::resource::{Resource, getrlimit};
-
 use super::{
     HashError, Options, Progress,
     concat::Concat,
@@ -99,8 +97,7 @@ impl Pool<'_> {
             threads => threads,
         };
         let lanes = self.options.hasher.lanes();
-        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-        let openable = usize::try_from(descriptors / 4).unwrap_or(usize::MAX) / lanes;
+        let openable = usize::try_from(descriptors() / 4).unwrap_or(usize::MAX) / lanes;
         wanted.min(pieces.div_ceil(lanes)).min(openable).max(1)
     }
 }
@@ -214,6 +211,19 @@ where
     fn tell(&self, piece: u32, outcome: Outcome) {
         lock(&self.done)(piece, outcome);
     }
+}
+
+/// How many files this process may have open.
+#[cfg(unix)]
+fn descriptors() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// Windows bounds handles by memory alone.
+#[cfg(not(unix))]
+fn descriptors() -> u64 {
+    u64::MAX
 }
 
 /// The lock, also after a panic elsewhere: `thread::scope` passes that on.

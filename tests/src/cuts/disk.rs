@@ -71,7 +71,7 @@ impl Disk {
     /// Cuts the power, if that is what is to be done.
     pub(super) fn cut(&self, cut: Cut) -> Result<()> {
         // From linux/ext4.h, where the call is EXT4_IOC_SHUTDOWN: _IOR('X', 125, __u32).
-        const SHUTDOWN: libc::Ioctl = 0x8004_587d;
+        const SHUTDOWN: u32 = 0x8004_587d;
         let flags: u32 = match cut {
             Cut::Kill => return Ok(()),
             Cut::Power { flush_log: true } => 1,
@@ -79,7 +79,7 @@ impl Disk {
         };
         let root = File::open(&self.at)?;
         // SAFETY: the call reads one u32 behind the pointer, which lives until it returns.
-        let done = unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &raw const flags) };
+        let done = unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN as _, &raw const flags) };
         ensure!(
             done == 0,
             "FS_IOC_SHUTDOWN: {}",

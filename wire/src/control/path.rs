@@ -1,7 +1,5 @@
 //! Paths as text and back.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -26,27 +24,43 @@ impl From<&Path> for PathText {
         match path.to_str() {
             Some(text) => Self::Text(text.to_owned()),
             None => Self::Raw {
-                bytes: BASE64.encode(path.as_os_str().as_bytes()),
+                bytes: BASE64.encode(path.as_os_str().as_encoded_bytes()),
             },
         }
     }
 }
 
 impl PathText {
-    /// The path; `None` when the base64 cannot be read. Whether it is absolute or exists is not checked.
+    /// The path; `None` when the base64 cannot be read, or what it holds is no path here. Whether it is absolute or exists is not checked.
     pub fn to_path(&self) -> Option<PathBuf> {
         match self {
             Self::Text(text) => Some(text.into()),
             Self::Raw { bytes } => {
                 let bytes = BASE64.decode(bytes.as_bytes()).ok()?;
-                Some(OsString::from_vec(bytes).into())
+                path_of(bytes)
             }
         }
     }
 }
 
-#[cfg(test)]
+/// A path is what its bytes are.
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> Option<PathBuf> {
+    let path: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes);
+    Some(path.into())
+}
+
+/// Elsewhere only text is a path.
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> Option<PathBuf> {
+    String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+#[cfg(all(test, unix))]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
     use serde_json::json;
 

@@ -48,7 +48,7 @@ impl Top {
             ));
         }
         let told = interrupt::before_the_end(ratatui::restore);
-        told.map_err(|errno| lost(errno.into()))?;
+        told.map_err(lost)?;
         // Keys are not read while the daemon is asked, so it must not take long.
         let patience = context.globals().connect_timeout;
         let mut client = context.connect()?;

@@ -102,8 +102,9 @@ impl Torrent {
         }
         let mut written = Vec::new();
         if !unsure.is_empty() {
-            if self.record.check == Check::No {
-                self.read_from_disk(&tree, &unsure).await?;
+            // What cannot be read from the disk itself is not believed, and fetched again.
+            if self.record.check == Check::No && !self.read_from_disk(&tree, &unsure).await? {
+                unsure.clear();
             }
             let known = view::len_of(info, &have);
             let good = self.check(&tree, unsure, known).await?;
@@ -147,8 +148,8 @@ impl Torrent {
         }
     }
 
-    /// Sees to it that these pieces are read from the disk and not from what is remembered of writing them.
-    async fn read_from_disk(&mut self, tree: &Arc<Tree>, pieces: &[u32]) -> Result<(), Halt> {
+    /// Sees to it that these pieces are read from the disk and not from what is remembered of writing them; false where that cannot be done.
+    async fn read_from_disk(&mut self, tree: &Arc<Tree>, pieces: &[u32]) -> Result<bool, Halt> {
         let files = tree.files_of(pieces);
         let cached = tree.clone();
         let dropped = tree
