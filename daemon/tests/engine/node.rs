@@ -179,7 +179,16 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     look: impl Fn() -> F,
 ) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    within(Duration::from_secs(30), what, look).await
+}
+
+/// Waits for `look` to see something, no longer than `limit`.
+pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: &str,
+    look: impl Fn() -> F,
+) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(seen) = look().await {
             return seen;
