@@ -60,7 +60,7 @@ CREATE TABLE publishes (
     request     TEXT                    -- JSON of the publish request; NULL for a withdrawal
 );
 CREATE INDEX publishes_by_tracker ON publishes (tracker, owner, id);
-CREATE INDEX publishes_by_hash ON publishes (info_hash);
+CREATE INDEX publishes_by_hash ON publishes (info_hash, tracker, owner);
 
 -- share/: shares, and the entries in them that are items.
 CREATE TABLE shares (

@@ -77,11 +77,7 @@ impl Queue {
         let tracker = tracker.to_owned();
         self.state
             .call(move |db| {
-                db.execute(
-                    "DELETE FROM publishes
-                     WHERE info_hash = ?1 AND tracker = ?2 AND owner = ?3 AND entry = ?4",
-                    params![item.0, tracker, user, entry],
-                )?;
+                db.execute(REPLACED, params![item.0, tracker, user, entry])?;
                 db.execute(
                     "INSERT INTO publishes (tracker, owner, info_hash, entry, request)
                      VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -220,11 +216,20 @@ pub(super) fn key(entry: &Entry) -> (String, u32) {
     (entry.name.clone(), entry.user)
 }
 
+/// What waits for a tracker, and with `?2` what waits for the first one. Each half comes in order from an index, so that the oldest are found
+/// without looking at the others.
+const OLDEST: &str =
+    "SELECT id, info_hash, request FROM publishes WHERE tracker = ?1 AND owner = ?3
+     UNION ALL
+     SELECT id, info_hash, request FROM publishes WHERE ?2 AND tracker = '' AND owner = ?3
+     ORDER BY id";
+
+/// What a publish takes the place of.
+const REPLACED: &str = "DELETE FROM publishes
+     WHERE info_hash = ?1 AND tracker = ?2 AND owner = ?3 AND entry = ?4";
+
 fn read_oldest(db: &Connection, entry: &Entry) -> rusqlite::Result<Vec<Row>> {
-    let mut query = db.prepare(
-        "SELECT id, info_hash, request FROM publishes
-         WHERE (tracker = ?1 OR (?2 AND tracker = '')) AND owner = ?3 ORDER BY id",
-    )?;
+    let mut query = db.prepare(OLDEST)?;
     let mut found = query.query(params![entry.name, entry.is_first, entry.user])?;
     let (mut rows, mut items, mut bytes) = (Vec::new(), HashSet::new(), 0);
     while rows.len() < AT_ONCE
@@ -251,4 +256,34 @@ fn read_oldest(db: &Connection, entry: &Entry) -> rusqlite::Result<Vec<Row>> {
 fn entry_key(request: &Publish) -> String {
     let share = request.share.as_deref().unwrap_or(DEFAULT_SHARE);
     format!("{share}/{}", request.name.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_found_by_an_index_however_much_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _lock) = State::open(dir.path()).unwrap();
+        let steps = state.call(|db| {
+            let mut steps = Vec::new();
+            for sql in [OLDEST, REPLACED] {
+                let mut query = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let mut rows = query.raw_query();
+                while let Some(row) = rows.next()? {
+                    steps.push(row.get::<_, String>("detail")?);
+                }
+            }
+            Ok(steps)
+        });
+        let steps = steps.await.unwrap();
+        let slow = |step: &&String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+        assert_eq!(steps.iter().find(slow), None, "{steps:?}");
+        let by_hash = "publishes_by_hash (info_hash=? AND tracker=? AND owner=?)";
+        assert!(
+            steps.iter().any(|step| step.ends_with(by_hash)),
+            "{steps:?}"
+        );
+    }
 }
