@@ -1,12 +1,26 @@
 #!/usr/bin/env bash
-# The price of durability: a download bound by the disk, with its syncs and with syncs that do nothing, turn by turn.
+# The price of durability: a download with its syncs and with syncs that do nothing, turn by turn.
 #
-#   tests/price.sh FOLDER [MEGABYTES [TURNS]]      1,000 MB, 3 turns
+#   tests/price.sh [--disk MB/s] [--network MB/s] FOLDER [MEGABYTES [TURNS]]      1,000 MB, 3 turns
+#
+#   --disk      download to a file system of its own in FOLDER, on a loop device that writes no more than that: so the disk binds the
+#               download (root, and the blkio controller of cgroups, version 1, whose limit at the root also holds for writeback)
+#   --network   the seed sends no more than that
 #
 # FOLDER lies on the disk that is to be measured; the seed reads from memory. Needs the release build and a C compiler. Ends with 1
 # if the median costs more than 15 %.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+disk=""
+network=none
+while [[ ${1:-} == --* ]]; do
+    case $1 in
+    --disk) disk=$2 ;;
+    --network) network=${2}MB/s ;;
+    *) echo "price.sh: no option $1" >&2; exit 2 ;;
+    esac
+    shift 2
+done
 folder=${1:?a folder on the disk to measure}
 megabytes=${2:-1000}
 turns=${3:-3}
@@ -16,12 +30,28 @@ bin=$PWD/${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d "$folder/price.XXXXXX")
 memory=$(mktemp -d /dev/shm/price.XXXXXX)
 pids=()
+device=
+limit=/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device
 cleanup() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait
-    rm -rf "$work" "$memory"
+    if [ -n "$device" ]; then
+        mountpoint -q "$work" && umount "$work"
+        echo "$(cat "/sys/block/${device#/dev/}/dev") 0" >"$limit"
+        losetup --detach "$device"
+    fi
+    rm -rf "$work" "$work.img" "$memory"
 }
 trap cleanup EXIT
+
+if [ -n "$disk" ]; then
+    # Room for what two turns leave behind, and for the file system itself.
+    truncate -s "$((megabytes * 3 + 1000))M" "$work.img"
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 "$work.img"
+    device=$(losetup --find --show --direct-io=on "$work.img")
+    mount "$device" "$work"
+    echo "$(cat "/sys/block/${device#/dev/}/dev") $((disk * 1000000))" >"$limit"
+fi
 
 # The database syncs as ever: its calls are told from those of the data by the name of the file.
 cat >"$work/nosync.c" <<'C'
@@ -48,7 +78,8 @@ start() {
     local name=$1 dir=$2 address=$3
     shift 3
     mkdir -p "$dir/downloads"
-    printf '[daemon]\ndownload_dir = "%s"\n[network]\nbind = ["%s"]\n[storage]\nmin_free = "0"\n' "$dir/downloads" "$address" >"$dir/p2pd.toml"
+    printf '[daemon]\ndownload_dir = "%s"\n[network]\nbind = ["%s"]\n[storage]\nmin_free = "0"\n[limits]\nlan_exempt = false\nupload = "%s"\n' \
+        "$dir/downloads" "$address" "$network" >"$dir/p2pd.toml"
     env "$@" "$bin/p2pd" --user --config "$dir/p2pd.toml" --state-dir "$dir/state" --socket "$dir/control.sock" >"$dir/log" 2>&1 &
     pids+=($!)
     for _ in $(seq 200); do

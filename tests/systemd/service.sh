@@ -101,6 +101,7 @@ ok "hooks of the tracker run from its unit in their sandbox: one refuses, one is
 ann sh -c 'mkdir ~/Public && p2pctl share ~/Public'
 ann sh -c 'head -c 30000000 /dev/urandom >/tmp/one.bin && cp /tmp/one.bin ~/Public/'
 until_ok "one.bin in the catalogue" has one.bin ann p2pctl search one.bin
+until_ok "what ann's p2pd does in its status" has 'port [0-9]*: 1 seeding$' ann systemctl --user show -p StatusText --value p2pd
 root sh -c "cp $password $password.root"
 root p2pctl --system tracker add home http://127.0.0.1:6969
 invite /tmp/invite.root root
@@ -118,6 +119,7 @@ root mkdir -p /etc/p2p/hooks.d/item.finished.d
 "$box" copy "$work/probe" /etc/p2p/hooks.d/item.finished.d/10-probe
 has ready root p2pctl --system hooks ls || { root p2pctl --system hooks ls >&2; failed "the hook is not ready"; }
 root p2pctl --system fetch --timeout 60s ann/Public/one.bin
+until_ok "what the system p2pd does in its status" has 'port [0-9]*: 1 seeding$' root systemctl show -p StatusText --value p2pd
 until_ok "the file" same /srv/p2p/one.bin /home/ann/Public/one.bin
 ok "a file dropped into the user's share is fetched by the system daemon"
 
