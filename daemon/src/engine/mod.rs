@@ -23,6 +23,7 @@ mod registry;
 mod row;
 #[cfg(test)]
 mod stall_tests;
+mod standing;
 mod survey;
 mod torrent;
 mod types;
