@@ -182,7 +182,7 @@ impl Source {
     }
 
     /// Every claim is true.
-    async fn judge(&self, node: &Node, downloads: &Path, when: &str) {
+    pub(super) async fn judge(&self, node: &Node, downloads: &Path, when: &str) {
         let claimed = node.engine.pieces(self.item()).await.expect("pieces").here;
         let disk = self.on_disk(downloads);
         for piece in claimed.into_iter().flat_map(|(first, last)| first..=last) {

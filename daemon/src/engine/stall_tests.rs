@@ -331,6 +331,48 @@ fn who_moves_to_a_disk_that_stands_still_midway_is_told_what_becomes_of_it() {
 }
 
 #[test]
+fn the_daemon_stops_in_time_while_a_disk_stands_still_and_claims_nothing_false() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = Sources::start(dir.path());
+    let (stalled, other) = (&sources.stalled, &sources.other);
+    let stop_at = |call: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let (dead, alive) = (dir.path().join("dead"), dir.path().join("alive"));
+        let mount = Mount::new(&dead);
+        mount.hold_at(call);
+        let what = format!("with call {call} standing");
+        let first = runtime();
+        first.block_on(async {
+            let node = Node::start(dir.path()).await;
+            fetch(&node, stalled, &dead).await;
+            stands(&mount, &what).await;
+            fetch(&node, other, &alive).await;
+            is_in(&node, other.item(), ItemState::Seeding, &what).await;
+            let begin = Instant::now();
+            node.engine.stop().await;
+            assert!(begin.elapsed() < Duration::from_secs(4), "{what}");
+        });
+        drop(first);
+        mount.bury();
+        runtime().block_on(async {
+            let node = start_again(dir.path()).await;
+            stalled.judge(&node, &dead, &what).await;
+            is_in(&node, other.item(), ItemState::Seeding, &what).await;
+            assert_eq!(node.engine.moved().0, 0, "{what}");
+            mount.release();
+            is_in(&node, stalled.item(), ItemState::Seeding, &what).await;
+            stalled.judge(&node, &dead, &what).await;
+            assert!(content(dead.join("stalled")) == stalled.content, "{what}");
+        });
+    };
+    std::thread::scope(|scope| {
+        for call in [12, WRITES, 31, 34, 37, 40] {
+            scope.spawn(move || stop_at(call));
+        }
+    });
+}
+
+#[test]
 fn who_asks_for_what_cannot_be_read_waits_and_others_are_served() {
     let dir = tempfile::tempdir().unwrap();
     let sources = Sources::start(dir.path());
