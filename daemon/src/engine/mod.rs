@@ -24,6 +24,8 @@ mod row;
 #[cfg(test)]
 mod stall_tests;
 mod standing;
+#[cfg(test)]
+mod standing_tests;
 mod survey;
 mod torrent;
 mod types;
