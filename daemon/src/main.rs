@@ -187,6 +187,7 @@ fn places(cli: &Cli) -> anyhow::Result<Places> {
     )?)
 }
 
+#[allow(clippy::disallowed_methods, reason = "this is where the program ends")]
 fn run(places: Places, file: toml::Table, detached: bool) -> anyhow::Result<()> {
     if detached {
         detach::leave().context("cannot leave the terminal")?;
@@ -203,7 +204,12 @@ fn run(places: Places, file: toml::Table, detached: bool) -> anyhow::Result<()> 
         }
     };
     let ran = runtime.block_on(service::run(places, file, log, detached, ready));
-    // A blocking call, such as looking up a name, must not hold up the end.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    // Neither a blocking call, such as looking up a name, nor a file that a disk which does not answer lets nobody close may hold up the end.
+    let (tell, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        let _ = tell.send(());
+    });
+    let _ = ended.recv_timeout(Duration::from_millis(200));
     Ok(ran?)
 }

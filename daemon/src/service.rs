@@ -132,7 +132,6 @@ pub async fn run(
     tracing::info!("stopping");
     // The answer to `daemon.stop` may still be on its way.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    answering.abort();
     let stopping = async {
         let work = async {
             daemon.engine.stop().await;
@@ -145,6 +144,9 @@ pub async fn run(
             "not everything ended in time; what was not synced is verified at the next start"
         );
     }
+    // Who waits for the socket to go may start the next daemon then.
+    answering.abort();
+    let _ended = answering.await;
     drop(lock);
     Ok(())
 }

@@ -166,13 +166,14 @@ impl Source {
 
     /// What lies on the disk of a leech, zeros for what does not.
     fn on_disk(&self, downloads: &Path) -> Vec<u8> {
+        let top = self.metainfo.info.name();
         let staged = downloads
             .join(".p2p-incomplete")
             .join(self.item().to_string());
         let mut bytes = Vec::new();
         for (name, len) in FILES {
-            let places = [downloads.join("set"), staged.join("set")];
-            let read = places.iter().find_map(|top| fs::read(top.join(name)).ok());
+            let places = [downloads.join(top), staged.join(top)];
+            let read = places.iter().find_map(|at| fs::read(at.join(name)).ok());
             let mut file = read.unwrap_or_default();
             file.resize(len, 0);
             bytes.extend(file);
@@ -181,7 +182,7 @@ impl Source {
     }
 
     /// Every claim is true.
-    async fn judge(&self, node: &Node, downloads: &Path, when: &str) {
+    pub(super) async fn judge(&self, node: &Node, downloads: &Path, when: &str) {
         let claimed = node.engine.pieces(self.item()).await.expect("pieces").here;
         let disk = self.on_disk(downloads);
         for piece in claimed.into_iter().flat_map(|(first, last)| first..=last) {

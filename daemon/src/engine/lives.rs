@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::full;
-use super::ops::kind_of;
+use super::ops::{Op, kind_of};
 use super::registry::{Registry, no_such};
 use super::row::{Slot, Stopped};
 use super::torrent::{Command as ToTorrent, Exit, Halt, Waking, torrent_task};
@@ -105,6 +105,7 @@ impl Registry {
             ToTorrent::Peers(addrs) => self.found(item, addrs),
             ToTorrent::Ask(ask) => self.ask(item, ask),
             ToTorrent::Set(setting, reply) => self.set(item, setting, reply),
+            ToTorrent::Pause(reply) => self.op(item, Op::Pause(reply)),
             ToTorrent::Trackers(tiers) => self.more_trackers(item, tiers),
             // The row knows the rest.
             _ => {}

@@ -23,6 +23,9 @@ mod registry;
 mod row;
 #[cfg(test)]
 mod stall_tests;
+mod standing;
+#[cfg(test)]
+mod standing_tests;
 mod survey;
 mod torrent;
 mod types;

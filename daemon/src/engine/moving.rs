@@ -11,6 +11,7 @@ use p2p_wire::control::ErrorKind;
 
 use super::ops::{Reply, disk_fault, give_back};
 use super::registry::{Registry, no_such};
+use super::standing::{Asker, Standing};
 use super::{Ctx, FileStamp, view};
 use crate::Fault;
 use crate::resume::{Record, Site};
@@ -23,18 +24,19 @@ impl Registry {
             return;
         };
         let ctx = self.ctx.clone();
+        let what = format!("cannot move {} to {}", record.name, dir.display());
+        let mut asker = Asker::new(what, reply);
         tokio::spawn(async move {
-            let what = format!("cannot move {} to {}", record.name, dir.display());
             let moved = if record.share.is_some() {
                 let fix = "Move the file or folder itself; the share follows it.";
                 Err(Fault::new(
                     ErrorKind::Conflict,
-                    what,
+                    &asker.what,
                     "it belongs to a share",
                     fix,
                 ))
             } else {
-                move_data(&ctx, item, &mut record, dir, &what).await
+                move_data(&ctx, item, &mut record, dir, &mut asker).await
             };
             let mut left = None;
             let answer = moved.map(|copied| {
@@ -50,7 +52,18 @@ impl Registry {
             let kept = ctx.store.try_flush().await.is_ok();
             match left {
                 // A kill before this leaves a copy behind; a kill after a removal that no record knows of would leave nothing.
-                Some(copied) if kept => copied.remove(item).await,
+                Some(copied) if kept => {
+                    let from = copied.from.clone();
+                    let standing = Standing {
+                        ctx: &ctx,
+                        item,
+                        name: &record.name,
+                        paths: &[&from],
+                        most: None,
+                    };
+                    let removing = copied.remove(item);
+                    (standing.see_through(removing, |error| asker.must_wait(error))).await;
+                }
                 Some(copied) => {
                     let store = ctx.store.clone();
                     tokio::spawn(async move {
@@ -61,7 +74,7 @@ impl Registry {
                 None => {}
             }
             give_back(&ctx, item, Some(record)).await;
-            let _ = reply.send(answer);
+            asker.answer(answer);
         });
     }
 
@@ -72,7 +85,18 @@ impl Registry {
         };
         let ctx = self.ctx.clone();
         tokio::spawn(async move {
-            settle(&ctx.disks, item, &mut record).await;
+            let (site, name) = (record.site.clone(), record.name.clone());
+            let to = record.moving.clone();
+            let paths = [&site, to.as_ref().unwrap_or(&site)].map(view::home);
+            let standing = Standing {
+                ctx: &ctx,
+                item,
+                name: &name,
+                paths: &paths,
+                most: None,
+            };
+            let settling = settle(&ctx.disks, item, &mut record);
+            (standing.see_through(settling, |_| ())).await;
             give_back(&ctx, item, Some(record)).await;
         });
     }
@@ -128,15 +152,20 @@ async fn move_data(
     item: InfoHash,
     record: &mut Record,
     dir: PathBuf,
-    what: &str,
+    asker: &mut Asker,
 ) -> Result<Option<Copied>, Fault> {
-    let failed = |error| disk_fault(what, &error);
-    let site = record.site.clone();
-    let disk = ctx.disks.between(view::home(&site), &dir).await;
-    let disk = disk.map_err(failed)?;
-    let plan = move || plan(&site, item, dir);
-    let plan = disk.run(Lane::Check, plan).await;
-    let Plan { to, from, is_there } = plan.map_err(failed)?;
+    let what = asker.what.clone();
+    let failed = |error| disk_fault(&what, &error);
+    let (site, into) = (record.site.clone(), dir.clone());
+    let name = record.name.clone();
+    let paths = [view::home(&site), &into];
+    let disk = ctx.disks.between(paths[0], paths[1]);
+    let disk = ctx.disks.while_answering(&paths, disk).await;
+    let disk = disk.flatten().map_err(failed)?;
+    let old = site.clone();
+    let plan = disk.run(Lane::Check, move || plan(&old, item, dir));
+    let plan = ctx.disks.while_answering(&paths, plan).await;
+    let Plan { to, from, is_there } = plan.flatten().map_err(failed)?;
     if !is_there {
         record.site = to;
         return Ok(None);
@@ -151,12 +180,23 @@ async fn move_data(
     }
     let (path, target, part) = (from.clone(), data_at(&to, item), item.to_string());
     let moving = move || storage::move_as(&path, &target, &part);
-    let moved = disk.run(Lane::Check, moving).await;
+    // From here on a disk that does not answer is waited for: nobody else can say where the data is.
+    let standing = Standing {
+        ctx,
+        item,
+        name: &name,
+        paths: &paths,
+        most: None,
+    };
+    let moved = disk.run(Lane::Check, moving);
+    let moved = (standing.see_through(moved, |error| asker.must_wait(error))).await;
     record.moving = None;
     let copied = moved.map_err(failed)?;
     record.site = to;
     if !matches!(record.site, Site::Staged(_)) {
-        restamp(ctx, &disk, item, record).await.map_err(failed)?;
+        let stamped = restamp(ctx, &disk, item, record);
+        let stamped = standing.see_through(stamped, |error| asker.must_wait(error));
+        stamped.await.map_err(failed)?;
     }
     Ok(copied.then_some(Copied { from, disk }))
 }

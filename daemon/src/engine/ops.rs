@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 
 use super::registry::{Command, Registry, join, no_such};
 use super::row::Slot;
+use super::standing::{Asker, Standing};
 use super::torrent::{Command as ToTorrent, apply};
-use super::{Change, Ctx, FileStamp, ItemSetting, view};
+use super::{AnnounceCommand, Change, Ctx, FileStamp, ItemSetting, view};
 use crate::Fault;
 use crate::hooks::{Gate, Hold};
 use crate::resume::{Check, Have, Record, Site, written};
@@ -54,6 +55,16 @@ impl Registry {
             op.refuse(no_such(item));
             return;
         };
+        // What waits there would go on with it.
+        let wakes = |op: &Op| matches!(op, Op::Resume(_) | Op::Verify(_));
+        let may_pause = matches!(row.slot, Slot::Awake(_)) && !row.queue.iter().any(wakes);
+        let op = match op {
+            Op::Pause(reply) if may_pause => {
+                self.pause_awake(item, reply);
+                return;
+            }
+            op => op,
+        };
         row.queue.push_back(op);
         match &row.slot {
             Slot::Awake(task) => {
@@ -64,6 +75,19 @@ impl Registry {
             Slot::Dormant(_) => self.settle(item),
             Slot::Busy(_) => {}
         }
+    }
+
+    /// Pauses an item that is awake: its peers and trackers are left at once, and its task sleeps when its disk lets it.
+    fn pause_awake(&mut self, item: InfoHash, reply: Reply) {
+        let Some(row) = self.rows.get_mut(&item) else {
+            return;
+        };
+        row.verify = false;
+        if std::mem::take(&mut row.announced) {
+            self.announces.push(AnnounceCommand::Stop(item));
+            self.changes.push(Change::Gone(item));
+        }
+        self.deliver(item, ToTorrent::Pause(reply));
     }
 
     /// Does a change to a dormant item.
@@ -193,14 +217,15 @@ impl Registry {
             return;
         };
         let ctx = self.ctx.clone();
+        let mut asker = Asker::new(format!("cannot delete {}", record.name), reply);
         tokio::spawn(async move {
             if delete && let Err(fault) = may_delete(&ctx, &shown).await {
                 give_back(&ctx, item, Some(record)).await;
-                let _ = reply.send(Err(fault));
+                asker.answer(Err(fault));
                 return;
             }
             let deleted = match delete {
-                true => delete_data(&ctx, item, &record).await,
+                true => delete_data(&ctx, item, &record, &mut asker).await,
                 false => Ok(()),
             };
             let forgotten = match deleted {
@@ -208,10 +233,7 @@ impl Registry {
                     let what = format!("cannot remove {}", record.name);
                     Fault::new(ErrorKind::Failed, what, error.to_string(), "try again")
                 }),
-                Err(error) => Err(disk_fault(
-                    &format!("cannot delete {}", record.name),
-                    &error,
-                )),
+                Err(error) => Err(disk_fault(&asker.what, &error)),
             };
             let answer = match forgotten {
                 Ok(()) => {
@@ -228,7 +250,7 @@ impl Registry {
                     Err(fault)
                 }
             };
-            let _ = reply.send(answer);
+            asker.answer(answer);
         });
     }
 }
@@ -270,7 +292,12 @@ async fn may_delete(ctx: &Ctx, shown: &Item) -> Result<(), Fault> {
 }
 
 /// Deletes what p2pd fetched of an item; what it found is left alone.
-async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), StorageError> {
+async fn delete_data(
+    ctx: &Ctx,
+    item: InfoHash,
+    record: &Record,
+    asker: &mut Asker,
+) -> Result<(), StorageError> {
     let stage = view::stage(record, item);
     let (site, only) = (record.site.clone(), record.only.clone());
     let top = match site {
@@ -279,7 +306,10 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
         Site::Fetched { ref path, .. } => Some(path.clone()),
     };
     let metainfo = ctx.store.metainfo(item).await.ok().flatten();
-    let home = ctx.disks.at(view::home(&record.site)).await?;
+    let path = view::home(&record.site);
+    let paths = [path];
+    let home = ctx.disks.while_answering(&paths, ctx.disks.at(path));
+    let home = home.await??;
     let disk = home.clone();
     let job = move || match (top, metainfo) {
         // Else nobody can say which of the files there are its own.
@@ -302,7 +332,15 @@ async fn delete_data(ctx: &Ctx, item: InfoHash, record: &Record) -> Result<(), S
         }
         (None, _) => storage::delete_stage(&stage),
     };
-    home.run(Lane::Sync, job).await
+    let standing = Standing {
+        ctx,
+        item,
+        name: &record.name,
+        paths: &paths,
+        most: None,
+    };
+    let deleting = home.run(Lane::Sync, job);
+    (standing.see_through(deleting, |error| asker.must_wait(error))).await
 }
 
 /// A disk error for the user.
@@ -311,6 +349,9 @@ pub(super) fn disk_fault(what: &str, error: &StorageError) -> Fault {
     let fix = match (kind, error) {
         (ErrorKind::Permission, _) => "give p2pd's user the right to write there",
         (_, StorageError::Full(_)) => "make space and try again",
+        (_, StorageError::Stands { .. }) => {
+            "see that it answers, or unmount it (`umount -f`), and try again; `p2pctl pause` stops the item meanwhile"
+        }
         _ => "look at the path and try again",
     };
     Fault::new(kind, what, error.to_string(), fix)

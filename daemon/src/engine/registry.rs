@@ -26,6 +26,7 @@ use crate::hooks::{Hold, Terms};
 use crate::memory;
 use crate::net::Connection;
 use crate::resume::Record;
+use crate::storage::StorageError;
 
 /// After so long without work the daemon is at rest.
 const REST: Duration = Duration::from_secs(5);
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Looks(Box<Item>),
     /// Whether a full disk has space again.
     Space(InfoHash, bool),
+    /// The disk of an item, by its name, does not answer while it is waited for.
+    Stands(InfoHash, String, StorageError),
     /// What a gate said of an item that it holds; answered with whether that still matters.
     Answered(InfoHash, Hold, Terms, oneshot::Sender<bool>),
 }
@@ -186,7 +189,7 @@ impl Registry {
             Command::Insert(item, record, peers, hold) => self.added(item, record, peers, hold),
             Command::Op(item, op) => self.op(item, op),
             Command::Announce(item, reply) => {
-                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                if self.is_announced(item) {
                     self.announces.push(AnnounceCommand::Now(item));
                 }
                 self.answer_item(item, reply);
@@ -236,6 +239,7 @@ impl Registry {
                 }
             }
             Command::Space(item, there) => self.space(item, there),
+            Command::Stands(item, name, error) => self.stands(item, &name, &error),
             Command::Answered(item, hold, terms, reply) => {
                 self.answered(item, hold, terms, reply);
             }
@@ -244,10 +248,16 @@ impl Registry {
 
     pub(super) fn report(&mut self, report: Report) {
         match report {
+            Report::Changed(Change::Added(item, pieces)) => {
+                // Else it was paused, and is reported as a whole when it goes on.
+                if self.is_announced(item) {
+                    self.changes.push(Change::Added(item, pieces));
+                }
+            }
             Report::Changed(change) => self.changes.push(change),
             Report::Completed(item) => {
-                self.changes.push(Change::Complete(item));
-                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                if self.is_announced(item) {
+                    self.changes.push(Change::Complete(item));
                     self.announces.push(AnnounceCommand::Completed(item));
                 }
                 self.fetching.remove(&item);
@@ -268,7 +278,7 @@ impl Registry {
             }
             Report::Trackers(item, tiers) => self.join(item, tiers),
             Report::Alone(item) => {
-                if self.rows.get(&item).is_some_and(|row| row.announced) {
+                if self.is_announced(item) {
                     self.announces.push(AnnounceCommand::Now(item));
                 }
             }
@@ -289,6 +299,10 @@ impl Registry {
                 row.announced = false;
             }
         }
+    }
+
+    fn is_announced(&self, item: InfoHash) -> bool {
+        self.rows.get(&item).is_some_and(|row| row.announced)
     }
 
     fn is_asleep(&self) -> bool {

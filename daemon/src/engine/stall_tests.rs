@@ -11,15 +11,18 @@ use super::fault_tests::{Node, Source, runtime};
 use super::*;
 use crate::storage::Mount;
 
+/// A user who waits for longer thinks that it hangs.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// Two items with a seed each: one for the file system that stalls, one for the other.
-struct Sources {
-    stalled: Source,
-    other: Source,
+pub(super) struct Sources {
+    pub(super) stalled: Source,
+    pub(super) other: Source,
     _alive: [oneshot::Sender<()>; 2],
 }
 
 impl Sources {
-    fn start(dir: &Path) -> Self {
+    pub(super) fn start(dir: &Path) -> Self {
         let (stalled, one) = Source::start_as("stalled", dir.join("seed-1"));
         let (other, two) = Source::start_as("other", dir.join("seed-2"));
         Self {
@@ -31,7 +34,7 @@ impl Sources {
 }
 
 /// Waits for `done`; the panic tells what was seen last.
-async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(super) async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         match done().await {
@@ -42,7 +45,7 @@ async fn until<T>(what: &str, mut done: impl AsyncFnMut() -> Result<T, String>) 
     }
 }
 
-async fn stands(mount: &Mount, what: &str) {
+pub(super) async fn stands(mount: &Mount, what: &str) {
     let standing = async || match mount.standing() {
         0 => Err(format!("{} calls, all returned", mount.calls())),
         _ => Ok(()),
@@ -50,7 +53,7 @@ async fn stands(mount: &Mount, what: &str) {
     until(what, standing).await;
 }
 
-async fn is_in(node: &Node, item: InfoHash, state: ItemState, what: &str) -> Item {
+pub(super) async fn is_in(node: &Node, item: InfoHash, state: ItemState, what: &str) -> Item {
     let shown = async || match node.engine.item(item).await {
         Some(item) if item.state == state => Ok(item),
         other => Err(format!("{other:?}")),
@@ -59,18 +62,18 @@ async fn is_in(node: &Node, item: InfoHash, state: ItemState, what: &str) -> Ite
 }
 
 /// What the status line asks comes at once, whatever the disks do.
-async fn answers(node: &Node, items: usize, what: &str) {
+pub(super) async fn answers(node: &Node, items: usize, what: &str) {
     let asked = node.engine.survey(|all| all.iter().count());
     let seen = tokio::time::timeout(Duration::from_secs(5), asked).await;
     assert_eq!(seen, Ok(Some(items)), "{what}");
 }
 
-async fn fetch(node: &Node, source: &Source, dir: &Path) {
+pub(super) async fn fetch(node: &Node, source: &Source, dir: &Path) {
     let place = Place::Download(dir.to_owned());
     node.add(&source.metainfo, place, vec![source.addr]).await;
 }
 
-fn content(top: PathBuf) -> Vec<u8> {
+pub(super) fn content(top: PathBuf) -> Vec<u8> {
     let parts = ["a", "sub/b", "z"].map(|name| std::fs::read(top.join(name)).unwrap());
     parts.concat()
 }
@@ -98,12 +101,12 @@ fn stall(sources: &Sources, at: Option<u32>) -> u32 {
         answers(&node, 2, &what).await;
         let shown = node.engine.item(stalled).await.unwrap();
         assert!(at.is_none() || shown.state != ItemState::Seeding, "{what}");
-        let engine = node.engine.clone();
-        let pausing = tokio::spawn(async move { engine.pause(stalled).await });
+        let paused = tokio::time::timeout(AT_ONCE, node.engine.pause(stalled));
+        let paused = paused.await.expect(&what).unwrap();
+        assert!(at.is_none() || paused.state == ItemState::Paused, "{what}");
         // It sleeps when its disk lets it; meanwhile it is there to be seen.
         answers(&node, 2, &what).await;
         mount.release();
-        pausing.await.unwrap().unwrap();
         node.engine.resume(stalled).await.unwrap();
         is_in(&node, stalled, ItemState::Seeding, &what).await;
         let calls = mount.calls();
@@ -127,6 +130,15 @@ fn a_disk_that_stalls_at_any_one_call_holds_up_its_own_item_alone() {
         stalls += 1;
     }
     eprintln!("{stalls} stalls");
+}
+
+/// Starts again in the same folder, once the state is free.
+pub(super) async fn start_again(dir: &Path) -> Node {
+    let begin = Instant::now();
+    while State::open(&dir.join("state")).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "still locked");
+    }
+    Node::start(dir).await
 }
 
 #[test]
@@ -190,11 +202,7 @@ fn a_move_to_a_disk_that_stalls_keeps_neither_the_others_nor_the_next_start_wait
     // All tasks end where they stand.
     drop(first);
     runtime().block_on(async {
-        let begin = Instant::now();
-        while State::open(&dir.path().join("state")).is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(10), "still locked");
-        }
-        let node = Node::start(dir.path()).await;
+        let node = start_again(dir.path()).await;
         is_in(&node, other, ItemState::Seeding, "after the start").await;
         answers(&node, 2, "after the start").await;
         mount.release();

@@ -10,8 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::tree::FileCache;
 use super::{Disk, MAX_OPEN, StorageError, lock, seam};
@@ -19,6 +21,12 @@ use crate::descriptors;
 
 /// What a thread that asks for a file system needs, in bytes: as many may stand there as there are paths on dead mounts.
 const SMALL_STACK: usize = 64 * 1024;
+
+/// Work that takes longer makes one look whether its disk answers, and again after as long.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A disk that says nothing for so long does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A handle on the disk threads of all file systems; the threads end when the last handle on them is dropped.
 #[derive(Clone)]
@@ -58,6 +66,33 @@ impl Disks {
     pub async fn between(&self, from: &Path, to: &Path) -> Result<Disk, StorageError> {
         let devices = (self.device(from).await?, self.device(to).await?);
         self.get(devices, to)
+    }
+
+    /// What `work` gives; [`StorageError::Stands`] when the file system of one of `paths` is found not to answer before. One that is slow, or
+    /// has other work to do first, is waited for.
+    pub async fn while_answering<T>(
+        &self,
+        paths: &[&Path],
+        work: impl Future<Output = T>,
+    ) -> Result<T, StorageError> {
+        tokio::pin!(work);
+        loop {
+            if let Ok(done) = timeout(LOOK, &mut work).await {
+                return Ok(done);
+            }
+            for path in paths {
+                tokio::select! {
+                    biased;
+                    done = &mut work => return Ok(done),
+                    looked = timeout(PATIENCE, self.device(path)) => {
+                        looked.map_err(|_| StorageError::Stands {
+                            path: path.to_path_buf(),
+                            why: "",
+                        })??;
+                    }
+                }
+            }
+        }
     }
 
     fn get(&self, devices: (u64, u64), path: &Path) -> Result<Disk, StorageError> {

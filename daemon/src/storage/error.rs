@@ -20,6 +20,14 @@ pub enum StorageError {
         /// What the system says.
         why: String,
     },
+    /// Its file system does not answer. Goes away when it does, or when it is unmounted.
+    #[error("the disk of {} does not answer{why}", path.display())]
+    Stands {
+        /// What lies on it.
+        path: PathBuf,
+        /// How that shows where it does answer questions.
+        why: &'static str,
+    },
     /// A mistake of ours, in work that touched this item alone.
     #[error("a bug of p2pd: its log says where; please report it")]
     Bug,

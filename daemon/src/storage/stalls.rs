@@ -10,12 +10,16 @@ struct Mounted {
     root: PathBuf,
     device: u64,
     is_held: bool,
+    /// It says what it holds also while it is held.
+    is_frozen: bool,
     /// Calls until it is held.
     countdown: Option<u32>,
     /// Calls so far.
     calls: u32,
     /// Threads that stand in a call to it.
     standing: usize,
+    /// Threads that stood in a call in an earlier one do so for ever.
+    era: u32,
 }
 
 static MOUNTED: Mutex<Vec<Mounted>> = Mutex::new(Vec::new());
@@ -31,9 +35,11 @@ impl Mount {
             root: root.to_owned(),
             device: last.unwrap_or(1 << 60) + 1,
             is_held: false,
+            is_frozen: false,
             countdown: None,
             calls: 0,
             standing: 0,
+            era: 0,
         });
         Self(root.to_owned())
     }
@@ -48,6 +54,12 @@ impl Mount {
         self.with(|mount| mount.countdown = Some(number));
     }
 
+    /// The same, but on which file system a path is can be asked all the time, and is no call.
+    pub(crate) fn freeze_at(&self, number: u32) {
+        self.with(|mount| mount.is_frozen = true);
+        self.hold_at(number);
+    }
+
     /// Calls so far.
     pub(crate) fn calls(&self) -> u32 {
         self.with(|mount| mount.calls)
@@ -57,6 +69,11 @@ impl Mount {
     pub(crate) fn release(&self) {
         self.with(|mount| (mount.is_held, mount.countdown) = (false, None));
         RELEASED.notify_all();
+    }
+
+    /// Those who stand in a call to it never return, as threads of a program that has ended.
+    pub(crate) fn bury(&self) {
+        self.with(|mount| (mount.era, mount.standing) = (mount.era + 1, 0));
     }
 
     /// Threads that stand in a call to it.
@@ -93,7 +110,8 @@ pub(crate) fn touch(path: &Path) {
         return;
     }
     mount.standing += 1;
-    while find(&mut mounted, path).is_some_and(|mount| mount.is_held) {
+    let era = mount.era;
+    while find(&mut mounted, path).is_some_and(|mount| mount.is_held || mount.era != era) {
         mounted = (RELEASED.wait(mounted)).unwrap_or_else(PoisonError::into_inner);
     }
     if let Some(mount) = find(&mut mounted, path) {
@@ -101,8 +119,13 @@ pub(crate) fn touch(path: &Path) {
     }
 }
 
-/// The device of a folder that passes for a file system.
+/// The device of a folder that passes for a file system, when it answers.
 pub(super) fn device(path: &Path) -> Option<u64> {
+    let frozen = |mount: &mut Mounted| mount.is_frozen.then_some(mount.device);
+    if let Some(device) = find(&mut lock(), path).and_then(frozen) {
+        return Some(device);
+    }
+    touch(path);
     find(&mut lock(), path).map(|mount| mount.device)
 }
 

@@ -1,4 +1,8 @@
 //! Addresses that are not connected yet: which to dial, and when.
+//!
+//! An address that fails rests for longer and longer. How long is decided by how much a further peer is wanted ([`Want`]): a fetch whose
+//! only seed was away must go on soon after it is back, however long it was away, so while nobody has what is missing no address rests for
+//! more than half a minute. Against storms stands that the more addresses wait, the longer each of them rests.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,15 +15,29 @@ const MAX_HALF_OPEN: usize = 20;
 const MAX_KNOWN: usize = 2000;
 const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
-/// Back-off while nobody at all is connected.
+/// Back-off while peers are wanted.
 const LONELY_BACK_OFF: Duration = Duration::from_secs(2);
 const LONGEST_LONELY: Duration = Duration::from_secs(30);
-/// An address that failed so often in a row is forgotten, unless few are known; a tracker that still lists it brings it back.
+/// An address that is named again is tried again at once, but not sooner than this after the last time.
+const NAMED_BACK_OFF: Duration = Duration::from_secs(5);
+/// An address that failed so often in a row is forgotten, unless few wait; a tracker that still lists it brings it back.
 const MAX_FAILURES: u32 = 10;
-/// So few are kept and tried now and then: who named one will not name it again because that machine was off for a while.
+/// So few are kept, and tried as often as [`LONGEST_LONELY`] says: who named one will not name it again because that machine was off for a
+/// while. Where more wait, all together are tried as often as so many would be.
 const FEW: usize = 20;
 /// A peer that neither side needed is looked at again after this.
 const UNNEEDED_BACK_OFF: Duration = Duration::from_secs(1800);
+
+/// How much a further peer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Somebody connected has what is missing, or nothing is missing and there is company.
+    Little,
+    /// Nothing is missing and nobody is connected.
+    Lonely,
+    /// Something is missing, and nobody connected has any of it.
+    Badly,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -35,7 +53,16 @@ enum State {
 #[derive(Debug)]
 struct Candidate {
     state: State,
+    past: Past,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// In a row.
     failures: u32,
+    /// When the last attempt or connection ended.
+    ended: Option<Instant>,
+    /// Neither side needed the other.
     unneeded: bool,
 }
 
@@ -62,6 +89,7 @@ pub(super) struct Candidates {
     only: BTreeSet<SocketAddr>,
     serial: u64,
     dialling: usize,
+    want: Want,
 }
 
 impl Candidates {
@@ -75,24 +103,49 @@ impl Candidates {
             only: only.iter().copied().map(canonical).collect(),
             serial: 0,
             dialling: 0,
+            want: Want::Badly,
         };
         this.add(only, now);
         this
     }
 
-    /// Addresses to try. Those known keep their back-off.
+    /// Addresses to try. That one is named again is a sign that it lives: it rests for a few seconds at most.
     pub(super) fn add(&mut self, addrs: &[SocketAddr], now: Instant) {
         for addr in addrs.iter().copied().map(canonical) {
             let ip = addr.ip();
             let reachable = addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
-            if !reachable
-                || !self.allows(addr)
-                || self.known.len() >= MAX_KNOWN
-                || self.known.contains_key(&addr)
-            {
+            if !reachable || !self.allows(addr) {
                 continue;
             }
-            self.wait(addr, now, 0, false);
+            match self.known.get(&addr).map(|candidate| candidate.past) {
+                None if self.known.len() < MAX_KNOWN => self.wait(addr, now),
+                Some(Past {
+                    ended: Some(ended),
+                    unneeded: false,
+                    ..
+                }) => {
+                    let rested = ended + self.spread(NAMED_BACK_OFF);
+                    self.hasten(addr, rested.max(now));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How much a further peer is wanted from now on. Once one is wanted badly, those who rest for long are tried soon, one after the other.
+    pub(super) fn want(&mut self, want: Want, now: Instant) {
+        let was = std::mem::replace(&mut self.want, want);
+        if was == want || want != Want::Badly {
+            return;
+        }
+        let soon = now + LONGEST_LONELY / FEW as u32;
+        let needed = |addr| self.known.get(addr).is_some_and(|c| !c.past.unneeded);
+        let late: Vec<SocketAddr> = (self.due.iter())
+            .filter(|(due, _, addr)| *due > soon && needed(addr))
+            .map(|(.., addr)| *addr)
+            .collect();
+        for (turn, addr) in (1..).zip(late) {
+            self.hasten(addr, now + LONGEST_LONELY * turn / FEW as u32);
         }
     }
 
@@ -153,51 +206,61 @@ impl Candidates {
         self.dialling > 0 || self.due.first().is_some_and(|(due, ..)| *due <= now)
     }
 
-    /// Dialling led to nothing. `lonely`: nobody is connected, so waiting long would help nobody.
-    pub(super) fn failed(&mut self, addr: SocketAddr, lonely: bool, now: Instant) {
+    /// Dialling led to nothing.
+    pub(super) fn failed(&mut self, addr: SocketAddr, now: Instant) {
         let addr = canonical(addr);
         if let Some(candidate) = self.known.get(&addr)
             && candidate.state == State::Dialling
         {
-            let failures = candidate.failures + 1;
-            self.back_off(addr, failures, lonely, now);
+            let failures = candidate.past.failures.saturating_add(1);
+            self.back_off(addr, failures, now);
         }
     }
 
     /// It was not dialled after all: its turn comes again.
     pub(super) fn put_off(&mut self, addr: SocketAddr, now: Instant) {
         let addr = canonical(addr);
-        if let Some(candidate) = self.known.get(&addr)
+        if let Some(candidate) = self.known.get_mut(&addr)
             && candidate.state == State::Dialling
         {
-            let (failures, unneeded) = (candidate.failures, candidate.unneeded);
-            self.wait(addr, now + FIRST_BACK_OFF, failures, unneeded);
+            candidate.past.ended = Some(now);
+            self.wait(addr, now + FIRST_BACK_OFF);
         }
     }
 
-    /// `addr` is an address of the peer connected as `key`: it is not dialled while the connection lasts.
+    /// `addr` is an address of the peer connected as `key`: it is not dialled while the connection lasts. Who came by itself lives, whatever
+    /// failed before.
     pub(super) fn link(&mut self, addr: SocketAddr, key: PeerKey) {
         let addr = canonical(addr);
-        let known = self.known.get(&addr).map(|c| c.state);
-        if known.is_none_or(|state| matches!(state, State::Connected(_))) {
+        let Some(candidate) = self.known.get_mut(&addr) else {
             return;
+        };
+        match candidate.state {
+            State::Connected(_) => return,
+            State::Waiting { .. } => candidate.past.failures = 0,
+            State::Dialling => {}
         }
         self.set(addr, State::Connected(key));
         self.links.entry(key).or_default().push(addr);
     }
 
     /// The connection ended.
-    pub(super) fn unlink(&mut self, key: PeerKey, ending: Ending, lonely: bool, now: Instant) {
+    pub(super) fn unlink(&mut self, key: PeerKey, ending: Ending, now: Instant) {
         for addr in self.links.remove(&key).unwrap_or_default() {
-            let Some(candidate) = self.known.get(&addr) else {
+            let Some(candidate) = self.known.get_mut(&addr) else {
                 continue;
             };
-            let failures = candidate.failures + 1;
+            let failures = candidate.past.failures.saturating_add(1);
             match ending {
-                Ending::Useful => self.back_off(addr, 1, lonely, now),
-                Ending::Useless => self.back_off(addr, failures, lonely, now),
+                Ending::Useful => self.back_off(addr, 1, now),
+                Ending::Useless => self.back_off(addr, failures, now),
                 Ending::NotNeeded => {
-                    self.wait(addr, now + UNNEEDED_BACK_OFF, 0, true);
+                    candidate.past = Past {
+                        failures: 0,
+                        ended: Some(now),
+                        unneeded: true,
+                    };
+                    self.wait(addr, now + UNNEEDED_BACK_OFF);
                 }
             }
         }
@@ -205,13 +268,13 @@ impl Candidates {
 
     /// Peers that were not needed may be now.
     pub(super) fn reconsider(&mut self, now: Instant) {
-        let unneeded = |(addr, candidate): (&SocketAddr, &Candidate)| {
-            (candidate.unneeded && matches!(candidate.state, State::Waiting { .. }))
-                .then_some(*addr)
+        let unneeded = |(addr, candidate): (&SocketAddr, &mut Candidate)| {
+            let waits = matches!(candidate.state, State::Waiting { .. });
+            (std::mem::take(&mut candidate.past.unneeded) && waits).then_some(*addr)
         };
-        let again: Vec<SocketAddr> = self.known.iter().filter_map(unneeded).collect();
+        let again: Vec<SocketAddr> = self.known.iter_mut().filter_map(unneeded).collect();
         for addr in again {
-            self.wait(addr, now, 0, false);
+            self.wait(addr, now);
         }
     }
 
@@ -241,35 +304,58 @@ impl Candidates {
         assert_eq!(self.links.values().map(Vec::len).sum::<usize>(), linked);
     }
 
-    fn back_off(&mut self, addr: SocketAddr, failures: u32, lonely: bool, now: Instant) {
+    fn back_off(&mut self, addr: SocketAddr, failures: u32, now: Instant) {
         let hopeless = failures >= MAX_FAILURES && !self.only.contains(&addr);
-        if hopeless && self.known.len() > FEW {
+        if hopeless && self.due.len() >= FEW {
             self.take(addr);
             return;
         }
-        let (first, longest) = if lonely && !hopeless {
-            (LONELY_BACK_OFF, LONGEST_LONELY)
-        } else {
-            (FIRST_BACK_OFF, LONGEST_BACK_OFF)
+        if let Some(candidate) = self.known.get_mut(&addr) {
+            candidate.past = Past {
+                failures,
+                ended: Some(now),
+                unneeded: false,
+            };
+        }
+        let soon = match self.want {
+            Want::Little => false,
+            Want::Lonely => !hopeless,
+            Want::Badly => true,
+        };
+        let (first, longest) = match soon {
+            true => (self.spread(LONELY_BACK_OFF), self.spread(LONGEST_LONELY)),
+            false => (FIRST_BACK_OFF, LONGEST_BACK_OFF),
         };
         let wait = first * 2u32.pow(failures.saturating_sub(1).min(9));
-        self.wait(addr, now + wait.min(longest), failures, false);
+        self.wait(addr, now + wait.min(longest));
     }
 
-    fn wait(&mut self, addr: SocketAddr, due: Instant, failures: u32, unneeded: bool) {
-        self.take(addr);
+    /// `rest` where few wait; the more do, the longer.
+    fn spread(&self, rest: Duration) -> Duration {
+        let times = (self.due.len() / FEW).max(1) as u32;
+        (rest * times).min(LONGEST_BACK_OFF)
+    }
+
+    /// An address that waits does so until `due` at the latest.
+    fn hasten(&mut self, addr: SocketAddr, due: Instant) {
+        let state = self.known.get(&addr).map(|candidate| candidate.state);
+        if let Some(State::Waiting { due: late, .. }) = state
+            && due < late
+        {
+            self.wait(addr, due);
+        }
+    }
+
+    fn wait(&mut self, addr: SocketAddr, due: Instant) {
+        let past = self.take(addr).map(|candidate| candidate.past);
         self.serial += 1;
         let serial = self.serial;
         self.due.insert((due, serial, addr));
-        let state = State::Waiting { due, serial };
-        self.known.insert(
-            addr,
-            Candidate {
-                state,
-                failures,
-                unneeded,
-            },
-        );
+        let candidate = Candidate {
+            state: State::Waiting { due, serial },
+            past: past.unwrap_or_default(),
+        };
+        self.known.insert(addr, candidate);
     }
 
     fn set(&mut self, addr: SocketAddr, state: State) {
@@ -307,129 +393,5 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::swarm::sim::start;
-
-    fn addr(n: u8) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, n], 6881))
-    }
-
-    fn dials(candidates: &mut Candidates, connected: usize, now: Instant) -> Vec<SocketAddr> {
-        std::iter::from_fn(|| candidates.next(connected, 50, now)).collect()
-    }
-
-    #[test]
-    fn an_address_is_dialled_once_and_only_if_it_can_be_one() {
-        let t = start();
-        let mut candidates = Candidates::new(&[], t);
-        let mapped = SocketAddr::new("::ffff:10.0.0.1".parse().unwrap(), 6881);
-        let bad = ["10.0.0.9:0", "0.0.0.0:1", "224.0.0.1:1"].map(|a| a.parse().unwrap());
-        candidates.add(&[addr(1), addr(1), mapped, addr(2)], t);
-        candidates.add(&bad, t);
-        assert_eq!(dials(&mut candidates, 0, t), [addr(1), addr(2)]);
-        candidates.add(&[addr(1)], t);
-        assert_eq!(dials(&mut candidates, 0, t), []);
-        candidates.check_invariants();
-    }
-
-    #[test]
-    fn failures_wait_longer_and_longer_but_not_long_when_alone() {
-        let t = start();
-        let mut candidates = Candidates::new(&[], t);
-        candidates.add(&[addr(1)], t);
-        let mut now = t;
-        let mut waits = Vec::new();
-        for lonely in [true, true, false, false] {
-            assert_eq!(dials(&mut candidates, 0, now), [addr(1)]);
-            candidates.failed(addr(1), lonely, now);
-            let due = candidates.next_due(0, 50).unwrap();
-            waits.push((due - now).as_secs());
-            now = due;
-        }
-        assert_eq!(waits, [2, 4, 40, 80]);
-    }
-
-    #[test]
-    fn an_address_that_never_answers_is_forgotten() {
-        for (others, is_kept) in [(0, true), (FEW as u8, false)] {
-            let mut now = start();
-            let mut candidates = Candidates::new(&[], now);
-            candidates.add(&[addr(1)], now);
-            for n in 0..others {
-                candidates.add(&[addr(100 + n)], now);
-                candidates.link(addr(100 + n), PeerKey(n.into()));
-            }
-            for _ in 0..MAX_FAILURES {
-                assert_eq!(candidates.next(0, 50, now), Some(addr(1)));
-                candidates.failed(addr(1), true, now);
-                now += LONGEST_BACK_OFF;
-            }
-            let due = candidates.next_due(0, 50);
-            assert_eq!(due, is_kept.then_some(now), "with {others} others");
-        }
-    }
-
-    #[test]
-    fn an_address_for_which_there_was_no_room_has_not_failed() {
-        let mut now = start();
-        let mut candidates = Candidates::new(&[], now);
-        candidates.add(&[addr(1)], now);
-        for _ in 0..2 * MAX_FAILURES {
-            assert_eq!(candidates.next(0, 50, now), Some(addr(1)));
-            candidates.put_off(addr(1), now);
-            candidates.check_invariants();
-            now += FIRST_BACK_OFF;
-        }
-        candidates.next(0, 50, now);
-        candidates.failed(addr(1), true, now);
-        assert_eq!(candidates.next_due(0, 50), Some(now + LONELY_BACK_OFF));
-    }
-
-    #[test]
-    fn few_at_a_time_and_never_more_than_there_is_room() {
-        let t = start();
-        let mut candidates = Candidates::new(&[], t);
-        candidates.add(&(1..=100).map(addr).collect::<Vec<_>>(), t);
-        assert_eq!(dials(&mut candidates, 0, t).len(), MAX_HALF_OPEN);
-        candidates.link(addr(1), PeerKey(1));
-        candidates.failed(addr(2), false, t);
-        assert_eq!(dials(&mut candidates, 31, t).len(), 1);
-        candidates.check_invariants();
-    }
-
-    #[test]
-    fn only_the_chosen_addresses_and_never_the_banned() {
-        let t = start();
-        let mut candidates = Candidates::new(&[addr(1), addr(2)], t);
-        candidates.add(&[addr(3)], t);
-        candidates.ban(addr(2));
-        candidates.add(&[addr(2)], t);
-        assert_eq!(dials(&mut candidates, 0, t), [addr(1)]);
-        assert!(!candidates.allows(addr(3)) && !candidates.allows(addr(2)));
-    }
-
-    #[test]
-    fn a_connected_peer_is_not_dialled_by_its_other_address() {
-        let t = start();
-        let mut candidates = Candidates::new(&[], t);
-        candidates.add(&[addr(1)], t);
-        candidates.link(addr(1), PeerKey(5));
-        assert_eq!(dials(&mut candidates, 1, t), []);
-        candidates.unlink(PeerKey(5), Ending::Useful, true, t);
-        assert_eq!(candidates.next_due(0, 50), Some(t + LONELY_BACK_OFF));
-    }
-
-    #[test]
-    fn peers_that_were_not_needed_wait_until_they_are() {
-        let t = start();
-        let mut candidates = Candidates::new(&[], t);
-        candidates.add(&[addr(1)], t);
-        assert_eq!(dials(&mut candidates, 0, t), [addr(1)]);
-        candidates.link(addr(1), PeerKey(5));
-        candidates.unlink(PeerKey(5), Ending::NotNeeded, true, t);
-        assert!(!candidates.is_active(t + Duration::from_secs(600)));
-        candidates.reconsider(t);
-        assert_eq!(dials(&mut candidates, 0, t), [addr(1)]);
-    }
-}
+#[path = "candidates_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use p2p_wire::PeerId;
 use p2p_wire::peer::Message;
 
-use super::candidates::{Ending, canonical};
+use super::candidates::{Ending, Want, canonical};
 use super::peer::Peer;
 use super::{Action, DropReason, NewPeer, PeerKey, Swarm};
 
@@ -78,7 +78,7 @@ impl Swarm {
         }
         if !self.has_room(peer.outgoing) {
             self.candidates.link(peer.addr, key);
-            self.candidates.unlink(key, Ending::Useless, false, now);
+            self.candidates.unlink(key, Ending::Useless, now);
             return Err(DropReason::NoRoom);
         }
         Ok(())
@@ -141,8 +141,8 @@ impl Swarm {
             self.picker.remove_many(peer.has.iter());
         }
         self.divide();
-        let lonely = self.peers.is_empty();
-        self.candidates.unlink(key, ending, lonely, self.now);
+        self.weigh();
+        self.candidates.unlink(key, ending, self.now);
         self.fill_slots();
         true
     }
@@ -184,8 +184,21 @@ impl Swarm {
         }
     }
 
+    /// Says how much further peers are wanted: whoever is connected is of no use to a fetch if it has nothing of what is missing.
+    pub(super) fn weigh(&mut self) {
+        let useful = self.peers.values().any(|peer| peer.interesting);
+        let want = match self.needed.count() {
+            0 if self.peers.is_empty() => Want::Lonely,
+            0 => Want::Little,
+            _ if useful => Want::Little,
+            _ => Want::Badly,
+        };
+        self.candidates.want(want, self.now);
+    }
+
     /// Asks for connections while there is room.
     pub(super) fn dial(&mut self) {
+        self.weigh();
         let max = self.options.max_peers;
         while let Some(addr) = self.candidates.next(self.peers.len(), max, self.now) {
             self.actions.push_back(Action::Dial(addr));

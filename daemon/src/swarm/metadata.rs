@@ -12,7 +12,7 @@ use p2p_wire::peer::{ExtensionHandshake, Message, MetadataMessage};
 use p2p_wire::{InfoHash, PeerId};
 
 use super::attempt::{Attempt, PATIENCE, Part};
-use super::candidates::{Candidates, Ending, canonical};
+use super::candidates::{Candidates, Ending, Want, canonical};
 use super::connections::replaces;
 use super::extension::{UT_METADATA, handshake};
 use super::peer::Who;
@@ -94,7 +94,7 @@ impl MetadataFetch {
         let refused = self.admit(&info, now).err();
         self.candidates.link(info.addr, key);
         if let Some(reason) = refused {
-            self.candidates.unlink(key, Ending::Useless, false, now);
+            self.candidates.unlink(key, Ending::Useless, now);
             self.actions.push_back(Action::Drop(key, reason));
             return;
         }
@@ -168,8 +168,8 @@ impl MetadataFetch {
     /// Dialling failed.
     pub fn handle_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
         self.now = now;
-        let lonely = self.peers.is_empty();
-        self.candidates.failed(addr, lonely, now);
+        self.weigh();
+        self.candidates.failed(addr, now);
         self.work(now);
     }
 
@@ -394,9 +394,18 @@ impl MetadataFetch {
 
     fn forget(&mut self, key: PeerKey, now: Instant) {
         if self.peers.remove(&key).is_some() {
-            let lonely = self.peers.is_empty();
-            self.candidates.unlink(key, Ending::Useless, lonely, now);
+            self.weigh();
+            self.candidates.unlink(key, Ending::Useless, now);
         }
+    }
+
+    /// Says how much further peers are wanted: until one has the metadata to give, badly.
+    fn weigh(&mut self) {
+        let want = match self.peers.values().any(|peer| peer.offer.is_some()) {
+            true => Want::Little,
+            false => Want::Badly,
+        };
+        self.candidates.want(want, self.now);
     }
 }
 

@@ -162,7 +162,8 @@ impl Swarm {
     /// Dialling did not lead to a handshake.
     pub fn handle_dial_failed(&mut self, addr: SocketAddr, now: Instant) {
         self.at(now);
-        self.candidates.failed(addr, self.peers.is_empty(), now);
+        self.weigh();
+        self.candidates.failed(addr, now);
         self.dial();
     }
 

@@ -423,5 +423,7 @@ impl Net {
     }
 }
 
+#[path = "away_tests.rs"]
+mod away;
 #[path = "sim_tests.rs"]
 mod tests;

@@ -168,6 +168,7 @@ impl Swarm {
         } else {
             self.send(key, Message::NotInterested);
         }
+        self.weigh();
     }
 
     /// After a change of what is needed: says so once, and lets go of peers that are complete as well.

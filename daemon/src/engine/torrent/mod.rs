@@ -62,6 +62,8 @@ pub(super) enum Command {
     Watch(watch::Sender<Item>),
     /// A question.
     Ask(Ask),
+    /// Be paused: leave the peers, answer, and sleep.
+    Pause(Reply),
     /// Sleep, and hand the record back.
     Stop,
 }
@@ -260,6 +262,11 @@ impl Torrent {
     fn early_command(&mut self, command: Command) -> Result<(), Halt> {
         match command {
             Command::Stop => return Err(Halt::Asked),
+            Command::Pause(reply) => {
+                self.pause();
+                drop(reply.send(Ok(self.view())));
+                return Err(Halt::Asked);
+            }
             Command::Connect(connection) if self.early.len() < MAX_EARLY => {
                 self.early.push(connection);
             }
@@ -305,6 +312,16 @@ impl Torrent {
         self.peers.down.set(self.record.limits.down);
         self.peers.up.set(self.record.limits.up);
         self.ctx.store.put(self.item, &self.record);
+    }
+
+    /// Records that it is paused; the caller ends its work.
+    fn pause(&mut self) {
+        self.reading = None;
+        if !self.record.paused {
+            self.record.paused = true;
+            self.ctx.store.put(self.item, &self.record);
+            self.emit("item.paused", format!("{} paused", self.record.name));
+        }
     }
 
     /// What is known beyond the record while there is no swarm.

@@ -62,8 +62,8 @@ impl Torrent {
     /// A command while the item goes to sleep: what it need not be awake for is done, the rest is for its next life.
     fn put_off(&mut self, active: &mut Active, command: Command) {
         match command {
-            Command::Ask(_) | Command::Set(..) | Command::Watch(_) => {
-                // None of these ends it.
+            Command::Ask(_) | Command::Set(..) | Command::Watch(_) | Command::Pause(_) => {
+                // It ends already.
                 let _ = self.command(active, command);
             }
             Command::Stop => {}

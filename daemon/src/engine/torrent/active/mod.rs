@@ -13,6 +13,7 @@ use p2p_wire::control::ErrorKind;
 use p2p_wire::metainfo::Info;
 use tokio::time::Instant as Timer;
 
+use super::super::standing::Standing;
 use super::super::{ItemSetting, view};
 use super::finish::Told;
 use super::keeping::Keeping;
@@ -30,6 +31,9 @@ const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Peers that were not read for less than this are judged as if they were.
 const HELD: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A disk that takes longer to write what an item has under way does not answer.
+const SETTLES: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Batches taken at once before actions are worked off.
 const BATCHES: usize = 32;
@@ -92,11 +96,20 @@ impl Torrent {
             }
         }
         let end = self.drive(&mut active).await;
-        for key in self.peers.keys() {
-            self.disconnect(&mut active, key);
-        }
-        self.update_totals(&active);
-        self.settle(&mut active).await;
+        self.leave(&mut active);
+        let (ctx, site, name) = (
+            self.ctx.clone(),
+            self.record.site.clone(),
+            self.record.name.clone(),
+        );
+        let standing = Standing {
+            ctx: &ctx,
+            item: self.item,
+            name: &name,
+            paths: &[view::home(&site)],
+            most: Some(SETTLES),
+        };
+        (standing.see_through(self.settle(&mut active), |_| ())).await;
         if let Err(Halt::Storage(StorageError::Changed(_))) = &end
             && self.record.is_complete()
             && self.record.share.is_none()
@@ -274,6 +287,14 @@ impl Torrent {
         }
     }
 
+    /// Ends all connections.
+    fn leave(&mut self, active: &mut Active) {
+        for key in self.peers.keys() {
+            self.disconnect(active, key);
+        }
+        self.update_totals(active);
+    }
+
     /// Ends a connection and writes it into the history.
     fn disconnect(&mut self, active: &mut Active, key: PeerKey) {
         if let Some(session) = self.exchange(active, key) {
@@ -316,6 +337,12 @@ impl Torrent {
                 active.next_view = Some(Timer::now() + WATCH);
             }
             Command::Ask(ask) => self.answer(active, ask),
+            Command::Pause(reply) => {
+                self.pause();
+                self.leave(active);
+                drop(reply.send(Ok(self.active_view(active))));
+                return Err(Halt::Asked);
+            }
             other => self.early_command(other)?,
         }
         Ok(())
