@@ -76,9 +76,14 @@ pub async fn run(
     if let Err(locked @ StateError::Locked { .. }) = opened {
         return Err(locked.into());
     }
-    let server = match inherited {
-        Some(socket) => Server::inherit(socket, places.mode)?,
-        None => Server::bind(&places.socket, places.mode, opened.is_ok())?,
+    let bound = match inherited {
+        Some(socket) => Server::inherit(socket, places.mode),
+        None => Server::bind(&places.socket, places.mode, opened.is_ok()),
+    };
+    let server = match bound {
+        Ok(server) => server,
+        // Without the state folder's lock the socket of a crash stays, and would be named instead of what is wrong.
+        Err(error) => return Err(opened.err().map_or(error.into(), StartError::from)),
     };
     let started = match opened {
         Ok((state, lock)) => start(&places, file, log, state, lock, stop.clone()).await,

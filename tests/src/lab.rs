@@ -218,6 +218,7 @@ impl Lab {
             address,
             programs: self.programs.clone(),
             wrapper: Vec::new(),
+            environment: Vec::new(),
             process: None,
         })
     }

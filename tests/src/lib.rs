@@ -7,7 +7,7 @@
 //! machine with the system's daemon and several users. The tests in `tests/` use these for what crosses program boundaries: resume after
 //! a kill, many files, versions, wrong calls, rights.
 //!
-//! [`wild`] has peers made by hand, hostile ones among them, and [`http`] asks the tracker itself.
+//! [`wild`] has peers made by hand, hostile ones among them, and [`http`] asks the tracker itself. [`faults`] makes a program's disk fail.
 //!
 //! [`plain`] is the yardstick of the transfers: what the machine itself takes for the same bytes.
 //!
@@ -16,6 +16,7 @@
 pub mod content;
 #[allow(unsafe_code, reason = "cutting the power has no safe interface")]
 pub mod cuts;
+pub mod faults;
 pub mod hooks;
 pub mod http;
 pub mod lab;

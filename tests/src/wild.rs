@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::BytesMut;
 use p2p_wire::metainfo::{Info, Metainfo};
 use p2p_wire::peer::{FrameDecoder, HANDSHAKE_LEN, Handshake, Message, Reserved};
@@ -151,6 +151,49 @@ pub fn handshake(info_hash: InfoHash, addr: SocketAddr) -> Handshake {
     }
 }
 
+/// Fetches all of a torrent of one file from the peer at `to`, as it sends it: unchecked. An error after `limit` without a message.
+pub fn fetch(to: SocketAddr, info: &Info, limit: Duration) -> Result<Vec<u8>> {
+    let (mut stream, _) = shake_hands(to, info.info_hash(), limit)?;
+    let layout = info.layout();
+    let blocks = layout.iter().flat_map(|piece| {
+        (0..layout.blocks_of(piece)).filter_map(move |number| layout.block(piece, number))
+    });
+    let mut wanted: Vec<Block> = blocks.collect();
+    let mut out = BytesMut::new();
+    Message::HaveNone.encode(&mut out);
+    Message::Interested.encode(&mut out);
+    stream.write_all(&out)?;
+    let mut content = vec![0; usize::try_from(layout.total_len())?];
+    let mut decoder = FrameDecoder::new(Some(layout.pieces()));
+    let (mut buffer, mut chunk) = (BytesMut::new(), [0; 4096]);
+    loop {
+        while let Some(frame) = decoder.decode(&mut buffer)? {
+            match frame.message {
+                Message::Unchoke => {
+                    let mut out = BytesMut::new();
+                    let requests = wanted.iter().map(|block| Message::Request(*block));
+                    requests.for_each(|request| request.encode(&mut out));
+                    stream.write_all(&out)?;
+                }
+                Message::Piece(block) => {
+                    let piece = layout.check_block(block).context("a block that is not")?;
+                    let at = usize::try_from(layout.offset(piece))? + block.begin as usize;
+                    content[at..at + frame.data.len()].copy_from_slice(&frame.data);
+                    wanted.retain(|other| *other != block);
+                }
+                _ => {}
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(content);
+        }
+        match stream.read(&mut chunk)? {
+            0 => bail!("the peer hangs up"),
+            read => buffer.extend_from_slice(&chunk[..read]),
+        }
+    }
+}
+
 /// Connects to `to` and shakes hands; how long it took until the answer was there. An error after `limit`.
 pub fn shake_hands(
     to: SocketAddr,
@@ -176,7 +219,7 @@ pub fn connect_from(ip: Ipv4Addr, to: SocketAddr) -> Result<TcpStream> {
     use std::os::fd::AsRawFd as _;
 
     let SocketAddr::V4(to) = to else {
-        anyhow::bail!("{to} is not IPv4");
+        bail!("{to} is not IPv4");
     };
     let fd = socket(
         AddressFamily::Inet,

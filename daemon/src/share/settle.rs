@@ -19,6 +19,9 @@ pub(crate) enum News {
     Found,
 }
 
+/// Longest wait after a failure: when the disk works again, so does what waits for it.
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// Entries that are not at rest yet, by `K`.
 #[derive(Debug)]
 pub(crate) struct Settle<K> {
@@ -27,6 +30,8 @@ pub(crate) struct Settle<K> {
     waiting: HashMap<K, Waiting>,
     /// How often each entry changed after it had seemed to be at rest, and until when that is remembered.
     restless: HashMap<K, (u32, Instant)>,
+    /// How often in a row the machine failed each entry at rest, and when it did last.
+    failed: HashMap<K, (u32, Instant)>,
     /// The earliest of all, while it is known.
     due: Option<Option<Instant>>,
 }
@@ -46,6 +51,7 @@ impl<K: Clone + Eq + Hash> Settle<K> {
             max_delay: max_delay.max(settle),
             waiting: HashMap::new(),
             restless: HashMap::new(),
+            failed: HashMap::new(),
             due: None,
         }
     }
@@ -85,6 +91,16 @@ impl<K: Clone + Eq + Hash> Settle<K> {
             self.due = None;
         }
         self.restless.remove(key);
+        self.failed.remove(key);
+    }
+
+    /// It was at rest, and the disk or the machine failed: it is not handed out again at once, however long it has looked as it does, and
+    /// each time later, up to 30 s.
+    pub(crate) fn failed(&mut self, key: K, now: Instant) {
+        self.due = None;
+        let (times, at) = self.failed.entry(key).or_insert((0, now));
+        *times = times.saturating_add(1);
+        *at = now;
     }
 
     /// It changed although it had seemed to be at rest.
@@ -123,6 +139,7 @@ impl<K: Clone + Eq + Hash> Settle<K> {
     pub(crate) fn take(&mut self, now: Instant) -> Vec<(K, [u8; 20])> {
         self.due = None;
         self.restless.retain(|_, (_, until)| *until >= now);
+        self.failed.retain(|_, (_, at)| *at + AGAIN * 2 >= now);
         let ready: Vec<(K, [u8; 20])> = self
             .waiting
             .iter()
@@ -147,7 +164,14 @@ impl<K: Clone + Eq + Hash> Settle<K> {
             .map_or(0, |(times, _)| *times)
             .min(16);
         let quiet = base.saturating_mul(1 << times).min(self.max_delay);
-        waiting.since + quiet.max(base)
+        let rest_at = waiting.since + quiet.max(base);
+        match self.failed.get(key) {
+            None => rest_at,
+            Some((times, at)) => {
+                let wait = base.saturating_mul(1 << (*times).min(16)).min(AGAIN);
+                rest_at.max(*at + wait)
+            }
+        }
     }
 }
 
@@ -244,5 +268,21 @@ mod tests {
         settle.take(later);
         settle.observe("f", A, News::Closed, s(0), later);
         assert_eq!(settle.due(), Some(later + s(5)));
+    }
+
+    #[test]
+    fn what_the_machine_failed_is_tried_again_after_longer_and_longer_and_within_30_s() {
+        let mut settle = Settle::new(s(1), s(300));
+        let mut now = Instant::now();
+        for wait in [4, 8, 16, 30, 30] {
+            settle.failed("old", now);
+            // Nobody has changed it for an hour.
+            settle.observe("old", A, News::Found, s(3_600), now);
+            assert_eq!(settle.due(), Some(now + s(wait)));
+            now += s(wait);
+            assert_eq!(settle.take(now).len(), 1);
+        }
+        settle.observe("old", A, News::Found, s(3_600), now + AGAIN * 3);
+        assert_eq!(settle.take(now + AGAIN * 3).len(), 1, "it is forgotten");
     }
 }

@@ -65,6 +65,11 @@ impl Watch {
         let config = Config::default().with_follow_symlinks(false);
         let mut watcher = RecommendedWatcher::new(move |event| sink.take(event), config)
             .map_err(|error| unwatched(&error))?;
+        // As it walks, `notify` skips in silence what it cannot look at, on Linux the root too.
+        if recursive && cfg!(target_os = "linux") {
+            let watched = watcher.watch(path, RecursiveMode::NonRecursive);
+            watched.map_err(|error| unwatched(&error))?;
+        }
         let mode = if recursive {
             RecursiveMode::Recursive
         } else {

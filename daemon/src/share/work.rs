@@ -75,7 +75,7 @@ impl<H: Holder> Folder<H> {
                 Err(NotAdmitted::Unhashed(Unhashed::Unread(why))) => {
                     let text = format!("waits: {why}");
                     self.emit("share.error", None, &entry, &text);
-                    self.settle.restless(entry.clone(), Instant::now());
+                    self.settle.failed(entry.clone(), Instant::now());
                     retry = true;
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Restless | Unhashed::Gone)) => {
@@ -85,7 +85,7 @@ impl<H: Holder> Folder<H> {
                 Err(NotAdmitted::Fault(fault)) => {
                     let text = format!("waits: {fault}");
                     self.emit("share.error", None, &entry, &text);
-                    self.settle.restless(entry.clone(), Instant::now());
+                    self.settle.failed(entry.clone(), Instant::now());
                     retry = true;
                 }
             }

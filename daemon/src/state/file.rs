@@ -1,6 +1,7 @@
 //! The database file: opened, brought to this program's schema, and saved from if it is damaged.
 //!
-//! Only damage makes a file be set aside. A disk that is full, read-only or failing is an error to show: the rows are still there.
+//! Only damage makes a file be set aside. A disk that is full, read-only or failing is an error to show: the rows are still there. SQLite's
+//! check does not tell the two apart: what it finds must be found twice, in a file that can be read to its end.
 
 use std::fs::{self, File};
 use std::io;
@@ -28,33 +29,60 @@ pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateEr
     let mut private = File::options();
     let made = private.create(true).append(true).mode(0o600).open(path);
     let len = made.and_then(|file| file.metadata()).map_err(at)?.len();
-    let opened = connect(path).and_then(|mut conn| {
-        if after_crash || len <= QUICK_TO_CHECK {
-            check(&conn)?;
+    let opened = open_sound(path, after_crash || len <= QUICK_TO_CHECK);
+    if !opened.as_ref().is_err_and(StateError::is_damage) {
+        return opened;
+    }
+    for suffix in ["", "-wal"] {
+        let file = beside(path, suffix);
+        let read = File::open(&file).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StateError::Io {
+                    path: file,
+                    source: error,
+                });
+            }
+            _ => {}
         }
-        migrate(&mut conn, MIGRATIONS)?;
-        Ok(conn)
-    });
-    match opened {
-        Err(StateError::Database(error)) if is_damage(&error) => {
-            let aside = set_aside(path).map_err(at)?;
-            let mut private = File::options();
-            let made = private.create_new(true).append(true).mode(0o600).open(path);
-            made.map_err(at)?;
-            let mut conn = connect(path)?;
-            migrate(&mut conn, MIGRATIONS)?;
-            let saved = salvage(&aside, &conn).unwrap_or_else(|error| {
-                tracing::warn!("nothing of the damaged database can be read: {error}");
-                0
-            });
-            tracing::warn!(
-                "the state database is damaged ({error}); it was set aside as {}, and {saved} rows of it were carried over",
-                aside.display()
-            );
-            Ok(conn)
-        }
+    }
+    match open_sound(path, true) {
+        Err(error) if error.is_damage() => replace(path, &error),
         other => other,
     }
+}
+
+/// Opens the database and brings its schema up to date; with `check`, looks for damage first.
+fn open_sound(path: &Path, check: bool) -> Result<Connection, StateError> {
+    let mut conn = connect(path)?;
+    if check {
+        look_for_damage(&conn)?;
+    }
+    migrate(&mut conn, MIGRATIONS)?;
+    Ok(conn)
+}
+
+/// Sets a damaged database aside and makes a new one of what can be read of it.
+fn replace(path: &Path, damage: &StateError) -> Result<Connection, StateError> {
+    let at = |source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let aside = set_aside(path).map_err(at)?;
+    let mut private = File::options();
+    let made = private.create_new(true).append(true).mode(0o600).open(path);
+    made.map_err(at)?;
+    let mut conn = connect(path)?;
+    migrate(&mut conn, MIGRATIONS)?;
+    let saved = salvage(&aside, &conn).unwrap_or_else(|error| {
+        tracing::warn!("nothing of the damaged database can be read: {error}");
+        0
+    });
+    tracing::warn!(
+        "{damage}. It was set aside as {}, and {saved} rows of it were carried over",
+        aside.display()
+    );
+    Ok(conn)
 }
 
 fn connect(path: &Path) -> Result<Connection, StateError> {
@@ -69,10 +97,17 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     conn.pragma_update(None, "foreign_keys", true)?;
     // KiB. The file is in the page cache; twice is once too often.
     conn.pragma_update(None, "cache_size", -512)?;
+    // What could not be opened for writing, if only at that moment, SQLite opens for reading, and refuses every write from then on. Of the
+    // database it says so; of its WAL who begins to write hears it.
+    if conn.is_readonly(rusqlite::MAIN_DB)? {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(code, None).into());
+    }
+    conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
     Ok(conn)
 }
 
-fn check(conn: &Connection) -> rusqlite::Result<()> {
+fn look_for_damage(conn: &Connection) -> rusqlite::Result<()> {
     let found: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     match found.as_str() {
         "ok" => Ok(()),
@@ -83,11 +118,16 @@ fn check(conn: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+impl StateError {
+    fn is_damage(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
 }
 
 /// Brings the schema up to `scripts`, all steps in one transaction. [`StateError::Newer`] for a file of a later program.
@@ -116,17 +156,19 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         .find(|path| !path.exists())
         .unwrap_or_else(|| path.to_owned());
     for suffix in ["-wal", "-shm", ""] {
-        let beside = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        match fs::rename(beside(path), beside(&aside)) {
+        match fs::rename(beside(path, suffix), beside(&aside, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
     Ok(aside)
+}
+
+/// What SQLite keeps beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Copies every row of the database at `from` that can be read; how many there were.

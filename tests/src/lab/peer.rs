@@ -1,5 +1,6 @@
 //! One peer of a lab.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub struct Peer {
     pub(super) programs: Programs,
     /// What the daemon is started through; usually nothing.
     pub(super) wrapper: Vec<String>,
+    pub(super) environment: Vec<(&'static str, OsString)>,
     pub(super) process: Option<Process>,
 }
 
@@ -76,8 +78,27 @@ impl Peer {
         self.dir.join("run/control.sock")
     }
 
+    /// What the daemon has in its environment from its next start on, besides what is in ours.
+    pub fn set_environment(&mut self, variables: Vec<(&'static str, OsString)>) {
+        self.environment = variables;
+    }
+
     /// Starts the daemon and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        let what = format!("{} to answer", self.name);
+        let answered = wait_for(&what, Duration::from_secs(15), || {
+            self.ensure_alive()?;
+            self.ctl(&["status"]).map(Some)
+        });
+        if answered.is_err() {
+            self.process = None;
+        }
+        answered.map(drop)
+    }
+
+    /// Starts the daemon.
+    pub fn launch(&mut self) -> Result<()> {
         let mut command = match self.wrapper.split_first() {
             Some((program, args)) => {
                 let mut command = Command::new(program);
@@ -86,27 +107,23 @@ impl Peer {
             }
             None => Command::new(&self.programs.daemon),
         };
-        let mut process = Process::start(
-            command
-                .arg("--user")
-                .arg("--config")
-                .arg(self.dir.join("p2pd.toml"))
-                .arg("--state-dir")
-                .arg(self.dir.join("state"))
-                .arg("--socket")
-                .arg(self.socket()),
-            &self.dir.join("p2pd.log"),
-        )?;
-        wait_for(
-            &format!("{} to answer", self.name),
-            Duration::from_secs(15),
-            || {
-                process.ensure_alive()?;
-                self.ctl(&["status"]).map(Some)
-            },
-        )?;
-        self.process = Some(process);
+        command
+            .envs(self.environment.iter().cloned())
+            .arg("--user")
+            .arg("--config")
+            .arg(self.dir.join("p2pd.toml"))
+            .arg("--state-dir")
+            .arg(self.dir.join("state"))
+            .arg("--socket")
+            .arg(self.socket());
+        self.process = Some(Process::start(&mut command, &self.dir.join("p2pd.log"))?);
         Ok(())
+    }
+
+    /// An error, with all it printed, if the daemon is not running any more.
+    pub fn ensure_alive(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("it is not running")?;
+        process.ensure_alive()
     }
 
     /// kill -9.

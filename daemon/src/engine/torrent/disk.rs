@@ -5,8 +5,6 @@
 //! and forgets which: the next one would succeed without them. So it is never repeated, and no piece becomes durable any more until
 //! the item has started anew with what the record says.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use p2p_wire::{Block, InfoHash, PieceIndex};
 use tokio::time::Instant;
@@ -14,17 +12,13 @@ use tokio::time::Instant;
 use super::super::{Change, FileStamp, view};
 use super::Report;
 use super::active::Active;
+use super::keeping::SYNC_BYTES;
 use super::partial::{Part, Whole};
 use super::{Halt, Torrent};
 use crate::hooks::Owed;
 use crate::resume::{Have, Site, Store, written};
 use crate::storage::{Done, Lane, Outcome, StorageError, WriteJob, leave_stage, stage_of};
 use crate::swarm::Verified;
-
-/// Written pieces are synced and recorded after this long,
-const SYNC_AFTER: Duration = Duration::from_secs(1);
-/// or when they are this many bytes.
-const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where a complete item is, and what its files are.
 type Placed = (Site, Vec<Option<FileStamp>>);
@@ -101,7 +95,7 @@ impl Torrent {
                         Ok(Outcome::Good) => {
                             let len = u64::from(active.info.layout().len_of(piece));
                             added.push(piece.get());
-                            active.keeping.wrote(piece, len);
+                            active.keeping.wrote(piece, len, Instant::now());
                             active.missing -= len.min(active.missing);
                             Verified::Good
                         }
@@ -136,11 +130,6 @@ impl Torrent {
         if !added.is_empty() {
             let left = &self.counters.left;
             left.store(active.missing, std::sync::atomic::Ordering::Relaxed);
-            let after = Instant::now() + SYNC_AFTER;
-            active.keeping.sync_at.get_or_insert(after);
-            if active.keeping.dirty_bytes >= SYNC_BYTES {
-                active.keeping.sync_at = Some(Instant::now());
-            }
             self.report(Report::Changed(Change::Added(self.item, added)))
                 .await;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use p2p_wire::{Bitfield, PieceIndex};
 use tokio::task::JoinSet;
@@ -13,6 +14,10 @@ use crate::resume::Have;
 use crate::resume::written::WrittenLog;
 use crate::storage::MAX_WRITING;
 
+/// Written pieces are synced and recorded after this long,
+const SYNC_AFTER: Duration = Duration::from_secs(1);
+/// or when they are this many bytes.
+pub(super) const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of one item written and not synced at most: a disk slower than the network slows the network down, before the page cache
 /// holds so much that the whole machine waits for the disk.
 const MAX_UNSYNCED: u64 = 256 * 1024 * 1024;
@@ -95,11 +100,17 @@ impl Keeping {
         }
     }
 
-    pub(super) fn wrote(&mut self, piece: PieceIndex, len: u64) {
+    /// A good piece was written at `now`. It joins the batch: the first one says when that is closed, one that makes it large closes it.
+    pub(super) fn wrote(&mut self, piece: PieceIndex, len: u64, now: Instant) {
         // After a failed sync nobody knows whether this one was among what was lost.
-        if !self.lost {
-            self.dirty.push(piece.get());
-            self.dirty_bytes += len;
+        if self.lost {
+            return;
+        }
+        self.dirty.push(piece.get());
+        self.dirty_bytes += len;
+        let close_at = self.sync_at.get_or_insert(now + SYNC_AFTER);
+        if self.dirty_bytes >= SYNC_BYTES {
+            *close_at = now;
         }
     }
 
@@ -109,5 +120,38 @@ impl Keeping {
         self.dirty.clear();
         self.sync_at = None;
         self.log = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// An item of 100 pieces, of which pieces of 1 MiB were written at these moments.
+    fn wrote(at: impl IntoIterator<Item = Instant>) -> Keeping {
+        let layout = p2p_wire::Layout::new(100 * MIB, 1 << 20).unwrap();
+        let mut keeping = Keeping::new(&Bitfield::new(100), &[], None);
+        for (n, now) in (0..).zip(at) {
+            keeping.wrote(layout.piece(n).unwrap(), MIB, now);
+        }
+        keeping
+    }
+
+    #[test]
+    fn a_batch_is_closed_a_second_after_its_first_piece() {
+        let begin = Instant::now();
+        assert_eq!(wrote([]).next_sync(), None);
+        let keeping = wrote((0..63).map(|n| begin + Duration::from_millis(n)));
+        assert_eq!(keeping.next_sync(), Some(begin + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_batch_is_closed_at_once_by_the_piece_that_makes_it_64_mib() {
+        let begin = Instant::now();
+        let last = begin + Duration::from_millis(63);
+        let keeping = wrote((0..64).map(|n| begin + Duration::from_millis(n)));
+        assert_eq!(keeping.next_sync(), Some(last));
     }
 }
