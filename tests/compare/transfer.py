@@ -2,10 +2,10 @@
 import shutil
 
 import content
-from clients import Item, aria2, libtorrent, ours, qbittorrent, servers, transmission
+from clients import Item, aria2, libtorrent, ours, qbittorrent, rqbit, servers, transmission
 from measure import Failed, Peak, claim_free_memory
 
-SWARM = [ours.Ours, libtorrent.Libtorrent, aria2.Aria2, qbittorrent.Qbittorrent, transmission.Transmission]
+SWARM = [ours.Ours, libtorrent.Libtorrent, rqbit.Rqbit, aria2.Aria2, qbittorrent.Qbittorrent, transmission.Transmission]
 SERVERS = [servers.Plain, servers.Curl, servers.Rsync]
 
 
