@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use p2p_wire::control::State;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::control::{Counts, Daemon};
@@ -39,12 +40,12 @@ pub(crate) async fn show_items(daemon: Arc<Daemon>, tell: impl Fn(&str)) {
 pub(crate) fn text(port: u16, counts: &Counts) -> String {
     let listening = format!("Listening for peers on port {port}");
     let numbers = [
-        (counts.fetching, "fetching"),
-        (counts.seeding, "seeding"),
-        (counts.verifying, "verifying"),
-        (counts.held, "held"),
-        (counts.paused, "paused"),
-        (counts.errors, "in error"),
+        (counts.fetching(), "fetching"),
+        (counts.tally.count(State::Seeding), "seeding"),
+        (counts.tally.count(State::Verifying), "verifying"),
+        (counts.tally.count(State::Held), "held"),
+        (counts.tally.count(State::Paused), "paused"),
+        (counts.tally.count(State::Error), "in error"),
     ];
     let numbers = numbers.into_iter().filter(|(number, _)| *number > 0);
     let numbers: Vec<String> = numbers
@@ -64,7 +65,14 @@ mod tests {
     fn only_what_items_do_is_told() {
         let mut counts = Counts::default();
         assert_eq!(text(6881, &counts), "Listening for peers on port 6881");
-        (counts.fetching, counts.seeding, counts.errors) = (3, 120, 1);
+        for (state, many) in [
+            (State::Metadata, 1),
+            (State::Fetching, 2),
+            (State::Seeding, 120),
+            (State::Error, 1),
+        ] {
+            counts.tally.set(state, many);
+        }
         assert_eq!(
             text(6881, &counts),
             "Listening for peers on port 6881: 3 fetching, 120 seeding, 1 in error"

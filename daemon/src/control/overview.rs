@@ -9,9 +9,9 @@ use p2p_wire::units::Size;
 use tokio::sync::{Notify, Semaphore};
 
 use super::caller::Caller;
-use super::{Daemon, SERVER, lookup, paths, settings};
+use super::{Daemon, SERVER, paths, settings};
 use crate::Fault;
-use crate::engine::{Engine, Glance};
+use crate::engine::{Engine, Glance, Tally};
 
 /// Items that stand still and are named in a warning at most.
 const FAILED: usize = 10;
@@ -19,18 +19,7 @@ const FAILED: usize = 10;
 /// Items in numbers.
 #[derive(Default)]
 pub(crate) struct Counts {
-    items: u32,
-    pub(crate) seeding: u32,
-    pub(crate) fetching: u32,
-    pub(crate) verifying: u32,
-    pub(crate) paused: u32,
-    pub(crate) held: u32,
-    pub(crate) errors: u32,
-    peers: u32,
-    down_rate: u64,
-    up_rate: u64,
-    downloaded: u64,
-    uploaded: u64,
+    pub(crate) tally: Tally,
     /// Some that stand still: a sentence each.
     failed: Vec<String>,
 }
@@ -39,36 +28,22 @@ impl Counts {
     /// Of the items that `whose` sees; nothing when the engine has stopped.
     pub(crate) async fn of(engine: &Engine, whose: Option<u32>) -> Self {
         let counts = engine.survey(move |all| {
-            let mut counts = Self::default();
-            lookup::visible(all.iter(), whose).for_each(|one| counts.add(&one));
-            counts
+            let stands_still = |one: Glance<'_>| {
+                let item = one.item();
+                let why = because(&item.reason);
+                format!("{} stands still{why}", item.name)
+            };
+            Self {
+                tally: all.tally(whose),
+                failed: all.failed(whose).take(FAILED).map(stands_still).collect(),
+            }
         });
         counts.await.unwrap_or_default()
     }
 
-    fn add(&mut self, one: &Glance<'_>) {
-        self.items += 1;
-        match one.state() {
-            State::Seeding => self.seeding += 1,
-            State::Fetching | State::Metadata => self.fetching += 1,
-            State::Paused => self.paused += 1,
-            State::Held => self.held += 1,
-            State::Error => {
-                self.errors += 1;
-                if self.failed.len() < FAILED {
-                    let item = one.item();
-                    let why = because(&item.reason);
-                    self.failed.push(format!("{} stands still{why}", item.name));
-                }
-            }
-            State::Verifying => self.verifying += 1,
-        }
-        let ((down_rate, up_rate), (downloaded, uploaded)) = (one.rates(), one.moved());
-        self.peers += one.peers();
-        self.down_rate += down_rate;
-        self.up_rate += up_rate;
-        self.downloaded += downloaded;
-        self.uploaded += uploaded;
+    /// Those that are fetched: their metadata, or they themselves.
+    pub(crate) fn fetching(&self) -> u32 {
+        self.tally.count(State::Fetching) + self.tally.count(State::Metadata)
     }
 }
 
@@ -81,12 +56,13 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
     let counts = Counts::of(&daemon.engine, whose).await;
     let (downloaded, uploaded) = match whose {
         None => daemon.engine.moved(),
-        Some(_) => (counts.downloaded, counts.uploaded),
+        Some(_) => counts.tally.moved,
     };
     let shares = daemon.shares.list(whose).await;
     let trackers = daemon.trackers.of(caller.uid).list().await;
     let config = daemon.settings.now();
     let places = daemon.settings.places();
+    let (fetching, tally) = (counts.fetching(), counts.tally);
     let mut warnings = warnings(daemon, counts.failed, &shares, &trackers);
     warnings.extend(disk_low(daemon).await);
     Status {
@@ -95,15 +71,15 @@ pub(super) async fn status(daemon: &Arc<Daemon>, caller: &Caller) -> Status {
         mode: daemon.mode.as_str().to_owned(),
         uptime_s: daemon.started.elapsed().as_secs(),
         port: daemon.engine.port(),
-        items: counts.items,
-        seeding: counts.seeding,
-        fetching: counts.fetching,
-        paused: counts.paused,
-        held: counts.held,
-        errors: counts.errors,
-        peers: counts.peers,
-        down_rate: counts.down_rate,
-        up_rate: counts.up_rate,
+        items: tally.items(),
+        seeding: tally.count(State::Seeding),
+        fetching,
+        paused: tally.count(State::Paused),
+        held: tally.count(State::Held),
+        errors: tally.count(State::Error),
+        peers: tally.peers,
+        down_rate: tally.rates.0,
+        up_rate: tally.rates.1,
         downloaded,
         uploaded,
         shares,

@@ -29,7 +29,7 @@ impl NewItem {
 impl Registry {
     pub(super) fn add(&mut self, new: NewItem, reply: oneshot::Sender<Result<bool, Fault>>) {
         let item = new.info_hash();
-        if self.rows.contains_key(&item) {
+        if self.rows.contains(&item) {
             self.more_trackers(item, new.trackers);
             self.found(item, new.peers);
             let _ = reply.send(Ok(false));

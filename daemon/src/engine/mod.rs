@@ -21,6 +21,7 @@ mod port;
 mod queries;
 mod registry;
 mod row;
+mod rows;
 #[cfg(test)]
 mod stall_tests;
 mod standing;
@@ -48,6 +49,7 @@ pub use self::history::history;
 use self::ops::Op;
 pub(crate) use self::registry::no_such;
 use self::registry::{Command, Inputs, Registry};
+pub use self::rows::Tally;
 use self::survey::Survey;
 pub use self::survey::{Glance, Glances};
 use self::torrent::{Ask, Report};

@@ -4,7 +4,7 @@
 //! when that ends. What changes an item (pause, verify, move, remove) is done to the record between two lives of its task, so that no
 //! command has to be understood twice. The registry never waits for a torrent or for the disk: such work runs beside it and reports.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::announces::Announces;
 use super::changes::Changes;
 use super::ops::{Op, Reply};
 use super::row::{Row, Slot};
+use super::rows::Rows;
 use super::survey::Survey;
 use super::torrent::{Ask, Command as ToTorrent, Report};
 use super::{AnnounceCommand, Change, Ctx, ItemSetting, NewItem, gates};
@@ -64,7 +65,7 @@ pub(super) enum Command {
 /// The rows and what they need.
 pub(super) struct Registry {
     pub(super) ctx: Arc<Ctx>,
-    pub(super) rows: HashMap<InfoHash, Row>,
+    pub(super) rows: Rows,
     pub(super) changes: Changes,
     /// Announces that do not fit into the announcer's channel yet.
     pub(super) announces: Announces,
@@ -92,7 +93,7 @@ impl Registry {
     pub(super) fn new(ctx: Arc<Ctx>) -> Self {
         Self {
             ctx,
-            rows: HashMap::new(),
+            rows: Rows::default(),
             changes: Changes::default(),
             announces: Announces::default(),
             fetching: HashSet::new(),
@@ -106,22 +107,7 @@ impl Registry {
     /// Takes up an item whose record is on the disk.
     pub(super) fn insert(&mut self, item: InfoHash, record: Box<Record>, hold: Option<Hold>) {
         self.ctx.events.belongs(item, record.owner);
-        let row = Row {
-            slot: Slot::Dormant(record),
-            counters: Arc::default(),
-            announced: false,
-            queue: Default::default(),
-            fault: None,
-            full_again: 0,
-            full_had: 0,
-            hold: hold.map(Box::new),
-            verify: false,
-            bad_pieces: None,
-            tracker_error: None,
-            points: None,
-            watchers: None,
-            late: Vec::new(),
-        };
+        let row = Row::new(record, hold);
         let moves = row.is_being_moved();
         self.rows.insert(item, row);
         self.question(item);
@@ -162,6 +148,7 @@ impl Registry {
                 },
                 () = super::torrent::until(retry) => self.retry(),
             }
+            self.rows.count();
             rest = Some(Instant::now() + REST);
             if self.stopping.is_some() && self.is_asleep() {
                 while let Some(command) = self.announces.pop() {
@@ -288,14 +275,20 @@ impl Registry {
 
     fn stop(&mut self, reply: oneshot::Sender<()>) {
         self.stopping = Some(reply);
-        for (item, row) in &mut self.rows {
+        let mut announced = Vec::new();
+        for (item, row) in self.rows.iter() {
             if let Slot::Awake(task) = &row.slot {
                 let task = task.clone();
                 // Waits where the channel is full; the torrent takes it in its turn.
                 tokio::spawn(async move { task.send(ToTorrent::Stop).await });
             }
             if row.announced {
-                self.announces.push(AnnounceCommand::Stop(*item));
+                announced.push(*item);
+            }
+        }
+        for item in announced {
+            self.announces.push(AnnounceCommand::Stop(item));
+            if let Some(row) = self.rows.get_mut(&item) {
                 row.announced = false;
             }
         }
@@ -306,8 +299,7 @@ impl Registry {
     }
 
     fn is_asleep(&self) -> bool {
-        let awake = |row: &Row| matches!(row.slot, Slot::Awake(_));
-        !self.rows.values().any(awake)
+        self.rows.tallies().awake.is_empty()
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Row {
     pub(super) watchers: Option<watch::Sender<Item>>,
     /// Told to the torrent task while it was ending.
     pub(super) late: Vec<ToTorrent>,
+    /// Its numbers are in the tallies; see [`Rows`](super::rows::Rows), which alone sets it.
+    pub(super) counted: bool,
 }
 
 /// Where an item's record is.
@@ -57,6 +59,27 @@ pub(super) struct Stopped {
 }
 
 impl Row {
+    /// Of an item that was just added, or read from the disk.
+    pub(super) fn new(record: Box<Record>, hold: Option<Hold>) -> Self {
+        Self {
+            slot: Slot::Dormant(record),
+            counters: Arc::default(),
+            announced: false,
+            queue: VecDeque::new(),
+            fault: None,
+            full_again: 0,
+            full_had: 0,
+            hold: hold.map(Box::new),
+            verify: false,
+            bad_pieces: None,
+            tracker_error: None,
+            points: None,
+            watchers: None,
+            late: Vec::new(),
+            counted: false,
+        }
+    }
+
     /// A kill interrupted a move of it.
     pub(super) fn is_being_moved(&self) -> bool {
         matches!(&self.slot, Slot::Dormant(record) if record.moving.is_some())

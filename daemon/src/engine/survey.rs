@@ -1,7 +1,8 @@
 //! Looking through all items in one pass, without making an [`Item`] of each.
 //!
 //! Dormant items are looked at where they lie. Those that are awake are asked first how they look, beside the registry; then it looks again,
-//! since some may have woken meanwhile. So a question about all items costs one pass over the rows, however long their names are.
+//! since some may have woken meanwhile. So a question about all items costs one pass over the rows, however long their names are, and one about
+//! their numbers a look at those that are awake.
 
 use std::collections::HashMap;
 
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::registry::{Command, Registry};
 use super::row::{Row, Slot};
+use super::rows::{Owned, Rows, Tally};
 use super::torrent::Ask;
 use super::view;
 use crate::resume::Record;
@@ -40,7 +42,7 @@ impl Survey {
 
 /// All items at one moment.
 pub struct Glances<'a> {
-    rows: &'a HashMap<InfoHash, Row>,
+    rows: &'a Rows,
     known: &'a HashMap<InfoHash, Item>,
 }
 
@@ -48,17 +50,42 @@ impl<'a> Glances<'a> {
     /// Each, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Glance<'a>> + use<'a> {
         let known = self.known;
-        self.rows.iter().filter_map(move |(item, row)| {
-            let of = match &row.slot {
-                Slot::Dormant(record) => Of::Row(row, record),
-                Slot::Awake(_) => Of::Shown(known.get(item)?),
-                Slot::Busy(looks) => Of::Shown(looks.as_deref()?),
-            };
-            Some(Glance {
-                info_hash: *item,
-                of,
+        self.rows
+            .iter()
+            .filter_map(move |(item, row)| match row.slot {
+                Slot::Awake(_) => known.get(item).map(Glance::from),
+                Slot::Dormant(_) | Slot::Busy(_) => Glance::of_row(*item, row),
             })
-        })
+    }
+
+    /// The numbers of those that belong to the user `whose`, or of all. Looks only at those that are awake.
+    pub fn tally(&self, whose: Option<u32>) -> Tally {
+        let mut tally = Tally::default();
+        self.owned(whose).for_each(|owned| tally.join(&owned.tally));
+        self.awake(whose).for_each(|one| tally.add(&one));
+        tally
+    }
+
+    /// Those of the user `whose`, or of all, that are in error, in no order.
+    pub fn failed(&self, whose: Option<u32>) -> impl Iterator<Item = Glance<'a>> {
+        let dormant = self.owned(whose).flat_map(|owned| &owned.failed);
+        let rows = self.rows;
+        let dormant = dormant.filter_map(|item| Glance::of_row(*item, rows.get(item)?));
+        let awake = self.awake(whose);
+        dormant.chain(awake.filter(|one| one.state() == State::Error))
+    }
+
+    fn owned(&self, whose: Option<u32>) -> impl Iterator<Item = &'a Owned> + use<'a> {
+        let owners = self.rows.tallies().owners.iter();
+        let owners = owners.filter(move |(owner, _)| whose.is_none_or(|uid| **owner == uid));
+        owners.map(|(_, owned)| owned)
+    }
+
+    fn awake(&self, whose: Option<u32>) -> impl Iterator<Item = Glance<'a>> + use<'a> {
+        let known = self.known;
+        let awake = self.rows.tallies().awake.iter();
+        let awake = awake.filter_map(|item| known.get(item).map(Glance::from));
+        awake.filter(move |one| whose.is_none_or(|uid| one.owner() == uid))
     }
 }
 
@@ -86,6 +113,16 @@ impl<'a> From<&'a Item> for Glance<'a> {
 }
 
 impl<'a> Glance<'a> {
+    /// One that is not awake; `None` for one that is, and while nobody knows how it looks.
+    pub(super) fn of_row(info_hash: InfoHash, row: &'a Row) -> Option<Self> {
+        let of = match &row.slot {
+            Slot::Dormant(record) => Of::Row(row, record),
+            Slot::Busy(looks) => Of::Shown(looks.as_deref()?),
+            Slot::Awake(_) => return None,
+        };
+        Some(Self { info_hash, of })
+    }
+
     /// Its name.
     pub fn name(&self) -> &'a str {
         match self.of {
@@ -177,11 +214,10 @@ impl<'a> Glance<'a> {
 
 impl Registry {
     pub(super) fn survey(&mut self, mut survey: Box<Survey>) {
-        let awake = |(_, row): &(&InfoHash, &Row)| matches!(row.slot, Slot::Awake(_));
-        let unknown = self.rows.iter().filter(awake).map(|(item, _)| *item);
-        let unknown: Vec<InfoHash> = unknown
-            .filter(|item| !survey.known.contains_key(item))
-            .collect();
+        self.rows.count();
+        let awake = self.rows.tallies().awake.iter();
+        let unknown = awake.filter(|item| !survey.known.contains_key(item));
+        let unknown: Vec<InfoHash> = unknown.copied().collect();
         if unknown.is_empty() || survey.rounds == ROUNDS {
             let Survey { look, known, .. } = *survey;
             look(&Glances {

@@ -7,27 +7,17 @@ use p2p_wire::metrics::Text;
 
 pub(crate) use self::server::{bind, serve};
 use crate::control::Daemon;
-use crate::engine::Glance;
+use crate::engine::Tally;
 
 /// What is shown.
 struct Seen {
     /// When the daemon started, in seconds since 1970.
     started: f64,
-    items: Items,
+    items: Tally,
     /// Block bytes received and sent.
     moved: (u64, u64),
     shares: Vec<Share>,
     trackers: Vec<Tracker>,
-}
-
-/// All items, in numbers.
-#[derive(Default)]
-struct Items {
-    /// By state, as [`STATES`] lists them.
-    counts: [u64; STATES.len()],
-    wanted: u64,
-    missing: u64,
-    peers: u32,
 }
 
 const STATES: [(&str, State); 7] = [
@@ -40,29 +30,13 @@ const STATES: [(&str, State); 7] = [
     ("error", State::Error),
 ];
 
-impl Items {
-    fn of<'a>(all: impl Iterator<Item = Glance<'a>>) -> Self {
-        let mut items = Self::default();
-        for one in all {
-            let state = one.state();
-            for ((_, known), count) in STATES.iter().zip(&mut items.counts) {
-                *count += u64::from(*known == state);
-            }
-            items.peers += one.peers();
-            items.wanted += one.size();
-            items.missing += one.size().saturating_sub(one.done());
-        }
-        items
-    }
-}
-
 /// All metrics as they are now.
 async fn text(daemon: &Daemon) -> String {
     let seen = Seen {
         started: jiff::Timestamp::now().as_second() as f64 - daemon.started.elapsed().as_secs_f64(),
         items: daemon
             .engine
-            .survey(|all| Items::of(all.iter()))
+            .survey(|all| all.tally(None))
             .await
             .unwrap_or_default(),
         moved: daemon.engine.moved(),
@@ -131,8 +105,8 @@ impl Seen {
 
     fn items(&self, text: &mut Text) {
         let mut family = text.gauge("p2pd_items", "Items, by what they are doing.");
-        for ((name, _), count) in STATES.iter().zip(self.items.counts) {
-            family = family.with(&[("state", name)], count);
+        for (name, state) in STATES {
+            family = family.with(&[("state", name)], self.items.count(state));
         }
         text.gauge("p2pd_items_bytes", "Size of all items.")
             .value(self.items.wanted);

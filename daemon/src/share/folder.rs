@@ -30,6 +30,8 @@ use crate::tracker::OutcomeKind;
 
 /// Events that come together are looked at together: a rename is two.
 const GATHER: Duration = Duration::from_millis(100);
+/// Entries that wait to be hashed, about: the rest of those that are at rest wait with those that are not.
+const MOST_READY: usize = 4_096;
 /// How often progress is told while something is hashed or waits for it.
 const PROGRESS: Duration = Duration::from_millis(200);
 
@@ -276,15 +278,16 @@ impl<H: Holder> Folder<H> {
         if self.scan_at <= now {
             self.scan(false).await;
         }
-        if self.settle_at() <= now {
+        if self.settle_at().is_some_and(|at| at <= now) {
             self.settled = now;
-            self.ready.extend(self.settle.take(now));
+            self.ready.extend(self.settle.take(MOST_READY, now));
         }
     }
 
-    /// What comes to rest together is taken together: each time all that waits is looked through.
-    fn settle_at(&self) -> Instant {
-        self.settled + GATHER
+    /// What comes to rest together is taken together: each time all that waits is looked through. Not before what was taken is nearly used
+    /// up: of a hundred thousand at once the other tasks of the thread would wait for long.
+    fn settle_at(&self) -> Option<Instant> {
+        (self.ready.len() < MOST_READY / 4).then(|| self.settled + GATHER)
     }
 
     fn wake_at(&mut self) -> Option<Instant> {
@@ -294,7 +297,8 @@ impl<H: Holder> Folder<H> {
             Notice::Never if self.unavailable.is_none() && self.unread.is_none() => None,
             _ => Some(self.scan_at),
         };
-        let settle = self.settle.due().map(|due| due.max(self.settle_at()));
+        let settle = self.settle_at();
+        let settle = settle.and_then(|at| self.settle.due().map(|due| due.max(at)));
         [settle, self.look_at, progress, scan]
             .into_iter()
             .flatten()

@@ -3,7 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | `place` | what may be shared, and whether it is still the same disk |
-//! | `ignore`, `scan`, `files` | what there is, by `stat` alone |
+//! | `ignore`, `scan`, `entry`, `files` | what there is, by `stat` alone |
 //! | `settle` | PURE: when an entry is at rest |
 //! | `held` | folders of other users' shares, safe from links that come later |
 //! | `watch`, `mounts`, `lease` | hints from the file system; whether somebody writes |
@@ -16,6 +16,7 @@
 mod admission;
 mod catalogue;
 mod configured;
+mod entry;
 mod files;
 mod folder;
 mod gate;

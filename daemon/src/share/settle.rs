@@ -135,8 +135,8 @@ impl<K: Clone + Eq + Hash> Settle<K> {
         self.due.flatten()
     }
 
-    /// Takes out those that are at rest at `now`.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<(K, [u8; 20])> {
+    /// Takes out those that are at rest at `now`, at most `most` of them.
+    pub(crate) fn take(&mut self, most: usize, now: Instant) -> Vec<(K, [u8; 20])> {
         self.due = None;
         self.restless.retain(|_, (_, until)| *until >= now);
         self.failed.retain(|_, (_, at)| *at + AGAIN * 2 >= now);
@@ -144,10 +144,15 @@ impl<K: Clone + Eq + Hash> Settle<K> {
             .waiting
             .iter()
             .filter(|(key, waiting)| self.rest_at(key, waiting) <= now)
+            .take(most)
             .map(|(key, waiting)| (key.clone(), waiting.stamp))
             .collect();
         for (key, _) in &ready {
             self.waiting.remove(key);
+        }
+        // A hundred thousand come together, and never again.
+        if self.waiting.len() < self.waiting.capacity() / 8 {
+            self.waiting.shrink_to_fit();
         }
         ready
     }
@@ -199,10 +204,10 @@ mod tests {
             assert_eq!(settle.due(), Some(now + s(quiet)));
             assert!(
                 settle
-                    .take(now + s(quiet) - Duration::from_millis(1))
+                    .take(usize::MAX, now + s(quiet) - Duration::from_millis(1))
                     .is_empty()
             );
-            assert_eq!(settle.take(now + s(quiet)), [("f", A)]);
+            assert_eq!(settle.take(usize::MAX, now + s(quiet)), [("f", A)]);
             assert_eq!((settle.len(), settle.due()), (0, None));
         }
     }
@@ -232,8 +237,25 @@ mod tests {
         let mut settle = settle();
         settle.observe("old", A, News::Found, s(11), now);
         settle.observe("young", A, News::Found, s(3), now);
-        assert_eq!(settle.take(now), [("old", A)]);
+        assert_eq!(settle.take(usize::MAX, now), [("old", A)]);
         assert_eq!(settle.due(), Some(now + s(7)));
+    }
+
+    #[test]
+    fn no_more_are_taken_than_are_wanted_and_the_rest_is_due() {
+        let now = Instant::now();
+        let mut settle = Settle::new(s(5), s(300));
+        for key in 0..100 {
+            settle.observe(key, A, News::Closed, s(0), now);
+        }
+        let mut taken = Vec::new();
+        for left in [60, 20, 0] {
+            taken.extend(settle.take(40, now + s(5)));
+            assert_eq!(settle.len(), left);
+            assert_eq!(settle.due(), (left > 0).then_some(now + s(5)));
+        }
+        taken.sort_unstable();
+        assert!(taken.into_iter().map(|(key, _)| key).eq(0..100));
     }
 
     #[test]
@@ -254,7 +276,7 @@ mod tests {
             let due = settle.due().unwrap();
             waits.push((due - now).as_secs());
             now = due;
-            settle.take(now);
+            settle.take(usize::MAX, now);
         }
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]);
     }
@@ -265,7 +287,7 @@ mod tests {
         let mut settle = settle();
         settle.restless("f", now);
         let later = now + s(601);
-        settle.take(later);
+        settle.take(usize::MAX, later);
         settle.observe("f", A, News::Closed, s(0), later);
         assert_eq!(settle.due(), Some(later + s(5)));
     }

@@ -63,7 +63,7 @@ impl Trackers {
 
     /// All.
     pub async fn list(&self) -> Vec<Tracker> {
-        let counts = self.inner.queue.counts(self.user).await.unwrap_or_default();
+        let counts = self.inner.queue.counts(self.user);
         let all = self.inner.registry.all(self.user);
         let rows = all.iter().map(|entry| {
             let unassigned = counts.get("").filter(|_| entry.is_first);

@@ -1,6 +1,6 @@
 //! PURE: which pieces are held of every item, with the sums that piece points carry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use p2p_wire::points::{checksum, mix};
 use p2p_wire::{Bitfield, InfoHash};
@@ -11,6 +11,8 @@ use crate::engine::Holding;
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
     pub(super) items: HashMap<InfoHash, Held>,
+    /// Those of them that are not whole: few of many, and asked for at every report.
+    partial: HashSet<InfoHash>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,10 @@ impl Held {
 impl Holdings {
     /// The whole truth about an item; replaces what was known.
     pub(crate) fn set(&mut self, item: InfoHash, holding: Holding) {
+        match holding {
+            Holding::Seed(_) => self.partial.remove(&item),
+            Holding::Partial(_) => self.partial.insert(item),
+        };
         self.items.insert(item, Held::new(holding));
     }
 
@@ -73,12 +79,14 @@ impl Holdings {
             return false;
         };
         *held = Held::new(Holding::Seed(held.pieces()));
+        self.partial.remove(&item);
         true
     }
 
     /// The item is gone.
     pub(crate) fn remove(&mut self, item: InfoHash) {
         self.items.remove(&item);
+        self.partial.remove(&item);
     }
 
     /// All items.
@@ -88,12 +96,32 @@ impl Holdings {
 
     /// Whether something is being fetched.
     pub(crate) fn any_partial(&self) -> bool {
-        self.items
-            .values()
-            .any(|held| matches!(held, Held::Partial { .. }))
+        !self.partial.is_empty()
     }
 
-    pub(super) fn is_partial(&self, item: InfoHash) -> bool {
-        matches!(self.items.get(&item), Some(Held::Partial { .. }))
+    /// Those that are being fetched.
+    pub(super) fn partial(&self) -> impl Iterator<Item = &InfoHash> {
+        self.partial.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_is_known_until_it_is_whole_or_gone() {
+        let mut holdings = Holdings::default();
+        let items = [1, 2, 3].map(|n| InfoHash([n; 20]));
+        for item in items {
+            holdings.set(item, Holding::Partial(Bitfield::new(8)));
+        }
+        holdings.set(items[0], Holding::Seed(8));
+        assert!(holdings.complete(items[1]));
+        assert!(holdings.partial().eq([&items[2]]) && holdings.any_partial());
+        holdings.remove(items[2]);
+        assert!(!holdings.any_partial());
+        holdings.set(items[0], Holding::Partial(Bitfield::new(8)));
+        assert!(holdings.partial().eq([&items[0]]));
     }
 }

@@ -18,6 +18,7 @@ mod book;
 mod catalogue;
 mod certificates;
 mod client;
+mod counts;
 mod download;
 mod holdings;
 mod hosts;
@@ -46,7 +47,7 @@ pub use self::announcer::{Announcer, Trusts};
 use self::client::{Api, ApiError};
 use self::http::Http;
 use self::queue::Queue;
-use self::registry::{Entry, Health, Registry};
+use self::registry::{Entry, Health, Registry, state_fault};
 use crate::Fault;
 use crate::engine::{Engine, Events};
 use crate::net::LocalAddrs;
@@ -107,9 +108,12 @@ impl Trackers {
         configured: Vec<(String, String)>,
         local: LocalAddrs,
     ) -> Result<Self, Fault> {
+        let registry = Registry::open(state.clone(), configured).await?;
+        let queue = Queue::open(state).await;
         let inner = Inner {
-            registry: Registry::open(state.clone(), configured).await?,
-            queue: Queue::new(state),
+            registry,
+            queue: queue
+                .map_err(|error| state_fault("cannot read what waits for trackers", &error))?,
             events,
             http: Arc::new(Http::new(local)),
             logins: watch::Sender::new(0),

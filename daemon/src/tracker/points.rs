@@ -129,16 +129,17 @@ impl Ledger {
     pub(crate) fn report(&mut self, holdings: &Holdings, port: u16, now: Instant) -> Report {
         let mut items = Vec::new();
         let mut bytes = 0;
-        let heartbeats = self
-            .links
-            .keys()
-            .filter(|item| !self.dirty.contains(*item) && holdings.is_partial(**item));
+        // Of a hundred thousand seeds none is looked at here.
+        let heartbeats = holdings
+            .partial()
+            .filter(|item| !self.dirty.contains(*item) && self.links.contains_key(*item));
         let chosen: Vec<InfoHash> = self
             .dirty
             .iter()
             .chain(heartbeats)
             .copied()
             .filter(|item| self.may_name(*item, now))
+            .take(MAX_ITEMS)
             .collect();
         for item in chosen {
             if items.len() >= MAX_ITEMS || bytes >= MAX_BYTES {

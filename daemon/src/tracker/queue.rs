@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::backoff;
+use super::counts::{Counts, deleted, many};
 use super::registry::Entry;
 use crate::state::{State, StateError};
 
@@ -32,6 +33,7 @@ pub(crate) struct Queue {
     changed: Notify,
     /// By tracker and user.
     waits: Mutex<HashMap<(String, u32), Wait>>,
+    counts: Counts,
 }
 
 #[derive(Clone, Copy)]
@@ -56,12 +58,14 @@ pub(super) enum Job {
 }
 
 impl Queue {
-    pub(crate) fn new(state: State) -> Self {
-        Self {
+    /// Counts what waits.
+    pub(crate) async fn open(state: State) -> Result<Self, StateError> {
+        Ok(Self {
+            counts: Counts::open(state.clone()).await?,
             state,
             changed: Notify::new(),
             waits: Mutex::default(),
-        }
+        })
     }
 
     /// Adds a publish for `tracker` (`""` for the first one) with the login of `user`; it takes the place of one of the same item under the same name.
@@ -75,14 +79,15 @@ impl Queue {
         let entry = entry_key(request);
         let json = serde_json::to_string(request).expect("a publish has text keys");
         let tracker = tracker.to_owned();
-        self.state
-            .call(move |db| {
-                db.execute(REPLACED, params![item.0, tracker, user, entry])?;
+        self.counts
+            .change(move |db| {
+                let replaced = db.execute(REPLACED, params![item.0, tracker, user, entry])?;
                 db.execute(
                     "INSERT INTO publishes (tracker, owner, info_hash, entry, request)
                      VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![tracker, user, item.0, entry, json],
-                )
+                )?;
+                Ok(vec![((tracker, user), 1 - many(replaced))])
             })
             .await?;
         self.changed.notify_one();
@@ -97,16 +102,17 @@ impl Queue {
         item: InfoHash,
     ) -> Result<(), StateError> {
         let tracker = tracker.to_owned();
-        self.state
-            .call(move |db| {
-                db.execute(
+        self.counts
+            .change(move |db| {
+                let pointless = db.execute(
                     "DELETE FROM publishes WHERE info_hash = ?1 AND tracker = ?2 AND owner = ?3",
                     params![item.0, tracker, user],
                 )?;
                 db.execute(
                     "INSERT INTO publishes (tracker, owner, info_hash) VALUES (?1, ?2, ?3)",
                     params![tracker, user, item.0],
-                )
+                )?;
+                Ok(vec![((tracker, user), 1 - many(pointless))])
             })
             .await?;
         self.changed.notify_one();
@@ -116,24 +122,20 @@ impl Queue {
     /// Drops what waits for a tracker that is forgotten.
     pub(crate) async fn forget(&self, tracker: &str) -> Result<(), StateError> {
         let tracker = tracker.to_owned();
-        self.state
-            .call(move |db| db.execute("DELETE FROM publishes WHERE tracker = ?1", [tracker]))
-            .await?;
-        Ok(())
+        self.counts
+            .change(move |db| {
+                deleted(
+                    db,
+                    "DELETE FROM publishes WHERE tracker = ?1 RETURNING tracker, owner",
+                    &[&tracker],
+                )
+            })
+            .await
     }
 
     /// How many requests of `user` wait, by tracker; `""` for those that wait for the first tracker there will be.
-    pub(crate) async fn counts(&self, user: u32) -> Result<HashMap<String, u32>, StateError> {
-        self.state
-            .call(move |db| {
-                let mut query = db.prepare(
-                    "SELECT tracker, COUNT(*) FROM publishes WHERE owner = ?1 GROUP BY tracker",
-                )?;
-                query
-                    .query_map([user], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await
+    pub(crate) fn counts(&self, user: u32) -> HashMap<String, u32> {
+        self.counts.of(user)
     }
 
     /// Items that something of `user` waits for.
@@ -202,10 +204,14 @@ impl Queue {
 
     /// Forgets requests that are over.
     pub(super) async fn cross_off(&self, ids: Vec<i64>) -> Result<(), StateError> {
-        self.state
-            .call(move |db| {
-                let mut query = db.prepare("DELETE FROM publishes WHERE id = ?1")?;
-                ids.iter().try_for_each(|id| query.execute([id]).map(drop))
+        self.counts
+            .change(move |db| {
+                let mut change = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let sql = "DELETE FROM publishes WHERE id = ?1 RETURNING tracker, owner";
+                    change.extend(deleted(db, sql, &[&id])?);
+                }
+                Ok(change)
             })
             .await
     }
@@ -260,7 +266,67 @@ fn entry_key(request: &Publish) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Publish(u32, u8, &'static str),
+        Withdraw(u32, u8),
+        CrossOff(i64),
+        Forget(&'static str),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0..2u32, 0..3u8, prop_oneof![Just("a"), Just("b")])
+                .prop_map(|(user, item, name)| Op::Publish(user, item, name)),
+            1 => (0..2u32, 0..3u8).prop_map(|(user, item)| Op::Withdraw(user, item)),
+            2 => (1..30i64).prop_map(Op::CrossOff),
+            1 => prop_oneof![Just("home"), Just("other")].prop_map(Op::Forget),
+        ]
+    }
+
+    async fn act(queue: &Queue, op: Op) -> Result<(), StateError> {
+        let tracker = |user| if user == 0 { "home" } else { "" };
+        match op {
+            Op::Publish(user, item, name) => {
+                let request = serde_json::json!({ "metainfo": "", "name": name });
+                let request: Publish = serde_json::from_value(request).unwrap();
+                let item = InfoHash([item; 20]);
+                queue.publish(tracker(user), user, item, &request).await
+            }
+            Op::Withdraw(user, item) => {
+                let item = InfoHash([item; 20]);
+                queue.withdraw(tracker(user), user, item).await
+            }
+            // Of those, some are not there.
+            Op::CrossOff(id) => queue.cross_off(vec![id, id + 1]).await,
+            Op::Forget(tracker) => queue.forget(tracker).await,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn the_counts_are_those_of_the_database(ops in prop::collection::vec(op(), 0..40)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let (kept, counted) = runtime.block_on(async {
+                let (state, _lock) = State::open(dir.path()).unwrap();
+                let queue = Queue::open(state.clone()).await.unwrap();
+                for op in ops {
+                    act(&queue, op).await.unwrap();
+                }
+                let counted = Counts::open(state).await.unwrap();
+                let sums = |counts: &Counts| counts.locked().clone();
+                (sums(&queue.counts), sums(&counted))
+            });
+            prop_assert_eq!(kept, counted);
+        }
+    }
 
     #[tokio::test]
     async fn what_waits_is_found_by_an_index_however_much_waits() {

@@ -76,6 +76,8 @@ impl Schedule {
                     .filter(|url| seen.insert(url.clone()))
                     .map(Row::new)
                     .collect();
+                // Made of what it filters, it would keep room for four.
+                tier.shrink_to_fit();
                 tier.shuffle(rng);
                 tier
             })

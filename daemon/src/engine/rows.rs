@@ -1,0 +1,328 @@
+//! The rows of all items, and their numbers.
+//!
+//! How many items do what is asked often, and must not cost a look at each of a hundred thousand: [`Tallies`] are kept while rows change.
+//! They cannot drift from the rows: a row is changed through [`Rows::get_mut`] alone, which first takes it out of the tallies as it was
+//! counted, and [`Rows::count`] counts it again as it is then. Those that are awake are not in them: their task knows their numbers.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+
+use p2p_wire::InfoHash;
+use p2p_wire::control::State;
+
+use super::row::{Row, Slot};
+use super::survey::Glance;
+
+/// Items in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: [u32; 7],
+    /// Connected peers.
+    pub peers: u32,
+    /// Bytes/s received and sent.
+    pub rates: (u64, u64),
+    /// Block bytes received and sent, over all sessions.
+    pub moved: (u64, u64),
+    /// Bytes wanted.
+    pub wanted: u64,
+    /// Bytes of those that are not here yet.
+    pub missing: u64,
+}
+
+/// What the numbers of an item are combined with: all of them are bounded by what disks and years hold, and what is taken out was added.
+type Combine = (fn(u32, u32) -> u32, fn(u64, u64) -> u64);
+
+impl Tally {
+    /// How many are in `state`.
+    pub fn count(&self, state: State) -> u32 {
+        self.counts[place(state)]
+    }
+
+    /// How many there are.
+    pub fn items(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set(&mut self, state: State, count: u32) {
+        self.counts[place(state)] = count;
+    }
+
+    pub(super) fn add(&mut self, one: &Glance<'_>) {
+        let mut of = Self {
+            peers: one.peers(),
+            rates: one.rates(),
+            moved: one.moved(),
+            wanted: one.size(),
+            missing: one.size().saturating_sub(one.done()),
+            ..Self::default()
+        };
+        of.counts[place(one.state())] = 1;
+        self.join(&of);
+    }
+
+    fn take(&mut self, one: &Glance<'_>) {
+        let mut of = Self::default();
+        of.add(one);
+        self.combine(&of, (u32::wrapping_sub, u64::wrapping_sub));
+    }
+
+    /// The numbers of both.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.combine(other, (u32::wrapping_add, u64::wrapping_add));
+    }
+
+    fn combine(&mut self, other: &Self, (small, wide): Combine) {
+        for (count, other) in self.counts.iter_mut().zip(other.counts) {
+            *count = small(*count, other);
+        }
+        self.peers = small(self.peers, other.peers);
+        for (sum, other) in [
+            (&mut self.rates.0, other.rates.0),
+            (&mut self.rates.1, other.rates.1),
+            (&mut self.moved.0, other.moved.0),
+            (&mut self.moved.1, other.moved.1),
+            (&mut self.wanted, other.wanted),
+            (&mut self.missing, other.missing),
+        ] {
+            *sum = wide(*sum, other);
+        }
+    }
+}
+
+fn place(state: State) -> usize {
+    match state {
+        State::Metadata => 0,
+        State::Verifying => 1,
+        State::Fetching => 2,
+        State::Seeding => 3,
+        State::Held => 4,
+        State::Paused => 5,
+        State::Error => 6,
+    }
+}
+
+/// The items of one user that are not awake.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub(super) tally: Tally,
+    /// Those that are in error.
+    pub(super) failed: HashSet<InfoHash>,
+}
+
+/// What is known of all rows without looking at them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tallies {
+    /// By user id.
+    pub(super) owners: HashMap<u32, Owned>,
+    pub(super) awake: HashSet<InfoHash>,
+}
+
+impl Tallies {
+    fn add(&mut self, item: InfoHash, row: &Row) {
+        if matches!(row.slot, Slot::Awake(_)) {
+            self.awake.insert(item);
+        } else if let Some(one) = Glance::of_row(item, row) {
+            let owned = self.owners.entry(one.owner()).or_default();
+            owned.tally.add(&one);
+            if one.state() == State::Error {
+                owned.failed.insert(item);
+            }
+        }
+    }
+
+    fn take(&mut self, item: InfoHash, row: &Row) {
+        if matches!(row.slot, Slot::Awake(_)) {
+            self.awake.remove(&item);
+        } else if let Some(one) = Glance::of_row(item, row)
+            && let Some(owned) = self.owners.get_mut(&one.owner())
+        {
+            owned.tally.take(&one);
+            owned.failed.remove(&item);
+            if owned.tally.items() == 0 {
+                self.owners.remove(&one.owner());
+            }
+        }
+    }
+}
+
+/// All rows, by item.
+#[derive(Default)]
+pub(super) struct Rows {
+    rows: HashMap<InfoHash, Row>,
+    tallies: Tallies,
+    /// Those that are not counted, as they may just have changed; some may be counted again, or gone.
+    touched: Vec<InfoHash>,
+}
+
+impl Rows {
+    pub(super) fn get(&self, item: &InfoHash) -> Option<&Row> {
+        self.rows.get(item)
+    }
+
+    pub(super) fn contains(&self, item: &InfoHash) -> bool {
+        self.rows.contains_key(item)
+    }
+
+    /// Each, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&InfoHash, &Row)> {
+        self.rows.iter()
+    }
+
+    /// A row to change.
+    pub(super) fn get_mut(&mut self, item: &InfoHash) -> Option<&mut Row> {
+        let row = self.rows.get_mut(item)?;
+        if mem::take(&mut row.counted) {
+            self.tallies.take(*item, row);
+            self.touched.push(*item);
+        }
+        Some(row)
+    }
+
+    /// Takes up a row in place of the item's old one, if there is one.
+    pub(super) fn insert(&mut self, item: InfoHash, row: Row) {
+        self.remove(&item);
+        let row = Row {
+            counted: false,
+            ..row
+        };
+        self.rows.insert(item, row);
+        self.touched.push(item);
+    }
+
+    pub(super) fn remove(&mut self, item: &InfoHash) -> Option<Row> {
+        let row = self.rows.remove(item)?;
+        if row.counted {
+            self.tallies.take(*item, &row);
+        }
+        Some(row)
+    }
+
+    /// Counts those again that were changed. Once for each thing that the registry does, so that they are few.
+    pub(super) fn count(&mut self) {
+        for item in self.touched.drain(..) {
+            if let Some(row) = self.rows.get_mut(&item)
+                && !mem::replace(&mut row.counted, true)
+            {
+                self.tallies.add(item, row);
+            }
+        }
+    }
+
+    /// The numbers as they were counted last.
+    pub(super) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2p_wire::Layout;
+    use p2p_wire::control::ErrorKind;
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+
+    use super::super::add::blank;
+    use super::super::row::Stopped;
+    use super::*;
+    use crate::resume::{Check, Have, Record};
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Insert(u32),
+        Remove,
+        Pause,
+        Complete,
+        Check,
+        Fail,
+        Move(u64),
+        Wake,
+        Busy(bool),
+        Sleep,
+        Count,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            3 => (0..3u32).prop_map(Op::Insert),
+            1 => Just(Op::Remove),
+            1 => Just(Op::Pause),
+            2 => Just(Op::Complete),
+            1 => Just(Op::Check),
+            2 => Just(Op::Fail),
+            2 => (0..1_000_000u64).prop_map(Op::Move),
+            1 => Just(Op::Wake),
+            1 => any::<bool>().prop_map(Op::Busy),
+            2 => Just(Op::Sleep),
+            2 => Just(Op::Count),
+        ]
+    }
+
+    fn record(item: InfoHash, owner: u32) -> Box<Record> {
+        Box::new(Record {
+            owner,
+            layout: Layout::new(50_000, 16_384),
+            wanted_len: 50_000,
+            ..blank(item)
+        })
+    }
+
+    fn change(row: &mut Row, record: impl FnOnce(&mut Record)) {
+        if let Slot::Dormant(dormant) = &mut row.slot {
+            record(dormant);
+        }
+    }
+
+    fn act(rows: &mut Rows, item: InfoHash, op: Op) {
+        let row = match op {
+            Op::Count => return rows.count(),
+            Op::Remove => return drop(rows.remove(&item)),
+            Op::Insert(owner) => return rows.insert(item, Row::new(record(item, owner), None)),
+            _ => rows.get_mut(&item),
+        };
+        let Some(row) = row else { return };
+        match op {
+            Op::Pause => change(row, |record| record.paused = !record.paused),
+            Op::Complete => change(row, |record| {
+                record.have = Have::All;
+                record.completed = Some(1);
+            }),
+            Op::Check => {
+                row.verify = !row.verify;
+                change(row, |record| record.check = Check::All);
+            }
+            Op::Fail => {
+                row.fault = match row.fault {
+                    Some(_) => None,
+                    None => Some(Box::new(Stopped {
+                        kind: ErrorKind::Disk,
+                        text: "no disk".into(),
+                        retry: None,
+                    })),
+                };
+            }
+            Op::Move(bytes) => change(row, |record| record.downloaded = bytes),
+            Op::Wake => row.slot = Slot::Awake(mpsc::channel(1).0),
+            Op::Busy(is_seen) => {
+                let look = Glance::of_row(item, row).filter(|_| is_seen);
+                row.slot = Slot::Busy(look.map(|one| Box::new(one.item())));
+            }
+            Op::Sleep => row.slot = Slot::Dormant(record(item, 1)),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tallies_are_what_a_look_at_every_row_gives(ops in prop::collection::vec((0..8u8, op()), 0..200)) {
+            let mut rows = Rows::default();
+            for (item, op) in ops {
+                act(&mut rows, InfoHash([item; 20]), op);
+            }
+            rows.count();
+            let mut full = Tallies::default();
+            rows.iter().for_each(|(item, row)| full.add(*item, row));
+            prop_assert_eq!(rows.tallies(), &full);
+        }
+    }
+}
