@@ -38,22 +38,15 @@ pub(super) async fn list(
 fn page<'a>(all: impl Iterator<Item = Glance<'a>>, list: &ItemList) -> Result<ItemPage, Fault> {
     let filter = list.filter.as_deref().filter(|filter| !filter.is_empty());
     let filter = filter.map(Filter::new);
-    let mut items: Vec<Glance<'a>> = all
-        .filter(|one| filter.as_ref().is_none_or(|filter| filter.lets(one)))
-        .collect();
     let order = Order::new(list.sort.as_deref().unwrap_or("name"))?;
     let start = usize::try_from(list.after.unwrap_or(0)).unwrap_or(usize::MAX);
     let limit = list.limit.unwrap_or(PAGE).clamp(1, PAGE) as usize;
-    let total = items.len();
-    if start > 0 && start < total {
-        items.select_nth_unstable_by(start, |a, b| order.compare(a, b));
-    }
-    items.drain(..start.min(total));
-    if items.len() > limit {
-        items.select_nth_unstable_by(limit, |a, b| order.compare(a, b));
-        items.truncate(limit);
-    }
-    items.sort_unstable_by(|a, b| order.compare(a, b));
+    let mut total = 0;
+    let let_through = all
+        .filter(|one| filter.as_ref().is_none_or(|filter| filter.lets(one)))
+        .inspect(|_| total += 1);
+    let mut items = first(let_through, start.saturating_add(limit), &order);
+    items.drain(..start.min(items.len()));
     let mut page = Vec::with_capacity(items.len());
     let mut text = 0;
     for one in items {
@@ -69,6 +62,30 @@ fn page<'a>(all: impl Iterator<Item = Glance<'a>>, list: &ItemList) -> Result<It
         items: page,
         next: (end < total).then_some(end as u64),
     })
+}
+
+/// The first `wanted` in this order, in order. Of many, most are compared once: with the last of those that are the first so far.
+fn first<'a>(
+    all: impl Iterator<Item = Glance<'a>>,
+    wanted: usize,
+    order: &Order,
+) -> Vec<Glance<'a>> {
+    let mut kept: Vec<Glance<'a>> = Vec::new();
+    let mut last: Option<Glance<'a>> = None;
+    for one in all {
+        if last.is_some_and(|last| order.compare(&one, &last).is_gt()) {
+            continue;
+        }
+        kept.push(one);
+        if kept.len() >= wanted.saturating_mul(2) {
+            let (_, nth, _) = kept.select_nth_unstable_by(wanted - 1, |a, b| order.compare(a, b));
+            last = Some(*nth);
+            kept.truncate(wanted);
+        }
+    }
+    kept.sort_unstable_by(|a, b| order.compare(a, b));
+    kept.truncate(wanted);
+    kept
 }
 
 fn path_len(path: &PathText) -> usize {
