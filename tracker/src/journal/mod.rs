@@ -195,6 +195,10 @@ mod tests {
         journal.flush().await;
         drop(go);
         waiting.await.unwrap();
+        // Only when they are written has its queue room again.
+        for other in others {
+            other.await.unwrap();
+        }
         journal.record(line("kept"));
         journal.flush().await;
         let query = LogQuery {
