@@ -15,8 +15,6 @@ class Rqbit(Node):
         port = 6881 + int(self.address.rsplit(".", 1)[1])
         self.api = f"{self.address}:3030"
         limit = [f"--ratelimit-download={self.limit}"] if self.limit else []
-        # What a torrent of many files calls its folder is not added.
-        folder = folder / item.path.name if item.path.is_dir() else folder
         self.programs = [Program(
             ["rqbit", "-v", "error", "--disable-dht", "--disable-lsd", "--disable-upnp-port-forward", "--ipv4-only", f"--listen-port={port}",
              f"--http-api-listen-addr={self.api}", *limit, "download", "--overwrite", f"--output-folder={folder}", item.torrent],
