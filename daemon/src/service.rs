@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
@@ -137,6 +138,7 @@ pub async fn run(
     tracing::info!("stopping");
     // The answer to `daemon.stop` may still be on its way.
     tokio::time::sleep(Duration::from_millis(50)).await;
+    daemon.stopping.store(true, Ordering::Relaxed);
     let stopping = async {
         let work = async {
             daemon.engine.stop().await;
@@ -216,6 +218,7 @@ async fn start(
         log,
         settings,
         stop,
+        stopping: AtomicBool::new(false),
     };
     let daemon = Arc::new(daemon);
     metrics::serve(&daemon, metrics);

@@ -1,6 +1,7 @@
 //! The table of methods.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
@@ -42,6 +43,9 @@ pub(super) async fn call(
         }
         Service::Unhealthy(unhealthy) => return Err(answer::fault(unhealthy.fault(method))),
     };
+    if daemon.stopping.load(Ordering::Relaxed) && method != "daemon.stop" {
+        return Err(answer::fault(daemon.stopping(method)));
+    }
     let Request {
         caller,
         torrent,

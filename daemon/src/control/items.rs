@@ -76,6 +76,7 @@ pub(super) async fn each(
     let all = which.all;
     let batch = resolve(daemon, caller, which).await?;
     let mut done = Vec::with_capacity(batch.hashes.len());
+    let mut failed = None;
     for hash in batch.hashes {
         let item = match act {
             Act::Pause => daemon.engine.pause(hash).await,
@@ -89,13 +90,21 @@ pub(super) async fn each(
                 kind: ErrorKind::Conflict | ErrorKind::NotFound,
                 ..
             }) if all => {}
-            item => done.push(item?),
+            Ok(item) => done.push(item),
+            // Of one alone: the others may lie on other disks.
+            Err(fault) if fault.kind == ErrorKind::Disk => {
+                failed.get_or_insert(fault);
+            }
+            Err(fault) => return Err(fault),
         }
     }
-    Ok(ItemBatch {
-        items: done,
-        next: batch.next,
-    })
+    match failed {
+        Some(fault) => Err(fault),
+        None => Ok(ItemBatch {
+            items: done,
+            next: batch.next,
+        }),
+    }
 }
 
 /// `item.set`.
@@ -168,11 +177,21 @@ pub(super) async fn remove(
             ));
         }
     }
-    let mut removed = Vec::new();
+    let (mut removed, mut failed) = (Vec::new(), None);
     for hash in hashes {
-        removed.push(daemon.engine.remove(hash, request.delete_data).await?);
+        match daemon.engine.remove(hash, request.delete_data).await {
+            Ok(item) => removed.push(item),
+            // The others may lie on other disks.
+            Err(fault) if fault.kind == ErrorKind::Disk => {
+                failed.get_or_insert(fault);
+            }
+            Err(fault) => return Err(fault),
+        }
     }
-    Ok(removed)
+    match failed {
+        Some(fault) => Err(fault),
+        None => Ok(removed),
+    }
 }
 
 /// `history.list`. What names no item here may be the hash of one that was removed.

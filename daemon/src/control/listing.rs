@@ -27,11 +27,9 @@ pub(super) async fn list(
     let listed = daemon
         .engine
         .survey(move |all| page(lookup::visible(all.iter(), whose), &list));
-    let none = ItemPage {
-        items: Vec::new(),
-        next: None,
-    };
-    listed.await.unwrap_or(Ok(none))
+    listed
+        .await
+        .unwrap_or_else(|| Err(daemon.stopping("item.list")))
 }
 
 /// A page: only what is on it is put in order, and made into items.

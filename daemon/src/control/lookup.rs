@@ -37,7 +37,7 @@ pub(super) async fn seek(
         let found = directory.find(&names[0])?;
         Ok::<_, Fault>(found.map(|one| one.item()))
     });
-    found.await.unwrap_or(Ok(None))
+    found.await.unwrap_or_else(|| Err(daemon.stopping("this")))
 }
 
 /// Those that belong to the user `whose`, or all.
@@ -143,11 +143,7 @@ pub(super) async fn resolve(
         let batch = daemon
             .engine
             .survey(move |all| batch(visible(all.iter(), whose), which.after));
-        let none = Batch {
-            hashes: Vec::new(),
-            next: None,
-        };
-        return Ok(batch.await.unwrap_or(none));
+        return batch.await.ok_or_else(|| daemon.stopping("this"));
     }
     let usage = |what: &str, why: String, fix: &str| Fault::new(ErrorKind::Usage, what, why, fix);
     match which.items.len() {
@@ -172,9 +168,7 @@ pub(super) async fn resolve(
         }
         Ok::<_, Fault>(Batch { hashes, next: None })
     });
-    found
-        .await
-        .unwrap_or_else(|| Err(not_here("p2pd is stopping")))
+    found.await.unwrap_or_else(|| Err(daemon.stopping("this")))
 }
 
 /// The next [`BATCH`] after `after`.

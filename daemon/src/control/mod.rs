@@ -45,6 +45,7 @@ mod watch;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -97,6 +98,20 @@ pub struct Daemon {
     pub settings: Settings,
     /// Told when a client wants the daemon to end.
     pub stop: Arc<Notify>,
+    /// It ends: from now on nothing true can be said of items.
+    pub stopping: AtomicBool,
+}
+
+impl Daemon {
+    /// The answer to `method` while it ends.
+    fn stopping(&self, method: &str) -> Fault {
+        Fault::new(
+            ErrorKind::Failed,
+            format!("p2pd cannot do {method}: it is stopping"),
+            "It writes what it has, which takes a few seconds at most",
+            "If it was not you who stopped it, see its log. To have it again:  p2pctl daemon start",
+        )
+    }
 }
 
 /// A daemon that could not start, and says why to who asks.

@@ -70,7 +70,7 @@ use crate::storage::Disks;
 pub struct Engine {
     commands: mpsc::Sender<Command>,
     ctx: Arc<Ctx>,
-    _listeners: Arc<Listeners>,
+    listeners: Arc<Listeners>,
 }
 
 /// What the registry and all torrents share.
@@ -168,7 +168,7 @@ impl Engine {
         Ok(Self {
             commands: commands_tx,
             ctx,
-            _listeners: Arc::new(listeners),
+            listeners: Arc::new(listeners),
         })
     }
 
@@ -365,8 +365,9 @@ impl Engine {
         self.ctx.hooks.as_ref()
     }
 
-    /// Announces `stopped`, writes every record, ends the tasks. At most 3 s.
+    /// Takes no more peers, announces `stopped`, writes every record, ends the tasks. At most 3 s.
     pub async fn stop(&self) {
+        self.listeners.close().await;
         let stop = self.call(Command::Stop);
         if tokio::time::timeout(Duration::from_secs(3), stop)
             .await

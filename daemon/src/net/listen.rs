@@ -29,12 +29,24 @@ const BACKLOG: u32 = 1024;
 pub struct Listeners {
     /// The port peers connect to.
     pub port: u16,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Listeners {
+    /// Lets go of the addresses: when this returns, another may listen there.
+    pub async fn close(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            let _ended = task.await;
+        }
+    }
 }
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -85,7 +97,10 @@ pub fn listen(
             tokio::spawn(accept)
         })
         .collect();
-    Ok(Listeners { port, tasks })
+    Ok(Listeners {
+        port,
+        tasks: Mutex::new(tasks),
+    })
 }
 
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {

@@ -1,12 +1,13 @@
 //! The database file: opened, brought to this program's schema, and saved from if it is damaged.
 //!
-//! Only damage makes a file be set aside. A disk that is full, read-only or failing is an error to show: the rows are still there. SQLite's
-//! check does not tell the two apart: what it finds must be found twice, in a file that can be read to its end.
+//! Only damage makes a file be set aside. A disk that is full, read-only or failing for a moment is an error to show: the rows are still
+//! there. SQLite's check does not tell a read that fails from damage: what it finds must be found twice.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -17,6 +18,9 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 /// Up to this size the file is checked at every start, in milliseconds; a larger one after a crash alone.
 const QUICK_TO_CHECK: u64 = 32 * 1024 * 1024;
+
+/// From one look at a damaged file to the next, which decides: a disk that failed may answer again by then.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Opens the database at `path` or makes a new one. One that is damaged is set aside as `state.db.damaged-N`, and what can still be
 /// read of it is carried over.
@@ -33,19 +37,7 @@ pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateEr
     if !opened.as_ref().is_err_and(StateError::is_damage) {
         return opened;
     }
-    for suffix in ["", "-wal"] {
-        let file = beside(path, suffix);
-        let read = File::open(&file).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
-        match read {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StateError::Io {
-                    path: file,
-                    source: error,
-                });
-            }
-            _ => {}
-        }
-    }
+    std::thread::sleep(SECOND_LOOK);
     match open_sound(path, true) {
         Err(error) if error.is_damage() => replace(path, &error),
         other => other,

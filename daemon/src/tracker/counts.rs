@@ -87,5 +87,9 @@ fn locked(sums: &Mutex<HashMap<Key, i64>>) -> MutexGuard<'_, HashMap<Key, i64>> 
 fn count_all(db: &Connection) -> rusqlite::Result<HashMap<Key, i64>> {
     let mut query = db.prepare("SELECT tracker, owner, COUNT(*) FROM publishes GROUP BY 1, 2")?;
     let rows = query.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
-    rows.collect()
+    let readable = rows.filter_map(|row| {
+        row.inspect_err(|error| tracing::warn!("what waits for a tracker cannot be read: {error}"))
+            .ok()
+    });
+    Ok(readable.collect())
 }

@@ -188,11 +188,9 @@ impl Torrent {
         // What was synced before is on the disk.
         let unsynced = tree.files_of(&active.keeping.dirty);
         let store = self.ctx.store.clone();
-        let is_large = info.layout().total_len() > SYNC_BYTES;
         active.keeping.work.spawn(async move {
-            if is_large {
-                store.flush().await;
-            }
+            // Files at their place are known again by the stamps in the record: it must be on the disk before they are.
+            store.flush().await;
             let placing = disk.clone();
             let place = move || {
                 tree.sync(&unsynced)?;
