@@ -5,6 +5,7 @@
 
 mod add;
 mod announces;
+mod asker;
 mod changes;
 #[cfg(test)]
 mod chosen_tests;

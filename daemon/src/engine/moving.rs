@@ -9,9 +9,10 @@ use std::sync::Arc;
 use p2p_wire::InfoHash;
 use p2p_wire::control::ErrorKind;
 
+use super::asker::Asker;
 use super::ops::{Reply, disk_fault, give_back};
 use super::registry::{Registry, no_such};
-use super::standing::{Asker, Standing};
+use super::standing::Standing;
 use super::{Ctx, FileStamp, view};
 use crate::Fault;
 use crate::resume::{Record, Site};
@@ -59,7 +60,7 @@ impl Registry {
                         item,
                         name: &record.name,
                         paths: &[&from],
-                        most: None,
+                        writes: None,
                     };
                     let removing = copied.remove(item);
                     (standing.see_through(removing, |error| asker.must_wait(error))).await;
@@ -93,7 +94,7 @@ impl Registry {
                 item,
                 name: &name,
                 paths: &paths,
-                most: None,
+                writes: None,
             };
             let settling = settle(&ctx.disks, item, &mut record);
             (standing.see_through(settling, |_| ())).await;
@@ -186,7 +187,7 @@ async fn move_data(
         item,
         name: &name,
         paths: &paths,
-        most: None,
+        writes: None,
     };
     let moved = disk.run(Lane::Check, moving);
     let moved = (standing.see_through(moved, |error| asker.must_wait(error))).await;

@@ -6,9 +6,10 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{ErrorKind, Item, State};
 use tokio::sync::oneshot;
 
+use super::asker::Asker;
 use super::registry::{Command, Registry, join, no_such};
 use super::row::Slot;
-use super::standing::{Asker, Standing};
+use super::standing::Standing;
 use super::torrent::{Command as ToTorrent, apply};
 use super::{AnnounceCommand, Change, Ctx, FileStamp, ItemSetting, view};
 use crate::Fault;
@@ -337,7 +338,7 @@ async fn delete_data(
         item,
         name: &record.name,
         paths: &paths,
-        most: None,
+        writes: None,
     };
     let deleting = home.run(Lane::Sync, job);
     (standing.see_through(deleting, |error| asker.must_wait(error))).await

@@ -7,14 +7,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use p2p_wire::InfoHash;
-use p2p_wire::control::{ErrorKind, Item};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::Ctx;
-use super::ops::{Op, Reply, disk_fault};
+use super::ops::{Op, disk_fault};
 use super::registry::{Command, Registry};
-use crate::Fault;
-use crate::storage::StorageError;
+use crate::storage::{Disk, StorageError};
+
+/// A disk that has something to write and is done with nothing for so long does not answer, whatever it says: it does not write even 9 MB in a
+/// second, if it has in hand the 256 MiB that one item may have unsynced. Tests wait for it, and write little.
+const NOTHING_DONE: Duration = Duration::from_secs(if cfg!(test) { 8 } else { 30 });
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Work for an item that cannot be called back.
 pub(super) struct Standing<'a> {
@@ -23,8 +28,8 @@ pub(super) struct Standing<'a> {
     pub(super) name: &'a str,
     /// What it works on.
     pub(super) paths: &'a [&'a Path],
-    /// How long it may take on a disk that works, if that can be said: a disk may tell what it holds and yet take nothing, such as a frozen one.
-    pub(super) most: Option<Duration>,
+    /// The disk that it writes to, if that is all that it does: a disk may tell what it holds and yet take nothing, such as a frozen one.
+    pub(super) writes: Option<Disk>,
 }
 
 impl Standing<'_> {
@@ -37,16 +42,14 @@ impl Standing<'_> {
     ) -> T {
         tokio::pin!(work);
         loop {
-            let done = self.ctx.disks.while_answering(self.paths, &mut work);
-            let done = match self.most {
-                Some(most) => timeout(most, done)
-                    .await
-                    .unwrap_or_else(|_| Err(self.is_late())),
-                None => done.await,
+            let done = tokio::select! {
+                biased;
+                done = self.ctx.disks.while_answering(self.paths, &mut work) => done,
+                late = self.is_late() => Err(late),
             };
             match done {
                 Ok(done) => return done,
-                Err(error) => {
+                Err(error @ StorageError::Stands { .. }) => {
                     told(&error);
                     if let Some(commands) = self.ctx.commands.upgrade() {
                         // Full: they are refused after the next look.
@@ -54,47 +57,26 @@ impl Standing<'_> {
                         let _ = commands.try_send(stands);
                     }
                 }
+                // Whether it answers could not be asked: that says nothing of the disk.
+                Err(error) => tracing::debug!(item = %self.item, "while its disk works: {error}"),
             }
         }
     }
 
-    fn is_late(&self) -> StorageError {
+    /// Returns when the disk was found to take nothing, after one look at least.
+    async fn is_late(&self) -> StorageError {
+        let stands = |disk: &Disk| disk.stands_for() >= NOTHING_DONE;
+        loop {
+            sleep(LOOK).await;
+            if self.writes.as_ref().is_some_and(stands) {
+                break;
+            }
+        }
         let path = self.paths.first().map(|path| path.to_path_buf());
         StorageError::Stands {
             path: path.unwrap_or_default(),
             why: ": what it was given is not written after a long time",
         }
-    }
-}
-
-/// Who asked for a change, and is answered once.
-pub(super) struct Asker {
-    /// What cannot be done, if it cannot.
-    pub(super) what: String,
-    reply: Option<Reply>,
-}
-
-impl Asker {
-    pub(super) fn new(what: String, reply: Reply) -> Self {
-        let reply = Some(reply);
-        Self { what, reply }
-    }
-
-    /// Counts if it is the first.
-    pub(super) fn answer(&mut self, answer: Result<Item, Fault>) {
-        match (self.reply.take(), answer) {
-            // An answer that nobody waits for is thrown away.
-            (Some(reply), answer) => drop(reply.send(answer)),
-            (None, Err(fault)) => tracing::warn!("{fault}"),
-            (None, Ok(_)) => {}
-        }
-    }
-
-    /// It was begun, and the disk does not answer.
-    pub(super) fn must_wait(&mut self, error: &StorageError) {
-        let why = format!("{error}; it was begun");
-        let fix = "it goes on by itself when the disk answers; unmount a disk that is gone for good (`umount -f`)";
-        self.answer(Err(Fault::new(ErrorKind::Disk, &self.what, why, fix)));
     }
 }
 
@@ -118,7 +100,12 @@ impl Registry {
                     continue;
                 }
             };
-            op.refuse(disk_fault(&what, error));
+            let mut fault = disk_fault(&what, error);
+            if matches!(op, Op::Pause(_)) {
+                fault.fix =
+                    "see that it answers, or unmount it (`umount -f`), and try again".into();
+            }
+            op.refuse(fault);
         }
     }
 }

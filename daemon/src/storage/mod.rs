@@ -12,6 +12,7 @@ mod holes;
 mod kernel;
 mod moving;
 mod open;
+mod pace;
 mod piece;
 mod place;
 mod queue;
@@ -24,6 +25,7 @@ mod tree;
 
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{io, mem, thread};
 
 use bytes::{Bytes, BytesMut};
@@ -36,6 +38,7 @@ pub use self::error::StorageError;
 pub(crate) use self::kernel::{DIR, open_unlinked};
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
+use self::pace::Pace;
 pub use self::place::{
     allocated, delete, delete_stage, free_space, leave_stage, places, stage_of, staged_top,
 };
@@ -66,6 +69,7 @@ pub struct Disk {
     sync: std_mpsc::Sender<Task>,
     check: std_mpsc::Sender<Task>,
     idle: std_mpsc::Sender<Task>,
+    pace: Arc<Pace>,
     _ends: Arc<Ends>,
 }
 
@@ -203,16 +207,18 @@ impl Disk {
     /// Starts `threads` threads for pieces (at least one) and one for each [`Lane`]; what they open is kept in `cache`.
     fn start(threads: usize, cache: &Arc<FileCache>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
+        let pace = Arc::new(Pace::new());
         for n in 0..threads.max(1) {
-            let queue = queue.clone();
+            let (queue, pace) = (queue.clone(), pace.clone());
             let thread = thread::Builder::new().name(format!("disk-{n}"));
-            thread.spawn(move || threads::serve(&queue))?;
+            thread.spawn(move || threads::serve(&queue, &pace))?;
         }
         Ok(Self {
             sync: lane("disk-sync", || {})?,
             check: lane("disk-check", || {})?,
             idle: lane("disk-idle", p2p_hash::stand_back)?,
             cache: cache.clone(),
+            pace,
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })
@@ -245,9 +251,15 @@ impl Disk {
         J: FnOnce() -> Result<T, StorageError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let pace = self.pace.clone();
         let task: Task = Box::new(move || {
+            let job = || threads::guarded(job).unwrap_or(Err(StorageError::Bug));
+            let done = match lane {
+                Lane::Sync => pace.during(job),
+                Lane::Check | Lane::Idle => job(),
+            };
             // The asker may be gone; the work is done all the same.
-            let _ = reply.send(threads::guarded(job).unwrap_or(Err(StorageError::Bug)));
+            let _ = reply.send(done);
         });
         let lane = match lane {
             Lane::Sync => &self.sync,
@@ -257,6 +269,11 @@ impl Disk {
         // Where it is not taken, nobody will answer.
         let _ = lane.send(task);
         async { answer.await.map_err(|_| StorageError::Stopped)? }
+    }
+
+    /// For how long the disk has had pieces to write, or work of [`Lane::Sync`] to do, and nothing of it was done; zero while it has none.
+    pub fn stands_for(&self) -> Duration {
+        self.pace.stands_for()
     }
 }
 

@@ -294,6 +294,7 @@ pub fn delete(tree: &Tree, top: Option<&Path>, stage: &Path) -> Result<(), Stora
                 && path.starts_with(top)
             {
                 remove_beneath(root, rel).map_err(at(&path))?;
+                tree.disk().pace.got_on();
             }
         }
     }

@@ -26,6 +26,9 @@ pub(super) fn allow(_: Call, _: impl FnOnce() -> PathBuf) -> io::Result<usize> {
 #[cfg(test)]
 pub(super) fn allow(call: Call, path: impl FnOnce() -> PathBuf) -> io::Result<usize> {
     let path = path();
+    if call == Call::Write {
+        super::stalls::before_write(&path);
+    }
     touch(&path);
     faults::allow(call, &path)
 }

@@ -14,6 +14,8 @@ struct Mounted {
     is_frozen: bool,
     /// Calls until it is held.
     countdown: Option<u32>,
+    /// It is held at the first call that writes.
+    takes_no_writes: bool,
     /// Calls so far.
     calls: u32,
     /// Threads that stand in a call to it.
@@ -37,6 +39,7 @@ impl Mount {
             is_held: false,
             is_frozen: false,
             countdown: None,
+            takes_no_writes: false,
             calls: 0,
             standing: 0,
             era: 0,
@@ -54,10 +57,15 @@ impl Mount {
         self.with(|mount| mount.countdown = Some(number));
     }
 
+    /// The first call that writes does not return, nor do those after it.
+    pub(crate) fn hold_at_first_write(&self) {
+        self.with(|mount| mount.takes_no_writes = true);
+    }
+
     /// The same, but on which file system a path is can be asked all the time, and is no call.
-    pub(crate) fn freeze_at(&self, number: u32) {
+    pub(crate) fn freeze_at_first_write(&self) {
         self.with(|mount| mount.is_frozen = true);
-        self.hold_at(number);
+        self.hold_at_first_write();
     }
 
     /// Calls so far.
@@ -67,7 +75,9 @@ impl Mount {
 
     /// It answers again, and to those who wait.
     pub(crate) fn release(&self) {
-        self.with(|mount| (mount.is_held, mount.countdown) = (false, None));
+        self.with(|mount| {
+            (mount.is_held, mount.countdown, mount.takes_no_writes) = (false, None, false);
+        });
         RELEASED.notify_all();
     }
 
@@ -92,6 +102,13 @@ impl Drop for Mount {
     fn drop(&mut self) {
         lock().retain(|mount| mount.root != self.0);
         RELEASED.notify_all();
+    }
+}
+
+/// What is called next on `path` writes.
+pub(super) fn before_write(path: &Path) {
+    if let Some(mount) = find(&mut lock(), path) {
+        mount.is_held |= mount.takes_no_writes;
     }
 }
 

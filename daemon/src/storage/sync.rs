@@ -60,6 +60,7 @@ impl Tree {
         seam::allow(Call::Sync, || path.clone())
             .and_then(|_| file.sync_data())
             .map_err(at(&path))?;
+        self.disk().pace.got_on();
         file.stamp().map_err(at(&path))
     }
 }

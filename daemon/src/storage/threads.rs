@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use p2p_hash::{Hasher, Stream};
 
+use super::pace::Pace;
 use super::queue::{Queue, Work};
 use super::{Done, Inbox, Outcome, ReadJob, StorageError, WriteJob, piece};
 
 /// Works until the queue ends.
-pub(super) fn serve(queue: &Queue) {
+pub(super) fn serve(queue: &Queue, pace: &Pace) {
     let hasher = Hasher::default();
     while let Some(work) = queue.next() {
         match work {
@@ -28,7 +29,7 @@ pub(super) fn serve(queue: &Queue) {
             Work::Store(jobs) => {
                 let tree = jobs.first().map(|job| job.tree.id());
                 let askers = askers(&jobs);
-                if guarded(|| store(jobs)).is_none() {
+                if pace.during(|| guarded(|| store(jobs))).is_none() {
                     fail(askers);
                 }
                 tree.into_iter().for_each(|tree| queue.stored(tree));

@@ -1,8 +1,9 @@
 //! Addresses that are not connected yet: which to dial, and when.
 //!
 //! An address that fails rests for longer and longer. How long is decided by how much a further peer is wanted ([`Want`]): a fetch whose
-//! only seed was away must go on soon after it is back, however long it was away, so while nobody has what is missing no address rests for
-//! more than half a minute. Against storms stands that the more addresses wait, the longer each of them rests.
+//! only seed was away must go on soon after it is back, so while nobody has what is missing an address rests for half a minute at most for
+//! two hours, and from then on longer the longer it has not answered: a minute and a half after a night, ten minutes after two weeks. Against
+//! storms stands that, and that the more addresses wait, the longer each of them rests.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(600);
 /// Back-off while peers are wanted.
 const LONELY_BACK_OFF: Duration = Duration::from_secs(2);
 const LONGEST_LONELY: Duration = Duration::from_secs(30);
+/// After so many failures in a row, two hours, that back-off is twice as long, after as many again three times: a thousand fetches whose seeds
+/// are gone for good would keep the dials of the whole daemon busy for ever.
+const PATIENT: u32 = 240;
 /// An address that is named again is tried again at once, but not sooner than this after the last time.
 const NAMED_BACK_OFF: Duration = Duration::from_secs(5);
 /// An address that failed so often in a row is forgotten, unless few wait; a tracker that still lists it brings it back.
@@ -322,8 +326,9 @@ impl Candidates {
             Want::Lonely => !hopeless,
             Want::Badly => true,
         };
+        let longest_lonely = LONGEST_LONELY.saturating_mul(1 + failures / PATIENT);
         let (first, longest) = match soon {
-            true => (self.spread(LONELY_BACK_OFF), self.spread(LONGEST_LONELY)),
+            true => (self.spread(LONELY_BACK_OFF), self.spread(longest_lonely)),
             false => (FIRST_BACK_OFF, LONGEST_BACK_OFF),
         };
         let wait = first * 2u32.pow(failures.saturating_sub(1).min(9));
@@ -333,7 +338,7 @@ impl Candidates {
     /// `rest` where few wait; the more do, the longer.
     fn spread(&self, rest: Duration) -> Duration {
         let times = (self.due.len() / FEW).max(1) as u32;
-        (rest * times).min(LONGEST_BACK_OFF)
+        rest.saturating_mul(times).min(LONGEST_BACK_OFF)
     }
 
     /// An address that waits does so until `due` at the latest.

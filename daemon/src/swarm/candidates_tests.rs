@@ -58,12 +58,29 @@ fn fail(candidates: &mut Candidates, times: u32, now: &mut Instant) -> Duration 
 }
 
 #[test]
-fn while_nobody_has_what_is_missing_an_address_is_tried_every_half_minute_for_ever() {
-    let mut now = start();
+fn while_nobody_has_what_is_missing_an_address_is_tried_for_ever_and_every_half_minute_for_hours() {
+    let begin = start();
+    let mut now = begin;
     let mut candidates = Candidates::new(&[], now);
     candidates.add(&[addr(1)], now);
     assert_eq!(fail(&mut candidates, 5, &mut now), LONGEST_LONELY);
-    assert_eq!(fail(&mut candidates, 1_000, &mut now), LONGEST_LONELY);
+    let mut rest_after = |hours: u64| {
+        let mut rest = Duration::ZERO;
+        while now - begin < Duration::from_secs(hours * 3_600) {
+            rest = fail(&mut candidates, 1, &mut now);
+        }
+        rest.as_secs()
+    };
+    let rests = [1, 8, 24, 7 * 24, 100 * 24].map(&mut rest_after);
+    assert_eq!(rests, [30, 90, 150, 390, LONGEST_BACK_OFF.as_secs()]);
+}
+
+#[test]
+fn an_address_that_is_of_no_use_is_tried_every_half_minute_while_nobody_has_what_is_missing() {
+    let mut now = start();
+    let mut candidates = Candidates::new(&[], now);
+    candidates.add(&[addr(1)], now);
+    fail(&mut candidates, 5, &mut now);
     for n in 0..100 {
         assert_eq!(candidates.next(0, 50, now), Some(addr(1)));
         candidates.link(addr(1), PeerKey(n));

@@ -32,9 +32,6 @@ const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 /// Peers that were not read for less than this are judged as if they were.
 const HELD: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// A disk that takes longer to write what an item has under way does not answer.
-const SETTLES: std::time::Duration = std::time::Duration::from_secs(10);
-
 /// Batches taken at once before actions are worked off.
 const BATCHES: usize = 32;
 
@@ -107,7 +104,7 @@ impl Torrent {
             item: self.item,
             name: &name,
             paths: &[view::home(&site)],
-            most: Some(SETTLES),
+            writes: Some(active.tree.disk().clone()),
         };
         (standing.see_through(self.settle(&mut active), |_| ())).await;
         if let Err(Halt::Storage(StorageError::Changed(_))) = &end
