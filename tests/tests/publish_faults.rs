@@ -15,13 +15,15 @@ use anyhow::{Context as _, Result, ensure};
 use p2p_tests::faults::{Dropped, End, Fault, Lane, Run, Script, Shim};
 
 /// Of an ordinary run one call in so many.
-const STEP: u64 = 3;
+const STEP: u64 = 5;
 /// Publishes at a time: mostly they wait.
 const LANES: u8 = 6;
 /// The third number of the lanes' addresses, 127.0.N.
 const NETWORK: u8 = 20;
 /// There are no more calls when so many runs did not come to theirs: how many there are differs a little from run to run.
 const UNREACHED: u64 = 3;
+/// No more is tried when so many runs went wrong: each may have taken a minute.
+const WRONG: usize = 12;
 
 /// Which calls fail, and what came of it.
 struct Sweep {
@@ -81,7 +83,8 @@ impl Sweep {
                 &self.next[*fault as usize],
                 &self.unreached[*fault as usize],
             );
-            while unreached.load(Ordering::Relaxed) < UNREACHED {
+            while unreached.load(Ordering::Relaxed) < UNREACHED && self.tally().wrong.len() < WRONG
+            {
                 let call = next.fetch_add(self.step, Ordering::Relaxed);
                 if call > u64::MAX / 4 {
                     break;

@@ -104,7 +104,7 @@ sections! {
     shares: Watching {
         /// Quiet time after the last write to a file before it is hashed and published.
         [Restart] settle: Time = seconds(5),
-        /// What the quiet time grows to at most for a file that keeps changing.
+        /// What the quiet time grows to at most for a file that keeps changing, and the wait (30 s or more) for one that cannot be read.
         [Restart] max_delay: Time = seconds(300),
         /// Time between scans that look for what watching may have missed.
         [Restart] rescan: Time = seconds(3600),

@@ -198,6 +198,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use p2p_wire::control::Item;
+    use proptest::prelude::*;
 
     use super::super::lookup::sample as item;
     use super::*;
@@ -272,5 +273,25 @@ mod tests {
         let line = serde_json::to_string(&first).unwrap();
         assert!(line.len() < p2p_wire::control::MAX_LINE, "{}", line.len());
         assert_eq!(pages(&items, 1_000).concat().len(), 256);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_are_those_of_a_full_sort(
+            sizes in prop::collection::vec(0..20u64, 0..60),
+            wanted in 1..20usize,
+            key in prop::sample::select(vec!["name", "-name", "size", "-size"]),
+        ) {
+            let hashes = 0..=u8::MAX;
+            let items = sizes.into_iter().zip(hashes);
+            let items: Vec<Item> = items.map(|(size, hash)| item(hash, &(size % 7).to_string(), size)).collect();
+            let order = Order::new(key).unwrap();
+            let first = first(items.iter().map(Glance::from), wanted, &order);
+            let mut sorted: Vec<Glance<'_>> = items.iter().map(Glance::from).collect();
+            sorted.sort_by(|a, b| order.compare(a, b));
+            sorted.truncate(wanted);
+            let hashes = |all: &[Glance<'_>]| -> Vec<_> { all.iter().map(|one| one.info_hash).collect() };
+            prop_assert_eq!(hashes(&first), hashes(&sorted));
+        }
     }
 }

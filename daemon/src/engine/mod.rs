@@ -29,6 +29,7 @@ mod standing;
 #[cfg(test)]
 mod standing_tests;
 mod survey;
+mod tally;
 mod torrent;
 mod types;
 mod view;
@@ -50,9 +51,9 @@ pub use self::history::history;
 use self::ops::Op;
 pub(crate) use self::registry::no_such;
 use self::registry::{Command, Inputs, Registry};
-pub use self::rows::Tally;
 use self::survey::Survey;
 pub use self::survey::{Glance, Glances};
+pub use self::tally::Tally;
 use self::torrent::{Ask, Report};
 pub use self::types::{
     AnnounceCommand, Change, Config, Content, Counters, FileStamp, Holding, ItemSetting, Links,

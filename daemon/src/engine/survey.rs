@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 
 use super::registry::{Command, Registry};
 use super::row::{Row, Slot};
-use super::rows::{Owned, Rows, Tally};
+use super::rows::Rows;
+use super::tally::{Owned, Tally};
 use super::torrent::Ask;
 use super::view;
 use crate::resume::Record;

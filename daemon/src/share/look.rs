@@ -24,8 +24,10 @@ use crate::{Fault, storage};
 
 /// How often a share that is not there is looked for.
 const LOOK_FOR_ROOT: Duration = Duration::from_secs(3);
-/// How soon what could not be read is looked at again.
+/// How soon what could not be read is looked at again at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// And at the earliest.
+const LOOK_AGAIN_LEAST: Duration = Duration::from_secs(1);
 
 /// See [`Folder::scan_files`].
 type Found = (Scan, Option<Identity>, (u64, u64), u64);
@@ -82,7 +84,12 @@ impl<H: Holder> Folder<H> {
     /// What the disk does not tell of stays as it is, and is looked at again soon. `None`: all could be read.
     fn doubt(&mut self, why: Option<String>) {
         if let Some(why) = &why {
-            self.scan_at = self.scan_at.min(Instant::now() + LOOK_AGAIN);
+            // In proportion to the quiet time, as the other waits; where a look takes long, not all the time.
+            let (_, took) = self.last_look;
+            let settle = self.catalogue.hub.config.settle;
+            let wait = settle.saturating_mul(6).max(took * 10);
+            let wait = wait.clamp(LOOK_AGAIN_LEAST, LOOK_AGAIN);
+            self.scan_at = self.scan_at.min(Instant::now() + wait);
             if self.unread.is_none() {
                 let (name, owner) = (&self.catalogue.row.name, self.catalogue.row.owner);
                 let text = format!("share {name}: {why}; what is known of it stays");

@@ -62,7 +62,7 @@ use crate::tracker::Trackers;
 pub struct Config {
     /// Quiet time after the last write.
     pub settle: Duration,
-    /// What the quiet time grows to at most for a path that keeps changing.
+    /// What the quiet time grows to at most for a path that keeps changing, and the wait for one that cannot be read.
     pub max_delay: Duration,
     /// Between scans.
     pub rescan: Duration,

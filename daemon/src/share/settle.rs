@@ -19,7 +19,16 @@ pub(crate) enum News {
     Found,
 }
 
-/// Longest wait after a failure: when the disk works again, so does what waits for it.
+/// What kept an entry at rest from becoming an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It could not be read: a large file with a bad sector is read anew up to there, and that is an event and a hook.
+    Unread,
+    /// The machine could not hold it or keep it: when that works again, so does what waits for it.
+    Fault,
+}
+
+/// Longest wait after a [`Failure::Fault`].
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Entries that are not at rest yet, by `K`.
@@ -30,8 +39,8 @@ pub(crate) struct Settle<K> {
     waiting: HashMap<K, Waiting>,
     /// How often each entry changed after it had seemed to be at rest, and until when that is remembered.
     restless: HashMap<K, (u32, Instant)>,
-    /// How often in a row the machine failed each entry at rest, and when it did last.
-    failed: HashMap<K, (u32, Instant)>,
+    /// Those at rest that failed when they were tried last, until they change or go well.
+    failed: HashMap<K, Failed>,
     /// The earliest of all, while it is known.
     due: Option<Option<Instant>>,
 }
@@ -41,6 +50,16 @@ struct Waiting {
     stamp: [u8; 20],
     since: Instant,
     news: News,
+}
+
+#[derive(Debug)]
+struct Failed {
+    stamp: [u8; 20],
+    /// In a row.
+    times: u32,
+    /// The last time.
+    at: Instant,
+    why: Failure,
 }
 
 impl<K: Clone + Eq + Hash> Settle<K> {
@@ -66,6 +85,10 @@ impl<K: Clone + Eq + Hash> Settle<K> {
         now: Instant,
     ) {
         self.due = None;
+        // What is other content may well be read.
+        if (self.failed.get(&key)).is_some_and(|failed| failed.stamp != stamp) {
+            self.failed.remove(&key);
+        }
         let since = now.checked_sub(age).unwrap_or(now);
         match self.waiting.get_mut(&key) {
             Some(known) if known.stamp == stamp => {
@@ -94,13 +117,23 @@ impl<K: Clone + Eq + Hash> Settle<K> {
         self.failed.remove(key);
     }
 
-    /// It was at rest, and the disk or the machine failed: it is not handed out again at once, however long it has looked as it does, and
-    /// each time later, up to 30 s.
-    pub(crate) fn failed(&mut self, key: K, now: Instant) {
+    /// It was at rest as `stamp` and failed: it is not handed out again at once, however long it has looked as it does, and each time later,
+    /// up to 30 s after a fault, and up to the longest delay if that is more where it could not be read.
+    pub(crate) fn failed(&mut self, key: K, stamp: [u8; 20], why: Failure, now: Instant) {
         self.due = None;
-        let (times, at) = self.failed.entry(key).or_insert((0, now));
-        *times = times.saturating_add(1);
-        *at = now;
+        let times = self.failed.get(&key).map_or(0, |failed| failed.times);
+        let failed = Failed {
+            stamp,
+            times: times.saturating_add(1),
+            at: now,
+            why,
+        };
+        self.failed.insert(key, failed);
+    }
+
+    /// It was at rest, and there is no more to be tried.
+    pub(crate) fn decided(&mut self, key: &K) {
+        self.failed.remove(key);
     }
 
     /// It changed although it had seemed to be at rest.
@@ -139,7 +172,6 @@ impl<K: Clone + Eq + Hash> Settle<K> {
     pub(crate) fn take(&mut self, most: usize, now: Instant) -> Vec<(K, [u8; 20])> {
         self.due = None;
         self.restless.retain(|_, (_, until)| *until >= now);
-        self.failed.retain(|_, (_, at)| *at + AGAIN * 2 >= now);
         let ready: Vec<(K, [u8; 20])> = self
             .waiting
             .iter()
@@ -172,9 +204,13 @@ impl<K: Clone + Eq + Hash> Settle<K> {
         let rest_at = waiting.since + quiet.max(base);
         match self.failed.get(key) {
             None => rest_at,
-            Some((times, at)) => {
-                let wait = base.saturating_mul(1 << (*times).min(16)).min(AGAIN);
-                rest_at.max(*at + wait)
+            Some(failed) => {
+                let longest = match failed.why {
+                    Failure::Unread => self.max_delay.max(AGAIN),
+                    Failure::Fault => AGAIN,
+                };
+                let wait = base.saturating_mul(1 << failed.times.min(16)).min(longest);
+                rest_at.max(failed.at + wait)
             }
         }
     }
@@ -292,23 +328,44 @@ mod tests {
         assert_eq!(settle.due(), Some(later + s(5)));
     }
 
-    #[test]
-    fn what_the_machine_failed_is_tried_again_after_longer_and_longer_and_within_30_s() {
-        let mut settle = Settle::new(s(1), s(300));
-        let mut now = Instant::now();
-        for wait in [4, 8, 16, 30, 30] {
-            settle.failed("old", now);
-            // Nobody has changed it for an hour.
+    /// The waits after each of so many failures of an entry that nobody has changed for an hour; each try takes twenty minutes.
+    fn waits(settle: &mut Settle<&str>, why: Failure, tries: u32, mut now: Instant) -> Vec<u64> {
+        let mut waits = Vec::new();
+        for _ in 0..tries {
+            settle.failed("old", A, why, now);
             settle.observe("old", A, News::Found, s(3_600), now);
-            assert_eq!(settle.due(), Some(now + s(wait)));
-            now += s(wait);
-            assert_eq!(settle.take(usize::MAX, now).len(), 1);
+            let due = settle.due().unwrap();
+            waits.push((due - now).as_secs());
+            assert_eq!(settle.take(usize::MAX, due).len(), 1);
+            now = due + s(1_200);
+            assert!(settle.take(usize::MAX, now).is_empty());
         }
-        settle.observe("old", A, News::Found, s(3_600), now + AGAIN * 3);
-        assert_eq!(
-            settle.take(usize::MAX, now + AGAIN * 3).len(),
-            1,
-            "it is forgotten"
-        );
+        waits
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_after_longer_and_longer() {
+        let now = Instant::now();
+        let mut settle = Settle::new(s(1), s(300));
+        let fault = waits(&mut settle, Failure::Fault, 5, now);
+        assert_eq!(fault, [4, 8, 16, 30, 30]);
+        let mut settle = Settle::new(s(5), s(300));
+        let unread = waits(&mut settle, Failure::Unread, 6, now);
+        assert_eq!(unread, [20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn what_failed_is_tried_soon_when_it_changed_and_when_it_went_well_meanwhile() {
+        let now = Instant::now();
+        let mut settle = Settle::new(s(5), s(300));
+        waits(&mut settle, Failure::Unread, 6, now);
+        let later = now + s(10_000);
+        settle.observe("old", B, News::Found, s(0), later);
+        assert_eq!(settle.due(), Some(later + s(10)));
+        settle.take(usize::MAX, later + s(10));
+
+        waits(&mut settle, Failure::Unread, 6, later);
+        settle.decided(&"old");
+        assert_eq!(waits(&mut settle, Failure::Unread, 1, later), [20]);
     }
 }

@@ -7,7 +7,7 @@ use super::catalogue::{Admitted, NotAdmitted};
 use super::folder::Folder;
 use super::hashing::{Job, Unhashed};
 use super::holder::Holder;
-use super::settle::News;
+use super::settle::{Failure, News};
 
 /// Entries on their way at once.
 const AT_ONCE: usize = 32;
@@ -49,6 +49,7 @@ impl<H: Holder> Folder<H> {
             let mut retry = stale;
             match result {
                 Ok(Admitted { known, unserved }) => {
+                    self.settle.decided(&entry);
                     let item = Some(known.info_hash);
                     match unserved {
                         None => self.emit("share.added", item, &entry, "is seeded"),
@@ -63,6 +64,7 @@ impl<H: Holder> Folder<H> {
                     self.publish_if_passed(&entry, &known).await;
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Unfit(why))) => {
+                    self.settle.decided(&entry);
                     self.emit(
                         "share.error",
                         None,
@@ -75,7 +77,8 @@ impl<H: Holder> Folder<H> {
                 Err(NotAdmitted::Unhashed(Unhashed::Unread(why))) => {
                     let text = format!("waits: {why}");
                     self.emit("share.error", None, &entry, &text);
-                    self.settle.failed(entry.clone(), Instant::now());
+                    self.settle
+                        .failed(entry.clone(), stamp, Failure::Unread, Instant::now());
                     retry = true;
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Restless | Unhashed::Gone)) => {
@@ -85,7 +88,8 @@ impl<H: Holder> Folder<H> {
                 Err(NotAdmitted::Fault(fault)) => {
                     let text = format!("waits: {fault}");
                     self.emit("share.error", None, &entry, &text);
-                    self.settle.failed(entry.clone(), Instant::now());
+                    self.settle
+                        .failed(entry.clone(), stamp, Failure::Fault, Instant::now());
                     retry = true;
                 }
             }

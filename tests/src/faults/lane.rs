@@ -15,7 +15,7 @@ use super::shim::{Fault, Seen};
 use crate::lab::{Control, Lab, Peer, Programs};
 use crate::{http, wild};
 
-/// Until everything has recovered: what cannot be read is looked at again after 30 s.
+/// Until everything has recovered.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(15);
@@ -164,11 +164,13 @@ impl<'a> Lane<'a> {
         let said = self.ann.output();
         ensure!(!said.contains("panicked"), "{said}");
         // Names the state folder, its database, or what cannot be kept in it.
-        let is_clear = |why: &str| why.contains("state") && !why.contains("signal");
+        let is_clear = |why: &str| why.contains("state");
         match end {
             Look::Whole => Ok(End::WentOn),
             Look::Refused(why) if is_clear(&why) => Ok(End::Refused),
-            Look::Ended(why) if fault == Fault::Crash || is_clear(&why) => Ok(End::Ended),
+            Look::Ended(_) if fault == Fault::Crash || last_error(&said).is_some_and(is_clear) => {
+                Ok(End::Ended)
+            }
             Look::Refused(why) | Look::Ended(why) => bail!("it is not clear why: {why}"),
             Look::NotYet(why) => bail!("after {LIMIT:?} still {why}\n{}", end_of(&said)),
         }
@@ -312,6 +314,12 @@ fn hashes(rows: &[Value]) -> Result<Vec<String>> {
     hashes.collect()
 }
 
+/// The reason that p2pd gave as it ended, if it did: all else that it printed is its log.
+fn last_error(printed: &str) -> Option<&str> {
+    let mut errors = printed.lines().rev();
+    errors.find_map(|line| line.strip_prefix("p2pd: "))
+}
+
 /// The last lines of a log.
 fn end_of(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
@@ -323,4 +331,17 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
     ensure!(copied.success(), "cannot copy {}", from.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_an_end_is_no_line_of_the_log() {
+        let log = "2026-01-01T00:00:00Z  WARN state: slow\n";
+        assert_eq!(last_error(log), None);
+        let ended = format!("{log}p2pd: no room\n{log}");
+        assert_eq!(last_error(&ended), Some("no room"));
+    }
 }
