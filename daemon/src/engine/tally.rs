@@ -122,6 +122,10 @@ impl Tallies {
     pub(super) fn take(&mut self, item: InfoHash, row: &Row) {
         if matches!(row.slot, Slot::Awake(_)) {
             self.awake.remove(&item);
+            // At the start all are awake, and then hardly any.
+            if self.awake.len() < self.awake.capacity() / 8 {
+                self.awake.shrink_to(2 * self.awake.len());
+            }
         } else if let Some(one) = Glance::of_row(item, row)
             && let Some(owned) = self.owners.get_mut(&one.owner())
         {
