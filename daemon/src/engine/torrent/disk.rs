@@ -188,9 +188,14 @@ impl Torrent {
         // What was synced before is on the disk.
         let unsynced = tree.files_of(&active.keeping.dirty);
         let store = self.ctx.store.clone();
+        let is_large = info.layout().total_len() > SYNC_BYTES;
         active.keeping.work.spawn(async move {
-            // Files at their place are known again by the stamps in the record: it must be on the disk before they are.
-            store.flush().await;
+            // Files at their place are known again by the stamps in the record: it must be on the disk before they are. Where it cannot be
+            // written, what is large waits; the rest costs a batch at most if the end comes now.
+            match is_large {
+                true => store.flush().await,
+                false => drop(store.try_flush().await),
+            }
             let placing = disk.clone();
             let place = move || {
                 tree.sync(&unsynced)?;
