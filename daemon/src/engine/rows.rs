@@ -11,10 +11,14 @@ use p2p_wire::InfoHash;
 use super::row::Row;
 use super::tally::Tallies;
 
+/// Room that is kept for rows that change at once.
+const TOUCHED: usize = 1024;
+
 /// All rows, by item.
 #[derive(Default)]
 pub(super) struct Rows {
-    rows: HashMap<InfoHash, Row>,
+    /// Boxed: half of a table's places may be empty, and a row is long.
+    rows: HashMap<InfoHash, Box<Row>>,
     tallies: Tallies,
     /// Those that are not counted, as they may just have changed; some may be counted again, or gone.
     touched: Vec<InfoHash>,
@@ -22,7 +26,7 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn get(&self, item: &InfoHash) -> Option<&Row> {
-        self.rows.get(item)
+        self.rows.get(item).map(AsRef::as_ref)
     }
 
     pub(super) fn contains(&self, item: &InfoHash) -> bool {
@@ -31,7 +35,7 @@ impl Rows {
 
     /// Each, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&InfoHash, &Row)> {
-        self.rows.iter()
+        self.rows.iter().map(|(item, row)| (item, &**row))
     }
 
     /// A row to change.
@@ -51,7 +55,7 @@ impl Rows {
             counted: false,
             ..row
         };
-        self.rows.insert(item, row);
+        self.rows.insert(item, Box::new(row));
         self.touched.push(item);
     }
 
@@ -60,7 +64,7 @@ impl Rows {
         if row.counted {
             self.tallies.take(*item, &row);
         }
-        Some(row)
+        Some(*row)
     }
 
     /// Counts those again that were changed. Once for each thing that the registry does, so that they are few.
@@ -72,6 +76,8 @@ impl Rows {
                 self.tallies.add(item, row);
             }
         }
+        // Of a start with many items.
+        self.touched.shrink_to(TOUCHED);
     }
 
     /// The numbers as they were counted last.
