@@ -32,7 +32,8 @@ fn swarm(now: Instant, bits: impl Fn(u64) -> Bitfield) -> Swarm {
         sequential: false,
         in_flight: 1 << 30,
         upload_slots: 8,
-        max_peers: PEERS as usize,
+        // A part of the places is for connections that we make.
+        max_peers: 2 * PEERS as usize,
         only_peers: Vec::new(),
         seed: 1,
     };
