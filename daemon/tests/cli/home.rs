@@ -1,7 +1,7 @@
 //! A daemon of a test's own, and its clients.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -65,11 +65,7 @@ impl Home {
 
     /// Starts a daemon and waits until it answers.
     pub(crate) fn start(&self) -> Running {
-        let mut command = self.command();
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut running = Running {
-            child: child.unwrap(),
-        };
+        let mut running = self.spawn(&mut self.command());
         let deadline = Instant::now() + DEADLINE;
         while UnixStream::connect(self.socket()).is_err() {
             if let Some(status) = running.child.try_wait().unwrap() {
@@ -79,6 +75,17 @@ impl Home {
             std::thread::sleep(Duration::from_millis(10));
         }
         running
+    }
+
+    /// Starts `command`, which is or becomes a daemon; what it logs goes to a file, as nobody empties a pipe meanwhile.
+    pub(crate) fn spawn(&self, command: &mut Command) -> Running {
+        let log = self.path("stderr");
+        let stderr = fs::File::create(&log).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn();
+        Running {
+            child: child.unwrap(),
+            log,
+        }
     }
 
     /// Runs to the end.
@@ -98,6 +105,7 @@ impl Home {
 
 pub(crate) struct Running {
     pub(crate) child: Child,
+    log: PathBuf,
 }
 
 impl Running {
@@ -119,11 +127,8 @@ impl Running {
         }
     }
 
-    pub(crate) fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        let mut pipe = self.child.stderr.take().unwrap();
-        pipe.read_to_string(&mut text).unwrap();
-        text
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
 }
 

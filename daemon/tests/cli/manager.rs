@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 
@@ -19,10 +19,7 @@ fn managed(home: &Home) -> (Running, impl Fn() -> String) {
         text(&message[..len])
     };
     let mut command = home.command();
-    let child = command.env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
-    let running = Running {
-        child: child.spawn().unwrap(),
-    };
+    let running = home.spawn(command.env("NOTIFY_SOCKET", &path));
     (running, told)
 }
 
@@ -84,11 +81,8 @@ fn the_watchdog_is_fed_while_it_runs() {
         Ok::<_, std::io::Error>(text(&message[..len]))
     };
     let mut command = home.command();
-    command.env("NOTIFY_SOCKET", &path).stderr(Stdio::null());
-    let child = command.env("WATCHDOG_USEC", "300000").spawn();
-    let mut running = Running {
-        child: child.unwrap(),
-    };
+    command.env("NOTIFY_SOCKET", &path);
+    let mut running = home.spawn(command.env("WATCHDOG_USEC", "300000"));
     assert!(told().unwrap().starts_with("READY=1"));
     for _ in 0..3 {
         assert_eq!(told().unwrap(), "WATCHDOG=1\n");
@@ -113,12 +107,8 @@ fn a_socket_of_the_service_manager_is_used_and_left_to_it() {
         .arg(p2pd.get_program())
         .args(p2pd.get_args())
         .env_remove("NOTIFY_SOCKET")
-        .stdin(std::os::fd::OwnedFd::from(socket))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut running = Running {
-        child: shell.spawn().unwrap(),
-    };
+        .stdin(std::os::fd::OwnedFd::from(socket));
+    let mut running = home.spawn(&mut shell);
     // Who connects before it answers waits.
     let mut client = Client::connect(&path);
     let hello = json!({"proto": [1, 1], "client": "test"});

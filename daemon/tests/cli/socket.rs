@@ -5,12 +5,11 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::home::{Client, DEADLINE, Home, Running};
+use crate::home::{Client, DEADLINE, Home};
 
 #[test]
 fn it_greets_and_tells_its_status() {
@@ -41,11 +40,7 @@ fn it_greets_and_tells_its_status() {
 #[test]
 fn the_system_daemons_socket_is_for_its_group_too() {
     let home = Home::new();
-    let mut command = home.command();
-    let child = command.arg("--system").stderr(Stdio::null()).spawn();
-    let _running = Running {
-        child: child.unwrap(),
-    };
+    let _running = home.spawn(home.command().arg("--system"));
     let deadline = Instant::now() + DEADLINE;
     while UnixStream::connect(home.socket()).is_err() {
         assert!(Instant::now() < deadline, "p2pd does not listen");
