@@ -99,6 +99,41 @@ fn with_256_descriptors_many_items_are_shared_and_fetched_and_all_is_answered() 
     Ok(())
 }
 
+#[test]
+fn with_256_descriptors_an_item_of_more_files_than_that_is_shared_and_fetched() -> Result<()> {
+    const FILES: usize = 700;
+    let dir = tempfile::tempdir()?;
+    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+    let few = ["prlimit", "--nofile=256:256", "--"];
+    let ann = lab.peer_through("ann", &few, QUICK)?;
+    let bob = lab.peer_through("bob", &few, "")?;
+    lab.join(&ann)?;
+    lab.join(&bob)?;
+    let folder = dir.path().join("public/many");
+    for n in 0..FILES {
+        let path = folder.join(format!("{}/{n}", n % 7));
+        fs::create_dir_all(path.parent().context("a folder")?)?;
+        generate(&path, 20_000, n as u64)?;
+    }
+    ann.ctl(&["share", &dir.path().join("public").display().to_string()])?;
+    ann.wait_published("many", LIMIT)?;
+    let hashes = hashes(&ann)?;
+    ensure!(hashes.len() == 1, "{} items", hashes.len());
+    bob.ctl(&["fetch", &hashes[0]])?;
+    for n in 0..FILES {
+        let rel = format!("many/{}/{n}", n % 7);
+        let fetched = bob.downloads().join(&rel);
+        let same = fs::read(fetched)? == fs::read(dir.path().join("public").join(&rel))?;
+        ensure!(same, "{rel} differs");
+    }
+    for peer in [&ann, &bob] {
+        ensure!(peer.holds()?.1 < 256, "more than there may be");
+        let said = peer.output();
+        ensure!(!said.contains("Too many open files"), "it ran out: {said}");
+    }
+    Ok(())
+}
+
 /// A group of processes that may use so much memory; gone when dropped.
 struct Bounded(PathBuf);
 

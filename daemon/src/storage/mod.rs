@@ -16,7 +16,9 @@ mod pace;
 mod piece;
 mod place;
 mod queue;
+mod room;
 mod seam;
+mod side_by_side;
 #[cfg(test)]
 mod stalls;
 mod sync;
@@ -39,10 +41,9 @@ pub(crate) use self::kernel::{DIR, open_unlinked};
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 use self::pace::Pace;
-pub use self::place::{
-    allocated, delete, delete_stage, free_space, leave_stage, places, stage_of, staged_top,
-};
+pub use self::place::{allocated, delete, delete_stage, leave_stage, places, stage_of, staged_top};
 use self::queue::Queue;
+pub use self::room::free_space;
 #[cfg(test)]
 pub(crate) use self::seam::{Fault, Faults};
 pub(crate) use self::seam::{device, touch};
@@ -58,8 +59,8 @@ pub const MAX_WRITING: u64 = 32 * 1024 * 1024;
 /// Bytes that one item may have in the queue to be read.
 pub const MAX_READING: u64 = 16 * 1024 * 1024;
 
-/// Files open at most, over all items.
-const MAX_OPEN: usize = 256;
+/// Files open at most, over all items: those of a batch that was written are mostly open still when it is synced.
+const MAX_OPEN: usize = 1024;
 
 /// A handle on the disk threads of one file system; they end when the last handle is dropped.
 #[derive(Clone)]

@@ -1,22 +1,18 @@
-//! Making room for an item, checking it, syncing it, and moving it to its place.
+//! Checking an item, syncing it, and moving it to its place.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::sys::statvfs::statvfs;
 use p2p_hash::{FileSpec, HashError, Options, Progress, verify_files};
 use p2p_wire::metainfo::Info;
 use p2p_wire::{Bitfield, InfoHash};
 
 use super::error::at;
 use super::folder::Folder;
-use super::kernel;
 use super::open::remove_beneath;
-use super::seam::{self, Call};
 use super::sync::sync_folders;
 use super::tree::Opened;
 use super::{StorageError, Tree};
@@ -58,78 +54,7 @@ pub fn allocated(dir: &Path) -> u64 {
     taken.sum()
 }
 
-/// Bytes free for us on the file system that `path`, or its nearest parent that exists, lies on.
-pub fn free_space(path: &Path) -> Result<u64, StorageError> {
-    seam::touch(path);
-    let there = path.ancestors().find(|path| path.exists());
-    let there = there.unwrap_or(Path::new("/"));
-    let stat = statvfs(there).map_err(|error| StorageError::at(there, &error.into()))?;
-    Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
-}
-
 impl Tree {
-    /// Makes the wanted files at their full length and keeps room for them; `min_free` bytes must stay free besides. No more than `most`
-    /// bytes are still to be written, whatever a file system that compresses says of what the files take.
-    /// [`StorageError::Full`] without enough space, and then nothing was taken.
-    pub fn prepare(&self, wanted: &[bool], most: u64, min_free: u64) -> Result<(), StorageError> {
-        let wanted = |index: &usize| {
-            wanted.get(*index).copied().unwrap_or(true)
-                && self.info.files().get(*index).is_some_and(|f| !f.padding)
-        };
-        let mut missing = 0u64;
-        let mut todo = Vec::new();
-        for index in (0..self.info.files().len()).filter(wanted) {
-            let fault = |error: io::Error| StorageError::at(self.path(index), &error);
-            let len = self.info.files()[index].len;
-            let there = match self.open_to_read(index) {
-                Ok(file) => Some(file.metadata().map_err(fault)?),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(fault(error)),
-            };
-            let held = there
-                .as_ref()
-                .map_or(0, |meta| meta.blocks().saturating_mul(512));
-            let lacks = len.saturating_sub(held);
-            if lacks > 0 || there.is_none_or(|meta| meta.len() != len) {
-                missing = missing.saturating_add(lacks);
-                todo.push((index, len));
-            }
-        }
-        let missing = missing.min(most);
-        if let Some((first, _)) = todo.first() {
-            let path = self.path(*first);
-            let free = free_space(&path)?;
-            if free < missing.saturating_add(min_free) {
-                let text = |bytes: u64| p2p_wire::units::Size(bytes).to_string();
-                return Err(StorageError::Full(format!(
-                    "{} needed and {} to stay free, {} free at {}",
-                    text(missing),
-                    text(min_free),
-                    text(free),
-                    path.parent().unwrap_or(&path).display()
-                )));
-            }
-        }
-        let mut taken = Vec::new();
-        for (index, len) in todo {
-            let path = self.path(index);
-            let made = self.file(index).and_then(|file| {
-                let before = file.metadata()?.len();
-                taken.push((file.clone(), before));
-                seam::allow(Call::Allocate, || path.clone())?;
-                allocate(&file, len)
-            });
-            if let Err(error) = made {
-                // A call that fails keeps what it took so far.
-                for (file, before) in taken {
-                    let _ = file.set_len(before);
-                }
-                return Err(StorageError::at(&path, &error));
-            }
-        }
-        Ok(())
-    }
-
     /// What each file is now, where every wanted file must be there: a complete item is served by what its files were.
     pub fn stamps_of(&self, wanted: &[bool]) -> Result<Vec<Option<FileStamp>>, StorageError> {
         let stamps = self.stamps();
@@ -226,22 +151,6 @@ pub fn leave_stage(stage: &Path, dir: &Path) -> Result<(), StorageError> {
         stages.remove_empty(stage.file_name().unwrap_or_default());
     }
     folder.remove_empty(STAGE.as_ref());
-    Ok(())
-}
-
-/// Gives a file its length and, where the file system can, its room on the disk.
-fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if len > 0 {
-        match kernel::keep_room(file, len) {
-            Ok(()) => {}
-            // Not every file system can: the file stays sparse.
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if file.metadata()?.len() != len {
-        file.set_len(len)?;
-    }
     Ok(())
 }
 

@@ -2,21 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::folder::Folder;
 use super::kernel::forget_cached;
 use super::place::STAGE;
 use super::seam::{self, Call};
+use super::side_by_side::side_by_side;
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
-
-/// Files or folders synced by one thread before another helps, and threads that sync at once.
-const SYNC_ALONE: usize = 4;
-const SYNC_THREADS: usize = 32;
 
 impl Tree {
     /// Returns when what was written to these files is on the disk, with what each of them is then.
@@ -28,16 +23,17 @@ impl Tree {
     /// Returns when the names of these staged files are on the disk: every folder from theirs up to the one that is downloaded into. Files at
     /// their place have their names already.
     pub fn sync_folders(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
-        let mut folders = BTreeSet::new();
-        for index in files {
-            let path = self.path(*index);
-            let above: Vec<&Path> = path.ancestors().skip(1).collect();
-            let is_stage = |dir: &&Path| dir.file_name() == Some(STAGE.as_ref());
-            if let Some(stage) = above.iter().position(is_stage) {
-                folders.extend(above.iter().take(stage + 2).map(|dir| dir.to_path_buf()));
+        let folders: BTreeSet<PathBuf> = files.iter().map(|file| self.folder(*file)).collect();
+        let mut all = BTreeSet::new();
+        for folder in &folders {
+            let mut above = folder.ancestors();
+            let is_stage = |dir: &Path| dir.file_name() == Some(STAGE.as_ref());
+            if let Some(stage) = above.clone().position(is_stage) {
+                all.extend(above.by_ref().take(stage + 2));
             }
         }
-        folders.iter().try_for_each(|folder| sync_folder(folder))
+        let all: Vec<&Path> = all.into_iter().collect();
+        side_by_side(&all, |folder| sync_folder(folder)).map(|_| ())
     }
 
     /// Makes the next read of these files come from the disk: what a failed sync could not write is still in the page cache, and looks right.
@@ -55,13 +51,14 @@ impl Tree {
     }
 
     fn sync_one(&self, index: usize) -> Result<FileStamp, StorageError> {
-        let path = self.path(index);
-        let file = self.file(index).map_err(|e| StorageError::at(&path, &e))?;
-        seam::allow(Call::Sync, || path.clone())
-            .and_then(|_| file.sync_data())
-            .map_err(at(&path))?;
+        let path = || self.path(index);
+        let stamp = self.file(index).and_then(|file| {
+            seam::allow(Call::Sync, path)?;
+            file.sync_data()?;
+            file.stamp()
+        });
         self.disk().pace.got_on();
-        file.stamp().map_err(at(&path))
+        stamp.map_err(|error| StorageError::at(path(), &error))
     }
 }
 
@@ -88,29 +85,4 @@ pub(super) fn sync_folders(path: &Path) -> Result<(), StorageError> {
         next += 1;
     }
     side_by_side(&folders, |folder| sync_folder(folder)).map(|_| ())
-}
-
-/// Does `sync` for all of `things`. One after the other, each would wait for the disk by itself; side by side, one flush of the disk
-/// serves several.
-fn side_by_side<T: Sync, R: Send>(
-    things: &[T],
-    sync: impl Fn(&T) -> Result<R, StorageError> + Sync,
-) -> Result<Vec<R>, StorageError> {
-    let next = AtomicUsize::new(0);
-    let some = || -> Result<Vec<R>, StorageError> {
-        let mut synced = Vec::new();
-        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
-            synced.push(sync(thing)?);
-        }
-        Ok(synced)
-    };
-    let threads = things.len().div_ceil(SYNC_ALONE).clamp(1, SYNC_THREADS);
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
-        let mut synced = some()?;
-        for other in others {
-            synced.extend(other.join().map_err(|_| StorageError::Stopped)??);
-        }
-        Ok(synced)
-    })
 }

@@ -1,7 +1,7 @@
 //! Where the files of one awake item are, and the descriptors that are open on them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use p2p_wire::metainfo::Info;
 use super::open::{Access, open_beneath};
 use super::queue::Queue;
 use super::seam::{self, Call};
+use super::side_by_side::side_by_side;
 use super::{Disk, StorageError, piece};
 use crate::engine::FileStamp;
 use crate::resume::Site;
@@ -48,7 +49,12 @@ impl Opened {
 
     /// What the file is now.
     pub(super) fn stamp(&self) -> io::Result<FileStamp> {
-        Ok(FileStamp::new(self.file_system, &self.file.metadata()?))
+        Ok(self.stamp_of(&self.file.metadata()?))
+    }
+
+    /// What the file was when `meta` was taken of it.
+    pub(super) fn stamp_of(&self, meta: &Metadata) -> FileStamp {
+        FileStamp::new(self.file_system, meta)
     }
 }
 
@@ -60,7 +66,7 @@ impl Deref for Opened {
     }
 }
 
-/// Open files, over all items and file systems. A file beyond the bound takes the place of the one not used for longest.
+/// Open files, over all items and file systems. A file beyond the bound takes the place of those not used for longest.
 pub(super) struct FileCache {
     open: Mutex<Open>,
     clock: AtomicU64,
@@ -96,16 +102,13 @@ impl FileCache {
         };
         let mut replaced = Vec::new();
         let mut files = self.lock();
-        if files.len() >= self.most
-            && let Some(oldest) = files.iter().min_by_key(|(_, kept)| kept.used)
-        {
-            let oldest = *oldest.0;
-            replaced.extend(files.remove(&oldest));
+        if files.len() >= self.most {
+            replaced.extend(oldest(&mut files));
         }
         replaced.extend(files.insert(key, kept));
         drop(files);
         for kept in replaced {
-            // One of this file system is closed at once, by the thread that is here, so that there are never more than may be.
+            // Those of this file system are closed at once, by the thread that is here, so that there are never more than may be.
             if !Arc::ptr_eq(&kept.queue, queue) {
                 kept.queue.close([kept.file]);
             }
@@ -122,6 +125,19 @@ impl FileCache {
     fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes an eighth of these files, at least one, of those not used for longest: to find them costs as much as there are files.
+fn oldest(files: &mut Open) -> Vec<Kept> {
+    let mut uses: Vec<u64> = files.values().map(|kept| kept.used).collect();
+    if uses.is_empty() {
+        return Vec::new();
+    }
+    let eighth = uses.len() / 8;
+    let (_, last, _) = uses.select_nth_unstable(eighth);
+    let last = *last;
+    let taken = files.extract_if(|_, kept| kept.used <= last);
+    taken.map(|(_, kept)| kept).collect()
 }
 
 /// The files of an item at their place.
@@ -235,6 +251,14 @@ impl Tree {
         place.map_or_else(PathBuf::new, |place| place.root.join(&place.rel))
     }
 
+    /// The folder of a file.
+    pub(super) fn folder(&self, file: usize) -> PathBuf {
+        let place = self.files.get(file);
+        place.map_or_else(PathBuf::new, |place| {
+            place.root.join(place.rel.parent().unwrap_or(Path::new("")))
+        })
+    }
+
     /// The open file; made if it is not there and the tree is writable.
     pub(super) fn file(&self, file: usize) -> io::Result<Arc<Opened>> {
         let open = || self.open(file, self.access);
@@ -260,12 +284,17 @@ impl Tree {
 
     /// What each file is now; `None` for one that is not there, and for padding.
     pub fn stamps(&self) -> Vec<Option<FileStamp>> {
-        let look = |file: usize| {
-            let padding = self.info.files().get(file)?.padding;
-            let open = (!padding).then(|| self.open_to_read(file).ok()).flatten()?;
-            open.stamp().ok()
+        let mut stamps = vec![None; self.files.len()];
+        let files = self.info.files().iter().enumerate();
+        let held: Vec<usize> = files.filter(|(_, f)| !f.padding).map(|(n, _)| n).collect();
+        let look = |file: &usize| {
+            let stamp = self.open_to_read(*file).and_then(|open| open.stamp());
+            Ok((*file, stamp.ok()))
         };
-        (0..self.files.len()).map(look).collect()
+        for (file, stamp) in side_by_side(&held, look).into_iter().flatten() {
+            stamps[file] = stamp;
+        }
+        stamps
     }
 }
 

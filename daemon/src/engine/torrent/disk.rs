@@ -158,6 +158,12 @@ impl Torrent {
             let (tree, disk) = (active.tree.clone(), active.tree.disk().clone());
             let files = tree.files_of(&pieces);
             let mut unnamed = files.clone();
+            if keeping.named.is_empty() {
+                // They were all made before the first was written.
+                let both = active.wanted_files.iter().zip(active.info.files());
+                let made = both.map(|(wanted, file)| *wanted && !file.padding);
+                unnamed.extend(made.enumerate().filter(|(_, made)| *made).map(|(n, _)| n));
+            }
             unnamed.retain(|file| keeping.named.insert(*file));
             keeping.work.spawn(async move {
                 let sync = move || {

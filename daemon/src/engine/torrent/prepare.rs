@@ -257,10 +257,7 @@ impl Torrent {
         most: u64,
     ) -> Result<Vec<Option<FileStamp>>, Halt> {
         let (files, wanted, min_free) = (tree.clone(), wanted.to_vec(), self.ctx.config.min_free);
-        let room = move || {
-            files.prepare(&wanted, most, min_free)?;
-            Ok(files.stamps())
-        };
+        let room = move || files.prepare(&wanted, most, min_free);
         Ok(self.during(tree.disk().run(Lane::Sync, room)).await??)
     }
 

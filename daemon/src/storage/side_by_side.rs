@@ -1,0 +1,76 @@
+//! The same work on many files at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::StorageError;
+use crate::descriptors;
+
+/// Things that one thread works on before another helps, and threads that work at once.
+const ALONE: usize = 4;
+const THREADS: usize = 32;
+
+/// Does `work` on all of `things` and gives what came of it, in any order; after a failure, the first, no more is begun. One after the other,
+/// each would wait for the disk or the server by itself; side by side, one flush of the disk serves several.
+pub(super) fn side_by_side<T: Sync, R: Send>(
+    things: &[T],
+    work: impl Fn(&T) -> Result<R, StorageError> + Sync,
+) -> Result<Vec<R>, StorageError> {
+    let next = AtomicUsize::new(0);
+    let some = || -> Result<Vec<R>, StorageError> {
+        let mut done = Vec::new();
+        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let worked = work(thing);
+            if worked.is_err() {
+                next.store(things.len(), Ordering::Relaxed);
+            }
+            done.push(worked?);
+        }
+        Ok(done)
+    };
+    // Each has a few files in hand besides those that are kept open.
+    let most = THREADS.min(descriptors::shares().files / 8).max(1);
+    let threads = things.len().div_ceil(ALONE).clamp(1, most);
+    thread::scope(|scope| {
+        // Those that cannot be had are done without.
+        let helper = |_| thread::Builder::new().spawn_scoped(scope, some).ok();
+        let others: Vec<_> = (1..threads).map_while(helper).collect();
+        let mut done = some();
+        for other in others {
+            let more = other.join().unwrap_or(Err(StorageError::Bug));
+            done = done.and_then(|mut done| {
+                done.extend(more?);
+                Ok(done)
+            });
+        }
+        done
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_done_once_and_after_a_failure_nothing_is_begun() {
+        let things: Vec<usize> = (0..1_000).collect();
+        let mut done = side_by_side(&things, |n| Ok(n * 2)).unwrap();
+        done.sort_unstable();
+        assert!(done.into_iter().eq((0..1_000).map(|n| n * 2)));
+
+        let begun = AtomicUsize::new(0);
+        let failed = side_by_side(&things, |n| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            match n {
+                0 => Err(StorageError::Stopped),
+                _ => {
+                    thread::yield_now();
+                    Ok(())
+                }
+            }
+        });
+        assert!(matches!(failed, Err(StorageError::Stopped)));
+        let begun = begun.into_inner();
+        assert!(begun < things.len(), "{begun}");
+    }
+}
