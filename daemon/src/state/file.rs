@@ -22,6 +22,10 @@ const QUICK_TO_CHECK: u64 = 32 * 1024 * 1024;
 /// From one look at a damaged file to the next, which decides: a disk that failed may answer again by then.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
+/// What is being read of a damaged database, and all of that. While the second is there, it is to take the place of the database.
+const UNFINISHED: &str = ".unfinished";
+const SALVAGED: &str = ".salvaged";
+
 /// Opens the database at `path` or makes a new one. One that is damaged is set aside as `state.db.damaged-N`, and what can still be
 /// read of it is carried over.
 pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateError> {
@@ -29,6 +33,10 @@ pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateEr
         path: path.to_owned(),
         source,
     };
+    if beside(path, SALVAGED).exists() {
+        put_salvaged(path).map_err(at)?;
+        tracing::warn!("a damaged database was replaced by what could be read of it, as was begun");
+    }
     // Logins are in it; the files that SQLite puts beside it get the same mode.
     let mut private = File::options();
     let made = private.create(true).append(true).mode(0o600).open(path);
@@ -54,27 +62,58 @@ fn open_sound(path: &Path, check: bool) -> Result<Connection, StateError> {
     Ok(conn)
 }
 
-/// Sets a damaged database aside and makes a new one of what can be read of it.
+/// Makes a new database of what can be read of a damaged one, and puts it into its place. Whenever the end comes, the next start finds the
+/// damaged one whole, or the new one.
 fn replace(path: &Path, damage: &StateError) -> Result<Connection, StateError> {
     let at = |source| StateError::Io {
         path: path.to_owned(),
         source,
     };
-    let aside = set_aside(path).map_err(at)?;
+    let unfinished = beside(path, UNFINISHED);
+    remove(&unfinished).map_err(at)?;
     let mut private = File::options();
-    let made = private.create_new(true).append(true).mode(0o600).open(path);
-    made.map_err(at)?;
-    let mut conn = connect(path)?;
+    let made = private.create_new(true).append(true).mode(0o600);
+    made.open(&unfinished).map_err(at)?;
+    let mut conn = connect(&unfinished)?;
     migrate(&mut conn, MIGRATIONS)?;
-    let saved = salvage(&aside, &conn).unwrap_or_else(|error| {
+    let saved = salvage(path, &conn).unwrap_or_else(|error| {
         tracing::warn!("nothing of the damaged database can be read: {error}");
         0
     });
+    // All of it in the one file, which is renamed alone.
+    conn.pragma_update(None, "journal_mode", "DELETE")?;
+    conn.close().map_err(|(_, error)| error)?;
+    fs::rename(&unfinished, beside(path, SALVAGED)).map_err(at)?;
+    sync_folder(path).map_err(at)?;
+    let aside = put_salvaged(path).map_err(at)?;
     tracing::warn!(
         "{damage}. It was set aside as {}, and {saved} rows of it were carried over",
         aside.display()
     );
-    Ok(conn)
+    connect(path)
+}
+
+/// Sets what is at `path` aside and puts what was salvaged of it there.
+fn put_salvaged(path: &Path) -> io::Result<PathBuf> {
+    let aside = set_aside(path)?;
+    fs::rename(beside(path, SALVAGED), path)?;
+    sync_folder(path)?;
+    Ok(aside)
+}
+
+/// Returns when the names in the folder of `path` are on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm", "-journal", ""] {
+        match fs::remove_file(beside(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, StateError> {
@@ -251,6 +290,45 @@ mod tests {
         assert!(dir.path().join("state.db.damaged-1").exists());
         drop(conn);
         assert_eq!(count(&open(&path, true).unwrap()), kept);
+    }
+
+    #[test]
+    fn the_end_at_any_moment_of_a_replacement_leaves_the_damaged_one_or_what_was_read_of_it() {
+        // So far it had come: a part of the new one, all of it, the WAL of the damaged one set aside, and that itself.
+        for stage in 0..4 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("state.db");
+            fill(&path, 1_000);
+            fs::copy(&path, dir.path().join("sound")).unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2 / 4096 * 4096;
+            bytes[middle..middle + 4096].fill(0xff);
+            fs::write(&path, bytes).unwrap();
+            let [sound, unfinished, salvaged, aside] = [
+                "sound",
+                "state.db.unfinished",
+                "state.db.salvaged",
+                "state.db.damaged-1",
+            ]
+            .map(|name| dir.path().join(name));
+            match stage {
+                0 => fs::write(&unfinished, b"half").unwrap(),
+                _ => fs::rename(&sound, &salvaged).unwrap(),
+            }
+            if stage >= 2 {
+                fs::write(beside(&aside, "-wal"), b"").unwrap();
+            }
+            if stage == 3 {
+                fs::rename(&path, &aside).unwrap();
+            }
+            let kept = count(&open(&path, true).unwrap());
+            match stage {
+                0 => assert!((900..1_000).contains(&kept), "{kept} rows"),
+                _ => assert_eq!(kept, 1_000, "stage {stage}"),
+            }
+            assert!(aside.exists(), "stage {stage}");
+            assert!(!unfinished.exists() && !salvaged.exists(), "stage {stage}");
+        }
     }
 
     #[test]
