@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path, after_crash: bool) -> Result<Connection, StateEr
         path: path.to_owned(),
         source,
     };
-    if beside(path, SALVAGED).exists() {
+    if beside(path, SALVAGED).try_exists().map_err(at)? {
         put_salvaged(path).map_err(at)?;
         tracing::warn!("a damaged database was replaced by what could be read of it, as was begun");
     }
@@ -76,10 +76,7 @@ fn replace(path: &Path, damage: &StateError) -> Result<Connection, StateError> {
     made.open(&unfinished).map_err(at)?;
     let mut conn = connect(&unfinished)?;
     migrate(&mut conn, MIGRATIONS)?;
-    let saved = salvage(path, &conn).unwrap_or_else(|error| {
-        tracing::warn!("nothing of the damaged database can be read: {error}");
-        0
-    });
+    let saved = salvage(path, &conn)?;
     // All of it in the one file, which is renamed alone.
     conn.pragma_update(None, "journal_mode", "DELETE")?;
     conn.close().map_err(|(_, error)| error)?;
@@ -187,6 +184,10 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         .find(|path| !path.exists())
         .unwrap_or_else(|| path.to_owned());
     for suffix in ["-wal", "-shm", ""] {
+        if suffix.is_empty() {
+            // Never a new database beside an old WAL: SQLite would write the one into the other.
+            sync_folder(path)?;
+        }
         match fs::rename(beside(path, suffix), beside(&aside, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -202,10 +203,16 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Copies every row of the database at `from` that can be read; how many there were.
+/// Copies every row of the database at `from` that can be read; how many there were. Fails where `to` cannot be written.
 fn salvage(from: &Path, to: &Connection) -> rusqlite::Result<u64> {
     // Writable, because a WAL is read through a file beside it.
-    let from = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let from = match Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        Ok(from) => from,
+        Err(error) => {
+            tracing::warn!("nothing of the damaged database can be read: {error}");
+            return Ok(0);
+        }
+    };
     let mut tables = to.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
     let tables: Vec<String> = tables
         .query_map([], |row| row.get(0))?
@@ -216,7 +223,7 @@ fn salvage(from: &Path, to: &Connection) -> rusqlite::Result<u64> {
     for table in tables {
         // From both ends: a damaged page stops each of them, and what lies between is lost.
         for order in ["ASC", "DESC"] {
-            saved += copy(&from, &transaction, &table, order).unwrap_or(0);
+            saved += copy(&from, &transaction, &table, order)?;
         }
     }
     // An entry whose share is lost belongs to nothing.
@@ -240,14 +247,25 @@ fn copy(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlit
     let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})");
     let mut insert = to.prepare(&insert)?;
     // The first column is or leads the primary key of every table.
-    let mut query = from.prepare(&format!("SELECT {names} FROM {table} ORDER BY 1 {order}"))?;
-    let mut rows = query.query([])?;
+    let select = format!("SELECT {names} FROM {table} ORDER BY 1 {order}");
+    let Ok(mut query) = from.prepare(&select) else {
+        return Ok(0);
+    };
+    let Ok(mut rows) = query.query([]) else {
+        return Ok(0);
+    };
     let mut saved = 0;
     while let Ok(Some(row)) = rows.next() {
-        let values: Vec<rusqlite::types::Value> = (0..columns.len())
-            .map(|column| row.get(column))
-            .collect::<Result<_, _>>()?;
-        saved += insert.execute(rusqlite::params_from_iter(values))? as u64;
+        let values = (0..columns.len()).map(|column| row.get(column));
+        let Ok(values) = values.collect::<Result<Vec<rusqlite::types::Value>, _>>() else {
+            break;
+        };
+        match insert.execute(rusqlite::params_from_iter(values)) {
+            Ok(inserted) => saved += inserted as u64,
+            // What was read is no such row.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(saved)
 }
@@ -329,6 +347,24 @@ mod tests {
             assert!(aside.exists(), "stage {stage}");
             assert!(!unfinished.exists() && !salvaged.exists(), "stage {stage}");
         }
+    }
+
+    #[test]
+    fn a_new_database_that_cannot_be_written_does_not_take_the_place_of_the_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        fill(&path, 1_000);
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new, MIGRATIONS).unwrap();
+        // As a disk that has room for some of it.
+        new.pragma_update(None, "max_page_count", 60).unwrap();
+        let error = salvage(&path, &new).unwrap_err();
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DiskFull));
+        new.pragma_update(None, "max_page_count", 1_000_000)
+            .unwrap();
+        assert_eq!(count(&new), 0, "some of it");
+        assert!(salvage(&path, &new).unwrap() >= 1_000);
+        assert_eq!(count(&new), 1_000);
     }
 
     #[test]
