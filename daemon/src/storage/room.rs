@@ -71,6 +71,7 @@ impl Tree {
                 // A call that fails keeps what it took so far.
                 for (index, before) in lock(&made).drain(..) {
                     let _ = self.file(index).and_then(|file| file.set_len(before));
+                    self.disk().pace.got_on();
                 }
                 Err(error)
             }

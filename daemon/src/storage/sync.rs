@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::at;
@@ -20,20 +21,27 @@ impl Tree {
         side_by_side(&files, |index| Ok((*index, self.sync_one(*index)?)))
     }
 
-    /// Returns when the names of these staged files are on the disk: every folder from theirs up to the one that is downloaded into. Files at
-    /// their place have their names already.
+    /// Returns when the names of these files are on the disk: every folder from theirs up to the one that is downloaded into, or the one that
+    /// holds the item at its place.
     pub fn sync_folders(&self, files: &BTreeSet<usize>) -> Result<(), StorageError> {
-        let folders: BTreeSet<PathBuf> = files.iter().map(|file| self.folder(*file)).collect();
+        let folders = files.iter().filter_map(|file| self.folder(*file));
+        let folders: BTreeSet<(&Path, PathBuf)> = folders.collect();
         let mut all = BTreeSet::new();
-        for folder in &folders {
-            let mut above = folder.ancestors();
+        for (root, folder) in &folders {
+            let above = folder.ancestors();
             let is_stage = |dir: &Path| dir.file_name() == Some(STAGE.as_ref());
-            if let Some(stage) = above.clone().position(is_stage) {
-                all.extend(above.by_ref().take(stage + 2));
-            }
+            let is_root = |dir: &Path| dir == *root;
+            let top = above.clone().position(is_stage);
+            let top = top.or_else(|| above.clone().position(is_root));
+            all.extend(above.take(top.map_or(0, |top| top + 2)));
         }
         let all: Vec<&Path> = all.into_iter().collect();
-        side_by_side(&all, |folder| sync_folder(folder)).map(|_| ())
+        let sync = |folder: &&Path| match Folder::open(folder).and_then(|open| open.sync()) {
+            // A folder of the user's that we may not read: nobody can do more than to sync the files.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced.map_err(at(folder)),
+        };
+        side_by_side(&all, sync).map(|_| ())
     }
 
     /// Makes the next read of these files come from the disk: what a failed sync could not write is still in the page cache, and looks right.

@@ -127,14 +127,15 @@ impl FileCache {
     }
 }
 
-/// Takes an eighth of these files, at least one, of those not used for longest: to find them costs as much as there are files.
+/// Takes some of these files, at least one, of those not used for longest: to find them costs as much as there are files, and to close one on a
+/// network file system as long as to write what was written to it.
 fn oldest(files: &mut Open) -> Vec<Kept> {
     let mut uses: Vec<u64> = files.values().map(|kept| kept.used).collect();
     if uses.is_empty() {
         return Vec::new();
     }
-    let eighth = uses.len() / 8;
-    let (_, last, _) = uses.select_nth_unstable(eighth);
+    let some = (uses.len() / 8).min(15);
+    let (_, last, _) = uses.select_nth_unstable(some);
     let last = *last;
     let taken = files.extract_if(|_, kept| kept.used <= last);
     taken.map(|(_, kept)| kept).collect()
@@ -251,12 +252,11 @@ impl Tree {
         place.map_or_else(PathBuf::new, |place| place.root.join(&place.rel))
     }
 
-    /// The folder of a file.
-    pub(super) fn folder(&self, file: usize) -> PathBuf {
-        let place = self.files.get(file);
-        place.map_or_else(PathBuf::new, |place| {
-            place.root.join(place.rel.parent().unwrap_or(Path::new("")))
-        })
+    /// The folder that all files of its kind are below, and the one that a file is in.
+    pub(super) fn folder(&self, file: usize) -> Option<(&Path, PathBuf)> {
+        let place = self.files.get(file)?;
+        let inner = place.rel.parent().unwrap_or(Path::new(""));
+        Some((&place.root, place.root.join(inner)))
     }
 
     /// The open file; made if it is not there and the tree is writable.

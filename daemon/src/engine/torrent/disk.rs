@@ -192,7 +192,7 @@ impl Torrent {
         let info = active.info.clone();
         let item = self.item;
         // What was synced before is on the disk.
-        let unsynced = tree.files_of(&active.keeping.dirty);
+        let mut unsynced = tree.files_of(&active.keeping.dirty);
         let store = self.ctx.store.clone();
         let is_large = info.layout().total_len() > SYNC_BYTES;
         active.keeping.work.spawn(async move {
@@ -207,6 +207,9 @@ impl Torrent {
                 tree.sync(&unsynced)?;
                 let site = match site {
                     Site::Staged(dir) => {
+                        // Unwanted parts of wanted pieces lie beside what is put at its place.
+                        unsynced.retain(|file| !wanted.get(*file).copied().unwrap_or(true));
+                        tree.sync_folders(&unsynced)?;
                         let stage = stage_of(&dir, item);
                         tree.sync_staged(&stage)?;
                         let path = match tree.complete(&stage, &dir) {

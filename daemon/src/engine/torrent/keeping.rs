@@ -35,7 +35,7 @@ pub(super) struct Keeping {
     pub(super) sync_at: Option<Instant>,
     pub(super) syncing: bool,
     pub(super) syncing_bytes: u64,
-    /// Files whose names were synced with a batch, too: those of its own files with each.
+    /// Files whose names were synced: with the first batch those of all that are wanted, with each those of its own.
     pub(super) named: BTreeSet<usize>,
     /// A sync failed.
     pub(super) lost: bool,

@@ -308,11 +308,16 @@ impl Torrent {
         }
         // What was read may be in the page cache only: synced before it is claimed.
         let synced = tree.clone();
+        let is_staged = matches!(self.record.site, Site::Staged(_));
         let files = tree.disk().run(Lane::Sync, move || {
             let there = synced.stamps();
             let files = there.iter().enumerate();
             let files = files.filter(|(_, stamp)| stamp.is_some());
-            synced.sync(&files.map(|(file, _)| file).collect())?;
+            let files = files.map(|(file, _)| file).collect();
+            synced.sync(&files)?;
+            if is_staged {
+                synced.sync_folders(&files)?;
+            }
             Ok::<_, StorageError>(there)
         });
         let stamps = self.during(files).await??;
