@@ -69,15 +69,21 @@ fn fetch_all(peer: &Peer, hashes: &[String], sources: &[PathBuf]) -> Result<()> 
     Ok(())
 }
 
-#[test]
-fn with_256_descriptors_many_items_are_shared_and_fetched_and_all_is_answered() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
+/// Two peers of one tracker, each of which may have so many descriptors.
+fn two_with_256_descriptors(dir: &Path) -> Result<(Lab, Peer, Peer)> {
+    let lab = Lab::start(dir, Programs::beside_this()?, "")?;
     let few = ["prlimit", "--nofile=256:256", "--"];
     let ann = lab.peer_through("ann", &few, QUICK)?;
     let bob = lab.peer_through("bob", &few, "")?;
     lab.join(&ann)?;
     lab.join(&bob)?;
+    Ok((lab, ann, bob))
+}
+
+#[test]
+fn with_256_descriptors_many_items_are_shared_and_fetched_and_all_is_answered() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (_lab, ann, bob) = two_with_256_descriptors(dir.path())?;
     let sources = share(&ann, dir.path(), 300, 50_000)?;
     fetch_all(&bob, &hashes(&ann)?, &sources)?;
     for peer in [&ann, &bob] {
@@ -103,12 +109,7 @@ fn with_256_descriptors_many_items_are_shared_and_fetched_and_all_is_answered() 
 fn with_256_descriptors_an_item_of_more_files_than_that_is_shared_and_fetched() -> Result<()> {
     const FILES: usize = 700;
     let dir = tempfile::tempdir()?;
-    let lab = Lab::start(dir.path(), Programs::beside_this()?, "")?;
-    let few = ["prlimit", "--nofile=256:256", "--"];
-    let ann = lab.peer_through("ann", &few, QUICK)?;
-    let bob = lab.peer_through("bob", &few, "")?;
-    lab.join(&ann)?;
-    lab.join(&bob)?;
+    let (_lab, ann, bob) = two_with_256_descriptors(dir.path())?;
     let folder = dir.path().join("public/many");
     for n in 0..FILES {
         let path = folder.join(format!("{}/{n}", n % 7));
