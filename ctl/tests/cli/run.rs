@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 
 use crate::fake::Fake;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_p2pctl");
+
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -23,7 +25,24 @@ pub(crate) struct Ran {
 
 /// p2pctl with an environment of its own: home, state and runtime folder are `home`.
 pub(crate) fn p2pctl(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pctl"));
+    at_home(Command::new(PROGRAM), home)
+}
+
+/// The same, also where Ctrl-C is ignored, as it is in all that a shell runs in the background.
+fn interruptible(home: &Path) -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if ignored.unwrap_or(0) >> (Signal::SIGINT as u32 - 1) & 1 == 0 {
+        return p2pctl(home);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", PROGRAM]);
+    at_home(command, home)
+}
+
+fn at_home(mut command: Command, home: &Path) -> Command {
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -89,7 +108,7 @@ pub(crate) fn terminal<S: AsRef<OsStr>>(fake: &Fake, args: &[S]) -> Ran {
 
 /// Starts p2pctl, sends Ctrl-C once the fake has heard `method`, and waits.
 pub(crate) fn interrupted(fake: &Fake, args: &[&str], method: &str) -> Ran {
-    let mut command = p2pctl(fake.dir.path());
+    let mut command = interruptible(fake.dir.path());
     command.env("P2PD_SOCKET", &fake.socket).args(args);
     let child = command
         .stdout(Stdio::piped())
