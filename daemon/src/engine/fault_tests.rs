@@ -16,8 +16,22 @@ use super::*;
 use crate::state::StateLock;
 use crate::storage::{Fault as DiskFault, Faults};
 
-const PIECE_LEN: u32 = 32_768;
-const FILES: [(&str, usize); 3] = [("a", 100_000), ("sub/b", 70_000), ("z", 10)];
+/// How an item is made up.
+pub(super) struct Shape {
+    piece_len: u32,
+    files: &'static [(&'static str, usize)],
+}
+
+pub(super) const SHORT: Shape = Shape {
+    piece_len: 32_768,
+    files: &[("a", 100_000), ("sub/b", 70_000), ("z", 10)],
+};
+
+/// Pieces that come in parts, which are written past the page cache where that is done.
+const LONG: Shape = Shape {
+    piece_len: 2 * 1024 * 1024,
+    files: &[("a", 2_500_000), ("sub/b", 900_001)],
+};
 
 /// An engine and what must live as long as it.
 pub(super) struct Node {
@@ -95,18 +109,20 @@ pub(super) struct Source {
     pub(super) metainfo: Metainfo,
     pub(super) content: Vec<u8>,
     pub(super) addr: SocketAddr,
+    shape: &'static Shape,
 }
 
 impl Source {
     /// Seeds it from a thread of its own until the sender given back is dropped.
     pub(super) fn start(dir: PathBuf) -> (Self, tokio::sync::oneshot::Sender<()>) {
-        Self::start_as("set", dir)
+        Self::start_as("set", dir, &SHORT)
     }
 
-    /// The same content under another name, which is another item.
+    /// The same with other content, or under another name, which is another item.
     pub(super) fn start_as(
         item: &'static str,
         dir: PathBuf,
+        shape: &'static Shape,
     ) -> (Self, tokio::sync::oneshot::Sender<()>) {
         let (tx, rx) = std::sync::mpsc::channel();
         let (alive, end) = tokio::sync::oneshot::channel::<()>();
@@ -115,24 +131,25 @@ impl Source {
                 let top = dir.join(item);
                 let mut specs = Vec::new();
                 let mut content = Vec::new();
-                for (name, len) in FILES {
+                for (name, len) in shape.files {
                     let path = top.join(name);
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
-                    let bytes: Vec<u8> = (0..len).map(|n| (n * 7 + n / 251 + len) as u8).collect();
+                    let bytes: Vec<u8> = (0..*len).map(|n| (n * 7 + n / 251 + len) as u8).collect();
                     fs::write(&path, &bytes).unwrap();
                     content.extend(bytes);
-                    specs.push(FileSpec::new(&path, len as u64));
+                    specs.push(FileSpec::new(&path, *len as u64));
                 }
                 let options = Options::default();
-                let hashes = hash_files(&specs, PIECE_LEN, &options, &Progress::new()).unwrap();
-                let files = FILES.iter().map(|(name, len)| {
+                let hashes =
+                    hash_files(&specs, shape.piece_len, &options, &Progress::new()).unwrap();
+                let files = shape.files.iter().map(|(name, len)| {
                     let names = name.split('/').map(str::to_owned).collect();
                     (names, *len as u64)
                 });
                 let builder = Builder {
                     name: item.into(),
                     content: Files::Multi(files.collect()),
-                    piece_len: PIECE_LEN,
+                    piece_len: shape.piece_len,
                     private: false,
                     announce: vec![],
                     comment: None,
@@ -152,6 +169,7 @@ impl Source {
                     metainfo,
                     content,
                     addr,
+                    shape,
                 })
                 .unwrap();
                 let _ = end.await;
@@ -171,11 +189,11 @@ impl Source {
             .join(".p2p-incomplete")
             .join(self.item().to_string());
         let mut bytes = Vec::new();
-        for (name, len) in FILES {
+        for (name, len) in self.shape.files {
             let places = [downloads.join(top), staged.join(top)];
             let read = places.iter().find_map(|at| fs::read(at.join(name)).ok());
             let mut file = read.unwrap_or_default();
-            file.resize(len, 0);
+            file.resize(*len, 0);
             bytes.extend(file);
         }
         bytes
@@ -186,8 +204,9 @@ impl Source {
         let claimed = node.engine.pieces(self.item()).await.expect("pieces").here;
         let disk = self.on_disk(downloads);
         for piece in claimed.into_iter().flat_map(|(first, last)| first..=last) {
-            let from = (piece * PIECE_LEN) as usize;
-            let to = (from + PIECE_LEN as usize).min(disk.len());
+            let piece_len = self.shape.piece_len as usize;
+            let from = piece as usize * piece_len;
+            let to = (from + piece_len).min(disk.len());
             assert!(
                 disk[from..to] == self.content[from..to],
                 "piece {piece} is claimed {when}"
@@ -277,10 +296,10 @@ fn download(source: &Source, plan: Option<(u32, DiskFault)>) -> u32 {
     calls
 }
 
-#[test]
-fn a_disk_that_fails_any_one_call_costs_time_and_nothing_else() {
+/// Downloads it once for each call and each fault.
+fn fail_each_call(shape: &'static Shape) {
     let dir = tempfile::tempdir().unwrap();
-    let (source, _alive) = Source::start(dir.path().to_owned());
+    let (source, _alive) = Source::start_as("set", dir.path().to_owned(), shape);
     let calls = download(&source, None);
     assert!(calls > 10, "{calls} calls: the seam is not asked");
     let faults = [
@@ -295,4 +314,14 @@ fn a_disk_that_fails_any_one_call_costs_time_and_nothing_else() {
         }
     }
     eprintln!("{calls} calls, {} kinds of fault each", faults.len());
+}
+
+#[test]
+fn a_disk_that_fails_any_one_call_costs_time_and_nothing_else() {
+    fail_each_call(&SHORT);
+}
+
+#[test]
+fn so_does_one_that_fails_while_pieces_are_written_in_parts() {
+    fail_each_call(&LONG);
 }

@@ -7,7 +7,7 @@ use p2p_wire::InfoHash;
 use p2p_wire::control::{Item, State as ItemState};
 use tokio::sync::oneshot;
 
-use super::fault_tests::{Node, Source, runtime};
+use super::fault_tests::{Node, SHORT, Source, runtime};
 use super::*;
 use crate::storage::Mount;
 
@@ -23,8 +23,8 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn start(dir: &Path) -> Self {
-        let (stalled, one) = Source::start_as("stalled", dir.join("seed-1"));
-        let (other, two) = Source::start_as("other", dir.join("seed-2"));
+        let (stalled, one) = Source::start_as("stalled", dir.join("seed-1"), &SHORT);
+        let (other, two) = Source::start_as("other", dir.join("seed-2"), &SHORT);
         Self {
             stalled,
             other,

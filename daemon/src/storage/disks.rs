@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::direct::WRITERS;
 use super::tree::FileCache;
 use super::{Disk, MAX_OPEN, StorageError, lock, seam};
 use crate::descriptors;
@@ -46,10 +47,10 @@ struct Shared {
 type Look = watch::Receiver<Option<u64>>;
 
 impl Disks {
-    /// None yet; each will have `threads` threads for pieces (at least one).
+    /// None yet; each will have `threads` threads for pieces (at least one), and as many more as wait for direct writes meanwhile.
     pub fn new(threads: usize) -> Self {
         Self(Arc::new(Shared {
-            threads,
+            threads: threads.max(1) + WRITERS - 1,
             cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files)),
             disks: Mutex::default(),
             looks: Mutex::default(),

@@ -119,6 +119,52 @@ pub(super) fn keep_room(file: &File, len: u64) -> nix::Result<()> {
     fallocate(file, FallocateFlags::empty(), 0, len).map_err(errno)
 }
 
+/// Whether a file lies on a file system that is known to do direct writes well. Others fall back to the page cache, or keep no promise about
+/// what is read meanwhile.
+#[cfg(target_os = "linux")]
+pub(super) fn is_good_at_direct(file: &File) -> bool {
+    use nix::sys::statfs::{FsType, fstatfs};
+    const EXT4: FsType = FsType(0xef53);
+    const XFS: FsType = FsType(0x5846_5342);
+    fstatfs(file).is_ok_and(|fs| [EXT4, XFS].contains(&fs.filesystem_type()))
+}
+
+/// False: the system has other means for that.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_good_at_direct(_: &File) -> bool {
+    false
+}
+
+/// The same file, opened to be written past the page cache; `None` where that cannot be done.
+#[cfg(target_os = "linux")]
+pub(super) fn open_direct(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Not by its name, which may be another file's by now.
+    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let flags = OFlag::O_DIRECT.bits();
+    let mut options = File::options();
+    options.write(true).custom_flags(flags).open(same).ok()
+}
+
+/// `None`: the system has other means for that.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_direct(_: &File) -> Option<File> {
+    None
+}
+
+/// Whoever reads from this file gets what is asked for, and nothing behind it is read ahead, where the system can be told so.
+#[cfg(target_os = "linux")]
+pub(super) fn read_no_further(file: &File) {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    // Advice: without it more is read, and nothing else changes.
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM);
+}
+
+/// The system cannot be told so.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_no_further(_: &File) {}
+
 /// Drops what is in memory of a file, all of which is on the disk; false where the system has no call for that.
 #[cfg(target_os = "linux")]
 pub(super) fn forget_cached(file: &File) -> bool {

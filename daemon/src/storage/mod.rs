@@ -5,6 +5,9 @@
 //! stops taking blocks from its peers meanwhile. Jobs that take long run on threads of their own, so that a check of a terabyte or a slow sync
 //! does not hold up pieces: [`Disk::run`].
 
+mod direct;
+#[cfg(test)]
+mod direct_tests;
 mod disks;
 mod error;
 mod folder;
@@ -35,6 +38,7 @@ use p2p_hash::Stream;
 use p2p_wire::PieceIndex;
 use tokio::sync::{Notify, oneshot};
 
+use self::direct::Direct;
 pub use self::disks::Disks;
 pub use self::error::StorageError;
 pub(crate) use self::kernel::{DIR, open_unlinked};
@@ -71,6 +75,7 @@ pub struct Disk {
     check: std_mpsc::Sender<Task>,
     idle: std_mpsc::Sender<Task>,
     pace: Arc<Pace>,
+    direct: Arc<Direct>,
     _ends: Arc<Ends>,
 }
 
@@ -121,6 +126,16 @@ impl WriteJob {
         self.blocks.iter().map(Bytes::len).sum()
     }
 
+    /// More of its piece comes after or went before it.
+    fn is_part(&self) -> bool {
+        self.begin > 0 || !self.last
+    }
+
+    /// Its piece, among those of all items.
+    fn key(&self) -> (u64, u32) {
+        (self.tree.id(), self.piece.get())
+    }
+
     /// Where in the content they begin.
     fn offset(&self) -> u64 {
         self.tree.info().layout().offset(self.piece) + u64::from(self.begin)
@@ -152,7 +167,9 @@ pub struct ReadJob {
 /// What became of a job.
 #[derive(Debug)]
 pub enum Done {
-    /// A [`WriteJob`].
+    /// A part of a piece was hashed: this is the hash so far. It is written next, as [`Done::Written`] says later.
+    Hashed(PieceIndex, Stream),
+    /// A [`WriteJob`]. Of one piece, what was written comes in the order in which it was asked for.
     Written(Written),
     /// The bytes from this offset on.
     Read(u64, Result<Bytes, StorageError>),
@@ -172,12 +189,12 @@ pub struct Written {
 /// What was found of a piece.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is good, and written.
+    /// It is good, and all of it is written.
     Good,
     /// It has another hash.
     Bad,
-    /// More of it must come: this is the hash so far, and what that covers is written.
-    Part(Stream),
+    /// A part of it is written; more of it must come.
+    Part,
 }
 
 /// Where finished jobs of one item wait for its task. Holds no more than the task asked for.
@@ -220,6 +237,7 @@ impl Disk {
             idle: lane("disk-idle", p2p_hash::stand_back)?,
             cache: cache.clone(),
             pace,
+            direct: Arc::default(),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })

@@ -11,6 +11,7 @@ use p2p_hash::{Digest, Hasher, Stream};
 use p2p_wire::PieceIndex;
 
 use super::StorageError;
+use super::direct::{Buffer, whole_pages};
 use super::seam::{self, Call};
 use super::tree::{Opened, Tree};
 
@@ -33,18 +34,38 @@ pub(super) fn advance(hasher: &Hasher, hashes: &mut [Stream], blocks: &[&[Bytes]
 }
 
 /// Writes blocks, in order from `offset` of the content on, to the files they belong to; padding is left out.
-pub(super) fn write(tree: &Tree, offset: u64, blocks: &[Bytes]) -> Result<(), StorageError> {
+pub(super) fn write(
+    tree: &Tree,
+    offset: u64,
+    blocks: &[Bytes],
+    buffer: &mut Buffer,
+) -> Result<(), StorageError> {
     let len = blocks.iter().map(|block| block.len() as u64).sum();
     let mut rest = Cut::new(blocks);
     for span in tree.info.spans(offset, len) {
-        let slices = rest.take(span.len as usize);
-        let padding = tree.info.files().get(span.file).is_some_and(|f| f.padding);
-        if padding {
+        let len = span.len as usize;
+        if tree.info.files().get(span.file).is_some_and(|f| f.padding) {
+            rest.take(len);
             continue;
         }
-        let fault = |error: io::Error| StorageError::at(tree.path(span.file), &error);
+        let (before, pages) = whole_pages(span.offset, len);
+        let path = || tree.path(span.file);
+        let fault = |error: io::Error| StorageError::at(path(), &error);
         let file = tree.file(span.file).map_err(fault)?;
-        write_all(&file, || tree.path(span.file), slices, span.offset).map_err(fault)?;
+        let mut at = span.offset;
+        write_all(&file, path, &mut rest.take(before), at).map_err(fault)?;
+        at += before as u64;
+        let mut slices = rest.take(pages);
+        let direct = &tree.disk().direct;
+        let done = direct.write(&file, path, &slices, at, buffer);
+        let done = done.map_err(fault)?;
+        at += done as u64;
+        let mut slices = &mut slices[..];
+        IoSlice::advance_slices(&mut slices, done);
+        write_all(&file, path, slices, at).map_err(fault)?;
+        at += (pages - done) as u64;
+        let after = len - before - pages;
+        write_all(&file, path, &mut rest.take(after), at).map_err(fault)?;
     }
     Ok(())
 }
@@ -81,10 +102,9 @@ impl<'a> Cut<'a> {
 fn write_all(
     file: &File,
     path: impl Fn() -> PathBuf,
-    mut slices: Vec<IoSlice<'_>>,
+    mut slices: &mut [IoSlice<'_>],
     mut offset: u64,
 ) -> io::Result<()> {
-    let mut slices = &mut slices[..];
     while !slices.is_empty() {
         let most = seam::allow(Call::Write, &path)?;
         let front = portion(slices);

@@ -1,20 +1,24 @@
 //! What waits for the disk threads, and which of them does what.
 //!
-//! A piece is first hashed, then, if it is good, stored. One item is stored by one thread at a time: the kernel lets one write to a file
-//! go on and has the next one spin for its lock, so a second thread would only burn its core. Storing comes first, because it is what
-//! frees memory; reads take turns with both.
+//! A piece is first hashed, then, if it is good, stored. One item is stored by one thread at a time: the kernel lets one write to the page
+//! cache of a file go on and has the next one spin for its lock, so a second thread would only burn its core. Direct writes go on side by
+//! side, and each waits for the disk: there are more threads than processors for that. Of one piece one thread stores one part at a time,
+//! in the order in which they were hashed: the last of them arrives last, and bytes of a piece that was given up before those that came
+//! for it anew. Storing comes first, because it is what frees memory; reads take turns with both.
 //!
 //! One piece alone takes a third of the time of sixteen side by side. So while a thread hashes, or stores the item that waiting pieces
 //! belong to, others leave those pieces until there are enough to fill their lanes. Nobody waits for pieces to come: the thread at work
-//! takes what has gathered as soon as it is done, and a disk that does not answer holds up its own item alone.
+//! takes what has gathered as soon as it is done, and a disk that does not answer holds up its own item alone. Parts of long pieces do not
+//! wait: the next one comes only when the one before it is hashed.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use p2p_hash::Hasher;
 
+use super::direct;
 use super::tree::Opened;
-use super::{ReadJob, WriteJob};
+use super::{Done, Inbox, ReadJob, WriteJob};
 
 /// Pieces hashed together at least, if so many wait: the lanes of the widest vector unit.
 const TOGETHER: usize = 16;
@@ -24,7 +28,7 @@ const TOGETHER_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a disk thread does next.
 pub(super) enum Work {
-    /// Hash these, then say which are good with [`Queue::hashed`].
+    /// Hash these, then say what came of it with [`Queue::hashed`].
     Hash(Vec<WriteJob>),
     /// Write these good pieces of one item, then call [`Queue::stored`].
     Store(Vec<WriteJob>),
@@ -32,6 +36,15 @@ pub(super) enum Work {
     Read(ReadJob),
     /// Let go of these files.
     Close(Vec<Arc<Opened>>),
+}
+
+/// What came of hashing.
+#[derive(Default)]
+pub(super) struct Hashed {
+    /// Good pieces, and parts.
+    pub(super) to_write: Vec<WriteJob>,
+    /// What those who wait for the hashes of parts are told.
+    pub(super) parts: Vec<(Arc<Inbox>, Done)>,
 }
 
 /// The jobs that wait. How many there are is bounded by who asks for them.
@@ -47,8 +60,10 @@ struct Waiting {
     /// Threads that hash.
     hashing: usize,
     good: VecDeque<WriteJob>,
-    /// Items that a thread is storing pieces of.
-    storing: HashSet<u64>,
+    /// How many threads are storing pieces of which item.
+    storing: HashMap<u64, usize>,
+    /// Pieces of which a thread is storing something, by item and number.
+    busy: HashSet<(u64, u32)>,
     reads: VecDeque<ReadJob>,
     read_next: bool,
     closing: Vec<Arc<Opened>>,
@@ -83,17 +98,32 @@ impl Queue {
         }
     }
 
-    /// The pieces of [`Work::Hash`] that were found to be good. The caller takes them, or other work, next.
-    pub(super) fn hashed(&self, good: Vec<WriteJob>) {
+    /// What came of [`Work::Hash`]. The caller takes it, or other work, next.
+    pub(super) fn hashed(&self, hashed: Hashed) {
         let mut waiting = self.lock();
         waiting.hashing = waiting.hashing.saturating_sub(1);
-        waiting.good.extend(good);
+        waiting.good.extend(hashed.to_write);
+        // Not before: what follows a part must come here after it. Nor later, or others would tell that it is written before.
+        for (inbox, part) in hashed.parts {
+            inbox.push([part]);
+        }
         self.wake_for_hashing(&waiting);
     }
 
-    /// The pieces of [`Work::Store`] were written; more of that item may be.
-    pub(super) fn stored(&self, tree: u64) {
-        self.lock().storing.remove(&tree);
+    /// The pieces of [`Work::Store`], by their keys, were written; more of their item may be.
+    pub(super) fn stored(&self, keys: &[(u64, u32)]) {
+        let mut waiting = self.lock();
+        for key in keys {
+            waiting.busy.remove(key);
+        }
+        if let Some((tree, _)) = keys.first()
+            && let Some(threads) = waiting.storing.get_mut(tree)
+        {
+            *threads = threads.saturating_sub(1);
+            if *threads == 0 {
+                waiting.storing.remove(tree);
+            }
+        }
     }
 
     /// The threads end once all is done.
@@ -107,6 +137,9 @@ impl Queue {
         let mut waiting = self.lock();
         loop {
             if let Some(work) = waiting.next() {
+                if waiting.idle > 0 && waiting.may_store().is_some() {
+                    self.wake.notify_one();
+                }
                 return Some(work);
             }
             if waiting.ended {
@@ -164,19 +197,46 @@ impl Waiting {
         }
         let is_stored = |job: &WriteJob| {
             let tree = job.tree.id();
-            self.storing.contains(&tree) || self.good.iter().any(|good| good.tree.id() == tree)
+            self.storing.contains_key(&tree) || self.good.iter().any(|good| good.tree.id() == tree)
         };
-        self.hashing == 0 && self.unhashed.iter().any(|job| !is_stored(job))
+        // The part after this one comes only when this one is hashed, so few ever gather.
+        let is_worth_it = |job: &WriteJob| job.is_part() || !is_stored(job);
+        self.hashing == 0 && self.unhashed.iter().any(is_worth_it)
     }
 
-    /// All good pieces of the first item that nobody is storing.
+    /// Good pieces of the first item that may be stored by one more thread: all of them, or a part if others may store it beside.
     fn take_good(&mut self) -> Option<Vec<WriteJob>> {
-        let free = |job: &&WriteJob| !self.storing.contains(&job.tree.id());
-        let tree = self.good.iter().find(free)?.tree.id();
-        self.storing.insert(tree);
-        let of_it = |job: &WriteJob| job.tree.id() == tree;
-        let (jobs, others) = std::mem::take(&mut self.good).into_iter().partition(of_it);
+        let first = self.may_store()?;
+        let tree = first.tree.id();
+        let most_bytes = match writers(first) {
+            1 => usize::MAX,
+            _ => TOGETHER_BYTES,
+        };
+        let mut bytes = 0;
+        let taken = |job: &WriteJob| {
+            let fits = job.tree.id() == tree && bytes < most_bytes && self.busy.insert(job.key());
+            bytes += if fits { job.len() } else { 0 };
+            fits
+        };
+        let (jobs, others) = std::mem::take(&mut self.good).into_iter().partition(taken);
         self.good = others;
+        *self.storing.entry(tree).or_default() += 1;
         Some(Vec::from(jobs))
+    }
+
+    /// The first good piece that one more thread may store.
+    fn may_store(&self) -> Option<&WriteJob> {
+        self.good.iter().find(|job| {
+            let threads = self.storing.get(&job.tree.id()).copied();
+            threads.is_none_or(|threads| threads < writers(job)) && !self.busy.contains(&job.key())
+        })
+    }
+}
+
+/// How many threads may store the item of this job side by side.
+fn writers(job: &WriteJob) -> usize {
+    match job.len() < direct::LEAST {
+        true => 1,
+        false => job.tree.disk().direct.writers(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use p2p_hash::sha1_many;
 use p2p_wire::metainfo::{Builder, Content, Info};
 
-use super::queue::{Queue, Work};
+use super::queue::{Hashed, Queue, Work};
 use super::*;
 use crate::resume::Site;
 
@@ -34,7 +34,7 @@ fn item(files: usize) -> (Arc<Info>, Vec<Bytes>) {
     (Arc::new(builder.build(&hashes).unwrap().info), pieces)
 }
 
-fn tree(disk: &Disk, info: &Arc<Info>, dir: &Path) -> Arc<Tree> {
+pub(super) fn tree(disk: &Disk, info: &Arc<Info>, dir: &Path) -> Arc<Tree> {
     disk.tree(TreeSpec {
         info,
         site: &Site::Staged(dir.into()),
@@ -45,7 +45,7 @@ fn tree(disk: &Disk, info: &Arc<Info>, dir: &Path) -> Arc<Tree> {
     })
 }
 
-fn job(tree: &Arc<Tree>, piece: u32, bytes: &Bytes, inbox: &Arc<Inbox>) -> WriteJob {
+pub(super) fn job(tree: &Arc<Tree>, piece: u32, bytes: &Bytes, inbox: &Arc<Inbox>) -> WriteJob {
     WriteJob {
         tree: tree.clone(),
         log: None,
@@ -68,7 +68,14 @@ fn read(tree: &Arc<Tree>, inbox: &Arc<Inbox>) -> ReadJob {
     }
 }
 
-fn numbers(jobs: &[WriteJob]) -> Vec<u32> {
+pub(super) fn good(to_write: Vec<WriteJob>) -> Hashed {
+    Hashed {
+        to_write,
+        parts: Vec::new(),
+    }
+}
+
+pub(super) fn numbers(jobs: &[WriteJob]) -> Vec<u32> {
     jobs.iter().map(|job| job.piece.get()).collect()
 }
 
@@ -81,13 +88,13 @@ fn one_item_is_stored_by_one_thread_while_its_next_pieces_gather() {
     let inbox = Arc::new(Inbox::default());
     let queue = Queue::default();
     let new = |tree: &Arc<Tree>, piece: u32| job(tree, piece, &pieces[piece as usize], &inbox);
-    queue.hashed(vec![new(&a, 0), new(&b, 1), new(&a, 2)]);
+    queue.hashed(good(vec![new(&a, 0), new(&b, 1), new(&a, 2)]));
     queue.write(new(&a, 1));
     let Some(Work::Store(first)) = queue.next() else {
         panic!("the good pieces of the first item come first");
     };
     assert_eq!(numbers(&first), [0, 2]);
-    queue.hashed(vec![new(&a, 1)]);
+    queue.hashed(good(vec![new(&a, 1)]));
     let Some(Work::Store(second)) = queue.next() else {
         panic!("the other item can be stored beside it");
     };
@@ -104,7 +111,7 @@ fn one_item_is_stored_by_one_thread_while_its_next_pieces_gather() {
         panic!("nobody works on the third item");
     };
     assert_eq!(numbers(&together), [1, 0]);
-    queue.stored(a.id());
+    queue.stored(&[(a.id(), 0), (a.id(), 2)]);
     assert!(matches!(queue.next(), Some(Work::Store(jobs)) if numbers(&jobs) == [1]));
     queue.end();
     assert!(queue.next().is_none());

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use p2p_hash::{Hasher, Stream};
 
+use super::direct::Buffer;
 use super::pace::Pace;
-use super::queue::{Queue, Work};
+use super::queue::{Hashed, Queue, Work};
 use super::{Done, Inbox, Outcome, ReadJob, StorageError, WriteJob, piece};
 
 /// Works until the queue ends.
@@ -20,19 +21,19 @@ pub(super) fn serve(queue: &Queue, pace: &Pace) {
         match work {
             Work::Hash(jobs) => {
                 let askers = askers(&jobs);
-                let good = guarded(|| hash(&hasher, jobs));
-                queue.hashed(good.unwrap_or_else(|| {
-                    fail(askers);
-                    Vec::new()
-                }));
+                let hashed = guarded(|| hash(&hasher, jobs)).unwrap_or_else(|| {
+                    tell(askers);
+                    Default::default()
+                });
+                queue.hashed(hashed);
             }
             Work::Store(jobs) => {
-                let tree = jobs.first().map(|job| job.tree.id());
+                let keys: Vec<(u64, u32)> = jobs.iter().map(WriteJob::key).collect();
                 let askers = askers(&jobs);
                 if pace.during(|| guarded(|| store(jobs))).is_none() {
-                    fail(askers);
+                    tell(askers);
                 }
-                tree.into_iter().for_each(|tree| queue.stored(tree));
+                queue.stored(&keys);
             }
             Work::Read(job) => {
                 let failed = Done::Read(job.offset, Err(StorageError::Bug));
@@ -58,14 +59,13 @@ fn askers(jobs: &[WriteJob]) -> Vec<(Arc<Inbox>, Done)> {
     jobs.iter().map(failed).collect()
 }
 
-fn fail(askers: Vec<(Arc<Inbox>, Done)>) {
-    askers
-        .into_iter()
+fn tell(told: Vec<(Arc<Inbox>, Done)>) {
+    told.into_iter()
         .for_each(|(inbox, done)| inbox.push([done]));
 }
 
-/// Those of `jobs` that are to be written: parts, and the ends of good pieces. Those who wait for the others are told.
-fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
+/// Hashes, and tells those who wait for pieces that are not good.
+fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Hashed {
     let mut streams: Vec<Stream> = jobs
         .iter_mut()
         .map(|job| mem::take(&mut job.hash))
@@ -73,13 +73,13 @@ fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
     let blocks: Vec<&[Bytes]> = jobs.iter().map(|job| &job.blocks[..]).collect();
     piece::advance(hasher, &mut streams, &blocks);
     let mut to_write = Vec::with_capacity(jobs.len());
-    let (mut whole, mut ends) = (Vec::new(), Vec::new());
-    for (mut job, stream) in jobs.into_iter().zip(streams) {
+    let (mut whole, mut ends, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, stream) in jobs.into_iter().zip(streams) {
         if job.last {
             whole.push(job);
             ends.push(stream);
         } else {
-            job.hash = stream;
+            parts.push((job.inbox.clone(), Done::Hashed(job.piece, stream)));
             to_write.push(job);
         }
     }
@@ -92,7 +92,7 @@ fn hash(hasher: &Hasher, mut jobs: Vec<WriteJob>) -> Vec<WriteJob> {
             job.inbox.push([job.done(Ok(Outcome::Bad))]);
         }
     }
-    to_write
+    Hashed { to_write, parts }
 }
 
 /// Writes pieces and parts of one item: what lies in a row with one write.
@@ -103,13 +103,15 @@ pub(super) fn store(mut jobs: Vec<WriteJob>) {
     jobs.sort_by_key(WriteJob::offset);
     let mut done = Vec::with_capacity(jobs.len());
     let mut good = Vec::with_capacity(jobs.len());
+    let mut buffer = Buffer::default();
     for row in jobs.chunk_by_mut(|a, b| a.offset() + a.len() as u64 == b.offset()) {
         let blocks: Vec<Bytes> = row.iter().flat_map(|job| &job.blocks).cloned().collect();
-        let written = piece::write(&row[0].tree, row[0].offset(), &blocks);
+        let written = piece::write(&row[0].tree, row[0].offset(), &blocks, &mut buffer);
         for job in row {
-            let outcome = written.clone().map(|()| match job.last {
+            let written = job.tree.wrote(job.piece, written.clone());
+            let outcome = written.map(|()| match job.last {
                 true => Outcome::Good,
-                false => Outcome::Part(mem::take(&mut job.hash)),
+                false => Outcome::Part,
             });
             if matches!(outcome, Ok(Outcome::Good)) {
                 good.push(job.piece.get());

@@ -16,7 +16,7 @@ use super::open::{Access, open_beneath};
 use super::queue::Queue;
 use super::seam::{self, Call};
 use super::side_by_side::side_by_side;
-use super::{Disk, StorageError, piece};
+use super::{Disk, StorageError, kernel, piece};
 use crate::engine::FileStamp;
 use crate::resume::Site;
 
@@ -35,12 +35,25 @@ struct Kept {
 pub(super) struct Opened {
     file: File,
     file_system: u64,
+    is_good_at_direct: bool,
 }
 
 impl Opened {
-    fn new(file: File) -> io::Result<Self> {
+    pub(super) fn new(file: File) -> io::Result<Self> {
         let file_system = fstatvfs(&file)?.filesystem_id();
-        Ok(Self { file, file_system })
+        Ok(Self {
+            is_good_at_direct: kernel::is_good_at_direct(&file),
+            file,
+            file_system,
+        })
+    }
+
+    /// The same file, opened for direct writes, where they are worth it.
+    pub(super) fn direct(&self) -> Option<File> {
+        match self.is_good_at_direct {
+            true => kernel::open_direct(&self.file),
+            false => None,
+        }
     }
 
     pub(super) fn into_file(self) -> File {
@@ -150,6 +163,8 @@ pub struct Tree {
     /// What each file must still be for its bytes to be served; `None` where p2pd itself is writing.
     pub(super) known: Vec<Option<FileStamp>>,
     access: Access,
+    /// Pieces of which something could not be written, with why. The item stops for that, and is another tree when it goes on.
+    torn: Mutex<HashMap<u32, StorageError>>,
 }
 
 #[derive(Clone)]
@@ -215,12 +230,26 @@ impl Tree {
             } else {
                 Access::Read
             },
+            torn: Mutex::default(),
         }
     }
 
     /// Names this tree among all there ever were.
     pub(super) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What was written of a piece; an error too if something else of it could not be.
+    pub(super) fn wrote(
+        &self,
+        piece: PieceIndex,
+        written: Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut torn = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = written {
+            torn.insert(piece.get(), error);
+        }
+        torn.get(&piece.get()).cloned().map_or(Ok(()), Err)
     }
 
     /// The threads that work on it.
@@ -274,7 +303,12 @@ impl Tree {
     fn open(&self, file: usize, access: Access) -> io::Result<Opened> {
         let place = self.files.get(file).ok_or(io::ErrorKind::NotFound)?;
         seam::allow(Call::Open, || place.root.join(&place.rel))?;
-        Opened::new(open_beneath(&place.root, &place.rel, access)?)
+        let file = open_beneath(&place.root, &place.rel, access)?;
+        if access == Access::Write {
+            // What is read of a file that is being fetched is what peers ask for, in no order, and much of the rest is not there yet.
+            kernel::read_no_further(&file);
+        }
+        Opened::new(file)
     }
 
     /// Whether a piece has its hash; see [`piece::is_good`].

@@ -34,6 +34,9 @@ struct Args {
     /// Bytes of the file that is fetched
     #[arg(long, default_value_t = 24_000_000)]
     len: u64,
+    /// Length of its pieces, as `p2pctl share` takes it
+    #[arg(long, value_name = "SIZE", default_value = "auto")]
+    piece_size: String,
     /// Bytes per second at which it is fetched
     #[arg(long, default_value_t = 16_000_000)]
     rate: u64,
@@ -73,6 +76,7 @@ fn main() -> Result<()> {
         runs: args.runs,
         kill: args.kill,
         len: args.len,
+        piece_size: args.piece_size,
         rate: args.rate,
         after: Duration::from_secs_f64(args.after),
         seed: args.seed,

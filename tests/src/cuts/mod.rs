@@ -40,6 +40,8 @@ pub struct Options {
     pub kill: bool,
     /// Bytes of the file.
     pub len: u64,
+    /// Length of its pieces, as `p2pctl share` takes it.
+    pub piece_size: String,
     /// Bytes per second at which it is fetched.
     pub rate: u64,
     /// Crashes after the completion come this long after it at most.
@@ -156,7 +158,8 @@ impl Bench {
         fs::create_dir(&share)?;
         let path = share.join(NAME);
         generate(&path, options.len, options.seed)?;
-        seed.ctl(&["share", &share.display().to_string()])?;
+        let shared = share.display().to_string();
+        seed.ctl(&["share", &shared, "--piece-size", &options.piece_size])?;
         let entry = seed.wait_published(NAME, LIMIT)?;
         let hash = entry["info_hash"].as_str().context("no hash")?.to_owned();
         let at = lab.dir().join("crashed");

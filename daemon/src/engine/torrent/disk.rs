@@ -81,17 +81,17 @@ impl Torrent {
         let mut fed = false;
         for done in active.inbox.take() {
             match done {
+                Done::Hashed(piece, hash) => {
+                    let next = active.keeping.partials.hashed(piece.get(), hash);
+                    if let Some(part) = next {
+                        self.write(active, piece, part);
+                    }
+                }
                 Done::Written(written) => {
                     let piece = written.piece;
                     active.keeping.writing = active.keeping.writing.saturating_sub(written.len);
                     let verified = match written.outcome {
-                        Ok(Outcome::Part(hash)) => {
-                            let next = active.keeping.partials.returned(piece.get(), hash);
-                            if let Some(part) = next {
-                                self.write(active, piece, part);
-                            }
-                            continue;
-                        }
+                        Ok(Outcome::Part) => continue,
                         Ok(Outcome::Good) => {
                             let len = u64::from(active.info.layout().len_of(piece));
                             added.push(piece.get());

@@ -34,7 +34,7 @@ impl Part {
 pub(super) enum Whole {
     /// Hash and write its end.
     Part(Part),
-    /// Its end follows when the part before it is written.
+    /// Its end follows when the part before it is hashed.
     Later,
     /// Some of it is not here.
     Lost,
@@ -42,8 +42,8 @@ pub(super) enum Whole {
 
 /// The pieces that are not whole.
 ///
-/// Invariant: of one piece the disk threads have one part at most, so its parts are hashed in order, and bytes of a piece that was given
-/// up are written before those that come for it anew.
+/// Invariant: of one piece the disk threads hash one part at most, so its parts are hashed in order; and as they write what they hashed in order,
+/// bytes of a piece that was given up are written before those that come for it anew.
 #[derive(Default)]
 pub(super) struct Partials(HashMap<u32, Partial>);
 
@@ -51,11 +51,11 @@ struct Partial {
     blocks: Vec<Option<Bytes>>,
     /// Blocks that the disk threads got.
     given: usize,
-    /// The hash of those; `None` while they are being hashed and written.
+    /// The hash of those; `None` while the last of them is being hashed.
     hash: Option<Stream>,
     /// Every block came.
     whole: bool,
-    /// Given up while the disk threads had a part: begins anew when they return it.
+    /// Given up while a part was being hashed: begins anew when that is done.
     stale: bool,
 }
 
@@ -89,8 +89,8 @@ impl Partials {
         }
     }
 
-    /// A part that was not the last was hashed, and written. Gives the next one, if that is whole already.
-    pub(super) fn returned(&mut self, piece: u32, hash: Stream) -> Option<Part> {
+    /// A part that was not the last was hashed. Gives the next one, if that is whole already.
+    pub(super) fn hashed(&mut self, piece: u32, hash: Stream) -> Option<Part> {
         let partial = self.0.get_mut(&piece)?;
         partial.hash = Some(if partial.stale { Stream::new() } else { hash });
         partial.stale = false;
@@ -219,12 +219,12 @@ mod tests {
                 if n % pause == 0
                     && let Some(hash) = threads.at_work.take()
                 {
-                    threads.get(partials.returned(7, hash));
+                    threads.get(partials.hashed(7, hash));
                 }
             }
             threads.get(whole(&mut partials));
             while let Some(hash) = threads.at_work.take() {
-                threads.get(partials.returned(7, hash));
+                threads.get(partials.hashed(7, hash));
             }
             let mut next = 0;
             for part in &threads.parts {
@@ -268,7 +268,7 @@ mod tests {
             assert!(keep(&mut partials, n).is_none(), "the disk has a part");
         }
         assert!(whole(&mut partials).is_none());
-        let again = partials.returned(7, hash).expect("all of it");
+        let again = partials.hashed(7, hash).expect("all of it");
         assert!(again.last && again.begin == 0 && again.hash.is_empty());
         assert_eq!(again.len(), u64::from(LEN));
     }
