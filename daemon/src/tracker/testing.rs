@@ -133,9 +133,10 @@ pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Op
     }
 }
 
+/// `answer` may block: it has a thread of its own, as a worker of the runtime that stands may be the one that waits for all the others' events.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    answer: impl Fn(&Seen) -> Reply,
+    answer: impl Fn(&Seen) -> Reply + Send + Clone + 'static,
     log: Arc<Mutex<Vec<Seen>>>,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
@@ -164,7 +165,9 @@ async fn connection(
         }
         seen.body = vec![0; length];
         stream.read_exact(&mut seen.body).await.ok()?;
-        let (status, kind, body) = answer(&seen);
+        let (answer, asked) = (answer.clone(), seen.clone());
+        let reply = tokio::task::spawn_blocking(move || answer(&asked)).await;
+        let (status, kind, body) = reply.ok()?;
         log.lock().unwrap().push(seen);
         let head = format!(
             "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",

@@ -233,7 +233,7 @@ async fn a_withdrawal_makes_a_waiting_publish_pointless_and_keeps_order_with_a_l
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn a_tracker_that_hangs_holds_up_no_other() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
