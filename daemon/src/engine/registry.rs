@@ -127,6 +127,7 @@ impl Registry {
             tokio::select! {
                 () = super::torrent::until(rest) => {
                     rest = None;
+                    self.ctx.disks.rest();
                     memory::give_back();
                     continue;
                 }

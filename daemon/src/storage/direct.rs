@@ -2,8 +2,8 @@
 //!
 //! A large write to the page cache costs more than its copy: pages to be found, kept in order, marked, and written to the disk later all the
 //! same, from a cache that holds other things which somebody may want again. On file systems that are known to do it well (ext4 and XFS) the
-//! part of a write that covers whole pages goes straight to the disk, out of a buffer that stays in the processor's cache, and what is left
-//! at its ends goes through the page cache. The kernel keeps the two apart: a read sees what was written last, however that was.
+//! part of a write that covers whole pages goes straight to the disk, out of a buffer that stays in the processor's cache and lies in one
+//! large page of memory, which the kernel hands to the disk as a whole; what is left at its ends goes through the page cache. The kernel keeps the two apart: a read sees what was written last, however that was.
 //!
 //! A direct write takes until the disk has the bytes. So several threads write an item side by side, where through the page cache one is
 //! enough; and a disk that takes long for each, as one with a moving head does, is written to through the page cache, where the kernel can
@@ -18,15 +18,20 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::lock;
+use memmap2::MmapMut;
+
 use super::seam::{self, Call};
 use super::tree::Opened;
+use super::{kernel, lock};
 
 /// Direct writes begin at multiples of this, in the file and in memory: of the sectors of nearly every disk. Those of others refuse.
 const ALIGN: usize = 4096;
 
 /// Bytes in one direct write at most.
 const MOST: usize = 1024 * 1024;
+
+/// The large pages of most processors, in bytes. With small ones a disk may take a write of [`MOST`] in two requests.
+const LARGE_PAGE: usize = 2 * 1024 * 1024;
 
 /// Bytes in a row that are worth direct writes.
 pub(super) const LEAST: usize = 256 * 1024;
@@ -45,9 +50,13 @@ const OUTLIER: Duration = Duration::from_millis(100);
 /// A slow disk is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How direct writes do on one file system.
+/// How direct writes do on one file system, and what they are made from.
 #[derive(Default)]
-pub(super) struct Direct(Mutex<State>);
+pub(super) struct Direct {
+    state: Mutex<State>,
+    /// As many as one item needs, for the next writes: to take fresh memory for each costs more than the copy into it.
+    buffers: Mutex<Vec<Buffer>>,
+}
 
 #[derive(Default)]
 enum State {
@@ -63,7 +72,7 @@ enum State {
 impl Direct {
     /// How many threads may write one item.
     pub(super) fn writers(&self) -> usize {
-        match *lock(&self.0) {
+        match *lock(&self.state) {
             State::Takes(_) => WRITERS,
             State::Untried | State::Not(_) => 1,
         }
@@ -77,7 +86,6 @@ impl Direct {
         path: impl Fn() -> PathBuf,
         pages: &[IoSlice<'_>],
         offset: u64,
-        buffer: &mut Buffer,
     ) -> io::Result<usize> {
         if pages.is_empty() || !self.may_be_tried(Instant::now()) {
             return Ok(0);
@@ -85,6 +93,26 @@ impl Direct {
         let Some(file) = file.direct() else {
             return Ok(0);
         };
+        let kept = lock(&self.buffers).pop();
+        let Ok(mut buffer) = kept.map_or_else(Buffer::new, Ok) else {
+            return Ok(0);
+        };
+        let written = self.write_from(&mut buffer, file, path, pages, offset);
+        let mut buffers = lock(&self.buffers);
+        if buffers.len() < WRITERS {
+            buffers.push(buffer);
+        }
+        written
+    }
+
+    fn write_from(
+        &self,
+        buffer: &mut Buffer,
+        file: &File,
+        path: impl Fn() -> PathBuf,
+        pages: &[IoSlice<'_>],
+        offset: u64,
+    ) -> io::Result<usize> {
         let mut written = 0;
         let (mut slices, mut slice) = (pages.iter(), &[][..]);
         loop {
@@ -100,7 +128,7 @@ impl Direct {
                 }
             }
             let bytes = buffer.bytes();
-            let count = self.put(&file, &path, bytes, offset + written as u64)?;
+            let count = self.put(file, &path, bytes, offset + written as u64)?;
             written += count;
             if count < bytes.len() || bytes.is_empty() {
                 return Ok(written);
@@ -133,7 +161,7 @@ impl Direct {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A disk with larger sectors.
                 Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    *lock(&self.0) = State::Not(Instant::now() + AGAIN);
+                    *lock(&self.state) = State::Not(Instant::now() + AGAIN);
                     break;
                 }
                 Err(error) => return Err(error),
@@ -142,8 +170,13 @@ impl Direct {
         Ok(written)
     }
 
+    /// Gives back the memory that is kept for the next writes.
+    pub(super) fn rest(&self) {
+        lock(&self.buffers).clear();
+    }
+
     fn may_be_tried(&self, now: Instant) -> bool {
-        match *lock(&self.0) {
+        match *lock(&self.state) {
             State::Not(until) => until <= now,
             State::Untried | State::Takes(_) => true,
         }
@@ -151,7 +184,7 @@ impl Direct {
 
     /// A direct write took so long.
     pub(super) fn took(&self, time: Duration, now: Instant) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let mean = match *state {
             // It had begun before the others showed that the disk is slow.
             State::Not(until) if now < until => return,
@@ -179,32 +212,36 @@ pub(super) fn whole_pages(offset: u64, len: usize) -> (usize, usize) {
 }
 
 /// Where bytes are gathered for a direct write, at an address that it takes.
-#[derive(Default)]
-pub(super) struct Buffer {
-    bytes: Vec<u8>,
+struct Buffer {
+    map: MmapMut,
     start: usize,
+    len: usize,
 }
 
 impl Buffer {
+    fn new() -> io::Result<Self> {
+        // So that a whole large page lies in it, wherever it begins. What is not used of it takes no memory.
+        let map = MmapMut::map_anon(2 * LARGE_PAGE)?;
+        kernel::use_large_pages(&map);
+        let start = map.as_ptr().align_offset(LARGE_PAGE).min(LARGE_PAGE);
+        Ok(Self { map, start, len: 0 })
+    }
+
     fn clear(&mut self) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = Vec::with_capacity(ALIGN + MOST);
-            self.start = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
-        }
-        // It never grows, so it stays where it is.
-        self.bytes.resize(self.start, 0);
+        self.len = 0;
     }
 
     /// Takes as much of `slice` as there is room for, and gives the rest.
     fn add<'a>(&mut self, slice: &'a [u8]) -> &'a [u8] {
-        let room = self.start + MOST - self.bytes.len();
-        let (taken, rest) = slice.split_at(slice.len().min(room));
-        self.bytes.extend_from_slice(taken);
+        let (taken, rest) = slice.split_at(slice.len().min(MOST - self.len));
+        let at = self.start + self.len;
+        self.map[at..at + taken.len()].copy_from_slice(taken);
+        self.len += taken.len();
         rest
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.map[self.start..self.start + self.len]
     }
 }
 
@@ -258,8 +295,8 @@ mod tests {
         let slices: Vec<IoSlice<'_>> = bytes.chunks(10_000).map(IoSlice::new).collect();
         let _faults = Faults::new(dir.path(), fault.map(|fault| (1, fault)));
         let file = Opened::new(file)?;
-        let (direct, mut buffer) = (Direct::default(), Buffer::default());
-        let count = direct.write(&file, || path.clone(), &slices, offset, &mut buffer)?;
+        let direct = Direct::default();
+        let count = direct.write(&file, || path.clone(), &slices, offset)?;
         let mut found = vec![0; count];
         file.read_exact_at(&mut found, offset).unwrap();
         assert!(
@@ -288,15 +325,38 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_used_again_and_given_back_when_there_is_nothing_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = Opened::new(File::create_new(&path).unwrap()).unwrap();
+        let direct = Direct::default();
+        let kept = || lock(&direct.buffers).len();
+        let bytes = vec![7; LEAST];
+        let write = |offset: usize| {
+            let slices = [IoSlice::new(&bytes)];
+            let written = direct.write(&file, || path.clone(), &slices, offset as u64);
+            written.unwrap();
+        };
+        (0..8).for_each(|n| write(n * LEAST));
+        assert_eq!(kept(), usize::from(file.direct().is_some()));
+        std::thread::scope(|threads| {
+            (0..32).for_each(|n| drop(threads.spawn(move || write(n * LEAST))));
+        });
+        assert!(kept() <= WRITERS, "{}", kept());
+        direct.rest();
+        assert_eq!(kept(), 0);
+    }
+
+    #[test]
     fn what_the_kernel_does_not_take_is_left_to_the_caller() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let file = Opened::new(File::create_new(&path).unwrap()).unwrap();
-        let (direct, mut buffer) = (Direct::default(), Buffer::default());
+        let direct = Direct::default();
         let bytes = vec![7; LEAST];
         // No multiple of a page, so that the kernel refuses it.
         let slices = [IoSlice::new(&bytes)];
-        let count = direct.write(&file, || path.clone(), &slices, 1, &mut buffer);
+        let count = direct.write(&file, || path.clone(), &slices, 1);
         assert_eq!(count.unwrap(), 0);
         let was_asked = file.direct().is_some();
         assert_eq!(direct.may_be_tried(Instant::now()), !was_asked);

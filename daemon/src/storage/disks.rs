@@ -51,7 +51,8 @@ impl Disks {
     pub fn new(threads: usize) -> Self {
         Self(Arc::new(Shared {
             threads: threads.max(1) + WRITERS - 1,
-            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files)),
+            // One that is written directly is open twice.
+            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files / 2).max(1)),
             disks: Mutex::default(),
             looks: Mutex::default(),
         }))
@@ -93,6 +94,13 @@ impl Disks {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives back memory that is kept for what comes next, as nothing comes.
+    pub(crate) fn rest(&self) {
+        for disk in lock(&self.0.disks).values() {
+            disk.direct.rest();
         }
     }
 

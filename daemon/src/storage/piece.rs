@@ -11,7 +11,7 @@ use p2p_hash::{Digest, Hasher, Stream};
 use p2p_wire::PieceIndex;
 
 use super::StorageError;
-use super::direct::{Buffer, whole_pages};
+use super::direct::whole_pages;
 use super::seam::{self, Call};
 use super::tree::{Opened, Tree};
 
@@ -34,12 +34,7 @@ pub(super) fn advance(hasher: &Hasher, hashes: &mut [Stream], blocks: &[&[Bytes]
 }
 
 /// Writes blocks, in order from `offset` of the content on, to the files they belong to; padding is left out.
-pub(super) fn write(
-    tree: &Tree,
-    offset: u64,
-    blocks: &[Bytes],
-    buffer: &mut Buffer,
-) -> Result<(), StorageError> {
+pub(super) fn write(tree: &Tree, offset: u64, blocks: &[Bytes]) -> Result<(), StorageError> {
     let len = blocks.iter().map(|block| block.len() as u64).sum();
     let mut rest = Cut::new(blocks);
     for span in tree.info.spans(offset, len) {
@@ -57,7 +52,7 @@ pub(super) fn write(
         at += before as u64;
         let mut slices = rest.take(pages);
         let direct = &tree.disk().direct;
-        let done = direct.write(&file, path, &slices, at, buffer);
+        let done = direct.write(&file, path, &slices, at);
         let done = done.map_err(fault)?;
         at += done as u64;
         let mut slices = &mut slices[..];

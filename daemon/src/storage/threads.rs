@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use p2p_hash::{Hasher, Stream};
 
-use super::direct::Buffer;
 use super::pace::Pace;
 use super::queue::{Hashed, Queue, Work};
 use super::{Done, Inbox, Outcome, ReadJob, StorageError, WriteJob, piece};
@@ -103,10 +102,9 @@ pub(super) fn store(mut jobs: Vec<WriteJob>) {
     jobs.sort_by_key(WriteJob::offset);
     let mut done = Vec::with_capacity(jobs.len());
     let mut good = Vec::with_capacity(jobs.len());
-    let mut buffer = Buffer::default();
     for row in jobs.chunk_by_mut(|a, b| a.offset() + a.len() as u64 == b.offset()) {
         let blocks: Vec<Bytes> = row.iter().flat_map(|job| &job.blocks).cloned().collect();
-        let written = piece::write(&row[0].tree, row[0].offset(), &blocks, &mut buffer);
+        let written = piece::write(&row[0].tree, row[0].offset(), &blocks);
         for job in row {
             let written = job.tree.wrote(job.piece, written.clone());
             let outcome = written.map(|()| match job.last {

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::sys::statvfs::fstatvfs;
 use p2p_wire::PieceIndex;
@@ -36,6 +36,7 @@ pub(super) struct Opened {
     file: File,
     file_system: u64,
     is_good_at_direct: bool,
+    direct: OnceLock<File>,
 }
 
 impl Opened {
@@ -45,15 +46,17 @@ impl Opened {
             is_good_at_direct: kernel::is_good_at_direct(&file),
             file,
             file_system,
+            direct: OnceLock::new(),
         })
     }
 
-    /// The same file, opened for direct writes, where they are worth it.
-    pub(super) fn direct(&self) -> Option<File> {
-        match self.is_good_at_direct {
-            true => kernel::open_direct(&self.file),
-            false => None,
+    /// The same file, opened for direct writes, where they are worth it. It stays open as long as this.
+    pub(super) fn direct(&self) -> Option<&File> {
+        if self.is_good_at_direct && self.direct.get().is_none() {
+            // Another thread may have been quicker.
+            let _ = self.direct.set(kernel::open_direct(&self.file)?);
         }
+        self.direct.get()
     }
 
     pub(super) fn into_file(self) -> File {
