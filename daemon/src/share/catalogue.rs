@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::hashing::{Hashed, Job, Unhashed};
 use super::holder::Holder;
 use super::hub::Hub;
+use super::mail::{Expected, Mailbox};
 use super::store::{Known, Row};
 use crate::Fault;
 use crate::engine::{Content, FileStamp, NewItem, Place};
@@ -40,6 +41,8 @@ pub(super) struct Admitted {
     pub(super) known: Known,
     /// Why it is not served from here all the same: the item was there before.
     pub(super) unserved: Option<String>,
+    /// To be asked once the share has the entry.
+    pub(super) expected: Expected,
 }
 
 /// Why an entry did not become an item.
@@ -91,17 +94,18 @@ impl<H: Holder> Catalogue<H> {
         self.row.options.tracker.as_deref()
     }
 
-    /// Hashes an entry, serves it, keeps it, publishes it.
-    pub(super) async fn admit(self, job: Job) -> Result<Admitted, NotAdmitted> {
+    /// Hashes an entry, serves it, keeps it, publishes it. `mail` is that of its share.
+    pub(super) async fn admit(self, job: Job, mail: Mailbox) -> Result<Admitted, NotAdmitted> {
         let entry = job.entry.clone();
         let hashed = self.hub.hashing.hash(job).await;
         let hashed = hashed.map_err(NotAdmitted::Unhashed)?;
-        let admitted = self.keep(&entry, hashed).await;
+        let admitted = self.keep(&entry, hashed, &mail).await;
         admitted.map_err(NotAdmitted::Fault)
     }
 
-    async fn keep(&self, entry: &Path, hashed: Hashed) -> Result<Admitted, Fault> {
+    async fn keep(&self, entry: &Path, hashed: Hashed, mail: &Mailbox) -> Result<Admitted, Fault> {
         let item = hashed.metainfo.info.info_hash();
+        let expected = mail.expect(item);
         let publish = self.publish_request(entry, &hashed.metainfo);
         let served = self.serve(hashed.metainfo, hashed.path, hashed.stamps);
         let is_new = served.await?;
@@ -125,7 +129,11 @@ impl<H: Holder> Catalogue<H> {
             true => None,
             false => self.hub.holder.lacks(item, self.row.owner).await,
         };
-        Ok(Admitted { known, unserved })
+        Ok(Admitted {
+            known,
+            unserved,
+            expected,
+        })
     }
 
     /// Serves an item, announced to the share's tracker; false if it was there already.

@@ -250,7 +250,8 @@ impl<H: Holder> Folder<H> {
         }
     }
 
-    fn hear(&mut self, item: InfoHash, outcome: OutcomeKind) {
+    /// What became of the publish of an item.
+    pub(super) fn hear(&mut self, item: InfoHash, outcome: OutcomeKind) {
         match outcome {
             OutcomeKind::Published => {
                 self.refused.remove(&item);

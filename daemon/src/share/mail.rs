@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use p2p_wire::InfoHash;
 use tokio::sync::Notify;
@@ -20,6 +20,40 @@ pub(super) struct Mailbox(Arc<Inner>);
 struct Inner {
     letters: Mutex<Letters>,
     came: Notify,
+    expected: Mutex<HashMap<InfoHash, Awaited>>,
+}
+
+/// An item of which entries are on their way.
+#[derive(Default)]
+struct Awaited {
+    entries: usize,
+    outcome: Option<OutcomeKind>,
+}
+
+/// That an entry is on its way to the share, whose publish may be answered before it is there.
+pub(super) struct Expected {
+    mail: Mailbox,
+    item: InfoHash,
+}
+
+impl Expected {
+    /// What became of its publish. For the share, once it has the entry: from then on it hears of it by letter.
+    pub(super) fn outcome(self) -> Option<OutcomeKind> {
+        let expected = self.mail.expected();
+        expected.get(&self.item)?.outcome.clone()
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        let mut expected = self.mail.expected();
+        if let Some(awaited) = expected.get_mut(&self.item) {
+            awaited.entries -= 1;
+            if awaited.entries == 0 {
+                expected.remove(&self.item);
+            }
+        }
+    }
 }
 
 /// What came since the last time.
@@ -41,10 +75,20 @@ impl Mailbox {
     pub(super) fn outcome(&self, outcome: &Outcome) {
         // That an item left the catalogue changes nothing here: its entry went before.
         if outcome.kind != OutcomeKind::Unpublished {
+            if let Some(awaited) = self.expected().get_mut(&outcome.item) {
+                awaited.outcome = Some(outcome.kind.clone());
+            }
             self.put(|letters| {
                 letters.outcomes.insert(outcome.item, outcome.kind.clone());
             });
         }
+    }
+
+    /// An entry of this item is on its way. To be called before it is published.
+    pub(super) fn expect(&self, item: InfoHash) -> Expected {
+        self.expected().entry(item).or_default().entries += 1;
+        let mail = self.clone();
+        Expected { mail, item }
     }
 
     pub(super) fn renew(&self, entry: PathBuf) {
@@ -76,7 +120,12 @@ impl Mailbox {
         self.0.came.notify_one();
     }
 
-    fn letters(&self) -> std::sync::MutexGuard<'_, Letters> {
+    fn expected(&self) -> MutexGuard<'_, HashMap<InfoHash, Awaited>> {
+        let expected = self.0.expected.lock();
+        expected.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
         let letters = self.0.letters.lock();
         letters.unwrap_or_else(PoisonError::into_inner)
     }

@@ -36,7 +36,7 @@ impl<H: Holder> Folder<H> {
                 activity: self.activity.clone(),
             };
             self.busy.insert(entry.clone(), false);
-            let admitted = self.catalogue.clone().admit(job);
+            let admitted = self.catalogue.clone().admit(job, self.mail.clone());
             self.jobs
                 .spawn(async move { (entry, stamp, admitted.await) });
         }
@@ -48,7 +48,11 @@ impl<H: Holder> Folder<H> {
             let stale = self.busy.remove(&entry).unwrap_or(false);
             let mut retry = stale;
             match result {
-                Ok(Admitted { known, unserved }) => {
+                Ok(Admitted {
+                    known,
+                    unserved,
+                    expected,
+                }) => {
                     self.settle.decided(&entry);
                     let item = Some(known.info_hash);
                     match unserved {
@@ -61,6 +65,9 @@ impl<H: Holder> Folder<H> {
                         ),
                     }
                     self.insert(entry.clone(), known);
+                    if let Some(outcome) = expected.outcome() {
+                        self.hear(known.info_hash, outcome);
+                    }
                     self.publish_if_passed(&entry, &known).await;
                 }
                 Err(NotAdmitted::Unhashed(Unhashed::Unfit(why))) => {

@@ -141,6 +141,42 @@ async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone(
     assert_eq!(until(0).await.state, "watching");
 }
 
+#[tokio::test]
+async fn what_becomes_of_a_publish_before_the_share_has_the_entry_is_not_lost() {
+    let rig = Rig::new().await;
+    rig.write("a", "one");
+    rig.share().await;
+    rig.until_done().await;
+    rig.fake.answer_late(true);
+    rig.write("b", "two");
+    rig.write("c", "three");
+    rig.until_held(&["a", "b", "c"]).await;
+    let tell = async |name: &str, kind: OutcomeKind| {
+        let outcome = Outcome {
+            item: rig.fake.hash_of(name).unwrap(),
+            owner: nix::unistd::geteuid().as_raw(),
+            share: None,
+            entry: None,
+            kind,
+        };
+        rig.hub.take_outcomes(vec![outcome]).await;
+    };
+    let until = async |published: u32, refused: u32| {
+        eventually("so many are published and refused", async || {
+            let share = rig.hub.list(None).remove(0);
+            ((share.published, share.refused) == (published, refused)).then_some(())
+        })
+        .await
+    };
+    tell("b", OutcomeKind::Published).await;
+    tell("c", OutcomeKind::Refused("the name is taken".into())).await;
+    // When it knows of this, it has read what it was told before.
+    tell("a", OutcomeKind::Published).await;
+    until(1, 0).await;
+    rig.fake.answer_late(false);
+    until(2, 1).await;
+}
+
 /// Shares two folders, the first of which stands still at a call; how many calls to it there were.
 async fn stall(at: Option<u32>) -> u32 {
     let rig = Rig::new().await;

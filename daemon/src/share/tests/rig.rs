@@ -21,6 +21,8 @@ pub(super) struct Fake(
     Arc<StdMutex<Standing>>,
     /// Which share each item belongs to.
     Arc<StdMutex<HashMap<InfoHash, Whose>>>,
+    /// Whether what is held is answered late.
+    Arc<tokio::sync::watch::Sender<bool>>,
 );
 
 /// The share whose releases are never answered, and whether one was asked for.
@@ -35,6 +37,11 @@ impl Fake {
 
     pub(super) fn is_standing(&self) -> bool {
         self.1.lock().unwrap().1
+    }
+
+    /// Whether it answers only later that it holds what it was given.
+    pub(super) fn answer_late(&self, late: bool) {
+        self.3.send_replace(late);
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -64,17 +71,22 @@ impl Holder for Fake {
         };
         assert_eq!(stamps.len(), meta.info.files().len());
         meta.announce = new.trackers;
-        let mut items = self.0.lock().unwrap();
         let hash = meta.info.info_hash();
         let share = new.share.map(|name| (name, new.owner));
         self.2.lock().unwrap().entry(hash).or_insert(share);
-        Ok(match items.get_mut(&hash) {
-            Some((_, known)) => {
-                known.announce.extend(meta.announce);
-                false
+        let is_new = {
+            let mut items = self.0.lock().unwrap();
+            match items.get_mut(&hash) {
+                Some((_, known)) => {
+                    known.announce.extend(meta.announce);
+                    false
+                }
+                None => items.insert(hash, (path, *meta)).is_none(),
             }
-            None => items.insert(hash, (path, *meta)).is_none(),
-        })
+        };
+        let mut late = self.3.subscribe();
+        late.wait_for(|late| !late).await.unwrap();
+        Ok(is_new)
     }
     async fn release(&self, item: InfoHash, share: &str, _owner: u32) {
         let stands = {
