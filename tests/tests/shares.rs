@@ -273,6 +273,7 @@ fn files_dropped_while_nobody_reads_the_events_are_all_published() -> Result<()>
         fs::write(share.join(format!("f{n}")), format!("file {n}\n"))?;
     }
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT)?;
+    // Some ten times what it takes on a machine that does nothing else.
     let limit = Duration::from_secs(120) + Duration::from_millis(60) * count;
     let mut control = ann.control()?;
     let page = serde_json::json!({ "limit": 100 });

@@ -2,8 +2,9 @@
 //!
 //! A large write to the page cache costs more than its copy: pages to be found, kept in order, marked, and written to the disk later all the
 //! same, from a cache that holds other things which somebody may want again. On file systems that are known to do it well (ext4 and XFS) the
-//! part of a write that covers whole pages goes straight to the disk, out of a buffer that stays in the processor's cache and lies in one
-//! large page of memory, which the kernel hands to the disk as a whole; what is left at its ends goes through the page cache. The kernel keeps the two apart: a read sees what was written last, however that was.
+//! part of a write that covers whole pages goes straight to the disk, out of a buffer that stays in the processor's cache and lies, where
+//! the system has one, in one large page of memory, which the kernel hands to the disk as a whole; what is left at its ends goes through the
+//! page cache. The kernel keeps the two apart: a read sees what was written last, however that was.
 //!
 //! A direct write takes until the disk has the bytes. So several threads write an item side by side, where through the page cache one is
 //! enough; and a disk that takes long for each, as one with a moving head does, is written to through the page cache, where the kernel can
@@ -54,7 +55,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Direct {
     state: Mutex<State>,
-    /// As many as one item needs, for the next writes: to take fresh memory for each costs more than the copy into it.
+    /// For the next writes: to take fresh memory for each costs more than the copy into it. As many as ever wrote at the same time, so never more than
+    /// the file system has threads.
     buffers: Mutex<Vec<Buffer>>,
 }
 
@@ -98,10 +100,7 @@ impl Direct {
             return Ok(0);
         };
         let written = self.write_from(&mut buffer, file, path, pages, offset);
-        let mut buffers = lock(&self.buffers);
-        if buffers.len() < WRITERS {
-            buffers.push(buffer);
-        }
+        lock(&self.buffers).push(buffer);
         written
     }
 
@@ -220,7 +219,7 @@ struct Buffer {
 
 impl Buffer {
     fn new() -> io::Result<Self> {
-        // So that a whole large page lies in it, wherever it begins. What is not used of it takes no memory.
+        // So that a whole large page lies in it, wherever it begins. Only that one is ever touched.
         let map = MmapMut::map_anon(2 * LARGE_PAGE)?;
         kernel::use_large_pages(&map);
         let start = map.as_ptr().align_offset(LARGE_PAGE).min(LARGE_PAGE);
@@ -332,17 +331,12 @@ mod tests {
         let direct = Direct::default();
         let kept = || lock(&direct.buffers).len();
         let bytes = vec![7; LEAST];
-        let write = |offset: usize| {
+        for n in 0..8 {
             let slices = [IoSlice::new(&bytes)];
-            let written = direct.write(&file, || path.clone(), &slices, offset as u64);
+            let written = direct.write(&file, || path.clone(), &slices, n * LEAST as u64);
             written.unwrap();
-        };
-        (0..8).for_each(|n| write(n * LEAST));
+        }
         assert_eq!(kept(), usize::from(file.direct().is_some()));
-        std::thread::scope(|threads| {
-            (0..32).for_each(|n| drop(threads.spawn(move || write(n * LEAST))));
-        });
-        assert!(kept() <= WRITERS, "{}", kept());
         direct.rest();
         assert_eq!(kept(), 0);
     }

@@ -22,7 +22,7 @@ const UNSEEN_OURS: usize = 2;
 const UNSEEN: usize = 3;
 const RANDOM_TRIES: usize = 16;
 /// Bytes of short pieces that are picked one after the other, and how many such runs there must be, or peers would have little to give
-/// each other.
+/// each other. Peers divide pieces by it: one with another value is a rival whose part overlaps with ours, no more.
 const EXTENT: u64 = 4 * 1024 * 1024;
 const LEAST_EXTENTS: u64 = 256;
 /// With more of them than this, pieces are not divided: then random picks rarely meet.

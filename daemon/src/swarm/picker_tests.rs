@@ -114,3 +114,28 @@ fn copies_are_the_rarest_plus_the_share_above() {
     assert_eq!(picker("2223", "    ").copies(&set("*** ")), 3.0);
     assert_eq!(picker("0110", "    ").copies(&set("    ")), 0.5);
 }
+
+#[test]
+fn short_pieces_are_picked_in_rows_and_those_of_a_small_item_are_not() {
+    const LEN: u32 = 262_144;
+    // The pieces that were picked before the one in front of them.
+    let breaks = |pieces: u32| -> Vec<u32> {
+        let layout = Layout::new(u64::from(pieces) * u64::from(LEN), LEN).unwrap();
+        let all = Bitfield::full(pieces);
+        let mut picker = Picker::new(&layout, all.clone());
+        picker.add_seed();
+        let mut rng = SmallRng::seed_from_u64(1);
+        let mut turn = vec![0; pieces as usize];
+        for now in 0..pieces {
+            let piece = picker.pick(&all, Mode::Rarest, &mut rng).unwrap();
+            picker.remove(piece);
+            turn[piece as usize] = now;
+        }
+        let before = |n: &u32| turn[*n as usize] < turn[*n as usize - 1];
+        (1..pieces).filter(before).collect()
+    };
+    let row = EXTENT as u32 / LEN;
+    let large = breaks(8_192);
+    assert!(!large.is_empty() && large.iter().all(|n| n % row == 0));
+    assert!(breaks(256).iter().any(|n| n % row != 0));
+}
