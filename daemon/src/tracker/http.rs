@@ -303,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_says_so() {
-        let url = testing::closed_url().await;
+        let url = testing::closed_url();
         let error = Http::new(LocalAddrs::default())
             .get(&url, 1_000, Duration::from_secs(10))
             .await

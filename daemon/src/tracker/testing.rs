@@ -115,10 +115,13 @@ pub(crate) async fn serve_tls(
     (Server { url, seen, task }, fingerprint)
 }
 
-/// A URL at which nobody listens.
-pub(crate) async fn closed_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// A URL at which nobody listens, nor will: its port is taken until the process ends.
+pub(crate) fn closed_url() -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    std::mem::forget(socket);
+    url
 }
 
 /// Waits until `check` gives a value; panics with `what` after 10 s.

@@ -373,7 +373,7 @@ async fn errors_say_what_why_and_what_to_do() {
 
 #[tokio::test]
 async fn an_unreachable_tracker_is_added_and_shown_as_such() {
-    let url = testing::closed_url().await;
+    let url = testing::closed_url();
     let dir = tempfile::tempdir().unwrap();
     let rig = open(dir.path()).await;
     let added = rig.trackers.add("home".into(), url, None).await.unwrap();

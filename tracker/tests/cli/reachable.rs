@@ -17,7 +17,10 @@ fn it_tells_a_caller_whether_others_can_connect() {
     let answer = asked(&ann, port).expect(200);
     assert_eq!(answer["reachable"], true, "{answer}");
     assert!(answer["time"].as_str().unwrap().ends_with('Z'), "{answer}");
-    drop(open);
+    // Taken, so that no other program listens there, and nobody listens at it.
+    let shut = tokio::net::TcpSocket::new_v4().unwrap();
+    shut.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = shut.local_addr().unwrap().port();
     let answer = asked(&ann, port).expect(200);
     assert_eq!(answer["reachable"], false, "{answer}");
     assert!(answer["why"].is_string(), "{answer}");

@@ -155,7 +155,7 @@ async fn many_items_are_all_announced_each_once() {
 #[tokio::test]
 async fn an_unreachable_host_is_an_error_row_and_others_go_on() {
     let server = testing::serve(|_| peers_reply(&[], 1)).await;
-    let closed = testing::closed_url().await;
+    let closed = testing::closed_url();
     let rig = rig();
     for n in 0..50 {
         start(&rig, n, 1, &format!("{closed}/announce")).await;
