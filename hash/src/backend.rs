@@ -13,7 +13,7 @@ pub enum Backend {
     Avx512,
     /// Eight messages at once; needs AVX2.
     Avx2,
-    /// Two messages at once with the SHA instructions of x86-64.
+    /// Four messages at once with the SHA instructions of x86-64.
     ShaNi,
     /// One message at a time by the `sha1` crate, which itself uses SHA instructions of x86-64 and ARMv8 where there are any.
     Scalar,
@@ -47,7 +47,7 @@ impl Backend {
         match self {
             Self::Avx512 => 16,
             Self::Avx2 => 8,
-            Self::ShaNi => 2,
+            Self::ShaNi => 4,
             Self::Scalar => 1,
         }
     }
@@ -82,7 +82,11 @@ impl Backend {
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => run(avx2::compress, jobs, min_active),
                 #[cfg(target_arch = "x86_64")]
-                Self::ShaNi => run(sha_ni::compress, jobs, min_active),
+                Self::ShaNi => {
+                    // Two alone take two thirds of the time of four.
+                    let rest = run(sha_ni::compress::<4>, jobs, min_active.max(3));
+                    run(sha_ni::compress::<2>, rest, min_active)
+                }
                 _ => run(one, jobs, min_active),
             }
         }
@@ -140,9 +144,9 @@ impl Hasher {
     /// The fastest this CPU has.
     ///
     /// A wide backend takes the same time for a block of each message, be it one message or as many as it has lanes. Where
-    /// the narrower one is overtaken was measured with `cargo bench -p p2p-hash -- sha1` (AMD Zen 5; microseconds for 32 KiB of each
-    /// message, whole range of the lanes): AVX-512 50, AVX2 71, SHA-NI 18 for each pair, the `sha1` crate 17 for each
-    /// message with SHA instructions and 35 without. AVX2 needs all eight lanes to draw level with SHA-NI, and is not used beside it.
+    /// the narrower one is overtaken was measured with `cargo bench -p p2p-hash -- sha1` (microseconds for 32 KiB of each message, whole
+    /// range of the lanes). AMD Zen 5: AVX-512 50, AVX2 71, the `sha1` crate 17 for each message with SHA instructions and 35 without. AMD
+    /// Zen 3: SHA-NI 23 for two messages and 40 for four, AVX2 106. So AVX2 is not used beside SHA-NI.
     pub fn auto() -> Self {
         let has = Backend::is_available;
         Self(if has(Backend::Avx512) && has(Backend::ShaNi) {

@@ -5,7 +5,7 @@
 //! One SHA-1 is a chain: each step waits for the one before, and most of a core idles. Pieces do not depend on one another, so
 //! a core can advance many of them side by side. The parts, from the inside out:
 //!
-//! - `x86`: "advance L states by N blocks", for 16 lanes of AVX-512, 8 of AVX2, 2 streams of SHA-NI. Elsewhere, and for a
+//! - `x86`: "advance L states by N blocks", for 16 lanes of AVX-512, 8 of AVX2, 4 of SHA-NI. Elsewhere, and for a
 //!   single message, the `sha1` crate does the same for one.
 //! - `lanes`: messages of any lengths over such lanes. A lane that ends takes the next message; nobody waits for it.
 //! - [`Hasher`]: which backends, for how many messages: measured, or forced by name.

@@ -1,28 +1,35 @@
-//! Two messages at once with the SHA instructions.
+//! A few messages at once with the SHA instructions.
 //!
 //! `sha1rnds4` does four rounds and the next four wait for its result, so one message leaves the unit idle most of the
-//! time. Two messages whose instructions alternate fill the gaps; more would not fit in sixteen registers.
+//! time. Others whose instructions alternate with its own fill the gaps: four fill them all. They do not fit in sixteen registers, but the
+//! loads and stores of what does not are done beside.
 
 use std::arch::x86_64::*;
 
 use crate::lanes::Words;
 
-const LANES: usize = 2;
-
-/// Advances two states by `blocks` blocks of 64 bytes, each from the front of its own slice.
+/// Advances all states by `blocks` blocks of 64 bytes, each from the front of its own slice.
 ///
 /// # Safety
 ///
 /// The CPU has SHA, SSSE3 and SSE4.1, and every slice of `data` holds at least `64 * blocks` bytes.
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-pub(crate) unsafe fn compress(state: &mut Words<LANES>, data: &[&[u8]; LANES], blocks: usize) {
+pub(crate) unsafe fn compress<const L: usize>(
+    state: &mut Words<L>,
+    data: &[&[u8]; L],
+    blocks: usize,
+) {
     let swap = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f);
-    let word = |t: usize, lane: usize| state.0[t][lane] as i32;
-    let mut abcd = [0, 1].map(|l| _mm_set_epi32(word(0, l), word(1, l), word(2, l), word(3, l)));
-    let mut e = [0, 1].map(|l| _mm_set_epi32(word(4, l), 0, 0, 0));
+    let mut abcd = [_mm_setzero_si128(); L];
+    let mut e = abcd;
+    for lane in 0..L {
+        let word = |t: usize| state.0[t][lane] as i32;
+        abcd[lane] = _mm_set_epi32(word(0), word(1), word(2), word(3));
+        e[lane] = _mm_set_epi32(word(4), 0, 0, 0);
+    }
 
     for block in 0..blocks {
-        let mut w = [[_mm_setzero_si128(); LANES]; 4];
+        let mut w = [[_mm_setzero_si128(); L]; 4];
         for (t, four) in w.iter_mut().enumerate() {
             for (four, input) in four.iter_mut().zip(data) {
                 // SAFETY: block < blocks and t < 4, so the 16 bytes end within the 64 * blocks the caller promises.
@@ -34,7 +41,7 @@ pub(crate) unsafe fn compress(state: &mut Words<LANES>, data: &[&[u8]; LANES], b
         (abcd, e) = rounds(abcd, e, w);
     }
 
-    for lane in 0..LANES {
+    for lane in 0..L {
         state.0[0][lane] = _mm_extract_epi32::<3>(abcd[lane]) as u32;
         state.0[1][lane] = _mm_extract_epi32::<2>(abcd[lane]) as u32;
         state.0[2][lane] = _mm_extract_epi32::<1>(abcd[lane]) as u32;
@@ -46,18 +53,18 @@ pub(crate) unsafe fn compress(state: &mut Words<LANES>, data: &[&[u8]; LANES], b
 /// The eighty rounds on one block of each message, four at a time.
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn rounds(
-    abcd: [__m128i; LANES],
-    e: [__m128i; LANES],
-    mut w: [[__m128i; LANES]; 4],
-) -> ([__m128i; LANES], [__m128i; LANES]) {
+fn rounds<const L: usize>(
+    abcd: [__m128i; L],
+    e: [__m128i; L],
+    mut w: [[__m128i; L]; 4],
+) -> ([__m128i; L], [__m128i; L]) {
     let mut now = abcd;
     // The state four rounds ago: `sha1nexte` makes the next e of its a.
-    let mut before = [_mm_setzero_si128(); LANES];
+    let mut before = [_mm_setzero_si128(); L];
 
     macro_rules! four {
         ($f:literal, $t:literal) => {
-            for lane in 0..LANES {
+            for lane in 0..L {
                 let words = if $t < 4 {
                     w[$t % 4][lane]
                 } else {
@@ -92,7 +99,7 @@ fn rounds(
 
     let mut end = abcd;
     let mut end_e = e;
-    for lane in 0..LANES {
+    for lane in 0..L {
         end[lane] = _mm_add_epi32(now[lane], abcd[lane]);
         end_e[lane] = _mm_sha1nexte_epu32(before[lane], e[lane]);
     }
