@@ -10,8 +10,8 @@ use p2p_wire::control::{PathText, ShareAdd};
 use super::rig::{Rig, new};
 use crate::share::NewShare;
 use crate::storage::Mount;
+use crate::tracker::OutcomeKind;
 use crate::tracker::testing::eventually;
-use crate::tracker::{Outcome, OutcomeKind};
 
 /// Shares a second folder, "Other", beside the first.
 async fn share_other(rig: &Rig) {
@@ -81,19 +81,11 @@ async fn a_share_that_stands_still_keeps_no_publish_of_others_waiting() {
         rig.fake.is_standing().then_some(())
     })
     .await;
-    let outcome = |item| Outcome {
-        item,
-        owner: nix::unistd::geteuid().as_raw(),
-        share: None,
-        entry: None,
-        kind: OutcomeKind::Published,
-    };
     for n in 0..200 {
-        let outcomes = vec![outcome(InfoHash([n; 20]))];
-        within("an outcome", rig.hub.take_outcomes(outcomes)).await;
+        let told = rig.tell_of(InfoHash([n; 20]), OutcomeKind::Published);
+        within("an outcome", told).await;
     }
-    let item = rig.fake.hash_of("b").unwrap();
-    within("an outcome", rig.hub.take_outcomes(vec![outcome(item)])).await;
+    within("an outcome", rig.tell("b", OutcomeKind::Published)).await;
     eventually("the other hears that it is published", async || {
         (rig.hub.list(None)[1].published == 1).then_some(())
     })
@@ -109,16 +101,6 @@ async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone(
     rig.share().await;
     rig.until_held(&["a", "b", "c"]).await;
     rig.until_done().await;
-    let tell = async |name: &str, kind: OutcomeKind| {
-        let outcome = Outcome {
-            item: rig.fake.hash_of(name).unwrap(),
-            owner: nix::unistd::geteuid().as_raw(),
-            share: None,
-            entry: None,
-            kind,
-        };
-        rig.hub.take_outcomes(vec![outcome]).await;
-    };
     let until = async |refused: u32| {
         eventually("so many are refused", async || {
             let share = rig.hub.list(None).remove(0);
@@ -127,7 +109,8 @@ async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone(
         .await
     };
     for name in ["a", "b"] {
-        tell(name, OutcomeKind::Refused("the name is taken".into())).await;
+        rig.tell(name, OutcomeKind::Refused("the name is taken".into()))
+            .await;
     }
     let share = until(2).await;
     let reason = "the tracker refuses to publish 2 of 3: the name is taken";
@@ -135,7 +118,7 @@ async fn a_refusal_is_counted_and_forgotten_when_the_entry_is_published_or_gone(
         (&*share.state, share.reason.as_deref()),
         ("error", Some(reason))
     );
-    tell("a", OutcomeKind::Published).await;
+    rig.tell("a", OutcomeKind::Published).await;
     assert_eq!(until(1).await.published, 1);
     fs::remove_file(rig.path("b")).unwrap();
     assert_eq!(until(0).await.state, "watching");
@@ -151,16 +134,6 @@ async fn what_becomes_of_a_publish_before_the_share_has_the_entry_is_not_lost() 
     rig.write("b", "two");
     rig.write("c", "three");
     rig.until_held(&["a", "b", "c"]).await;
-    let tell = async |name: &str, kind: OutcomeKind| {
-        let outcome = Outcome {
-            item: rig.fake.hash_of(name).unwrap(),
-            owner: nix::unistd::geteuid().as_raw(),
-            share: None,
-            entry: None,
-            kind,
-        };
-        rig.hub.take_outcomes(vec![outcome]).await;
-    };
     let until = async |published: u32, refused: u32| {
         eventually("so many are published and refused", async || {
             let share = rig.hub.list(None).remove(0);
@@ -168,10 +141,11 @@ async fn what_becomes_of_a_publish_before_the_share_has_the_entry_is_not_lost() 
         })
         .await
     };
-    tell("b", OutcomeKind::Published).await;
-    tell("c", OutcomeKind::Refused("the name is taken".into())).await;
+    rig.tell("b", OutcomeKind::Published).await;
+    rig.tell("c", OutcomeKind::Refused("the name is taken".into()))
+        .await;
     // When it knows of this, it has read what it was told before.
-    tell("a", OutcomeKind::Published).await;
+    rig.tell("a", OutcomeKind::Published).await;
     until(1, 0).await;
     rig.fake.answer_late(false);
     until(2, 1).await;

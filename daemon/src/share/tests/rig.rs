@@ -13,6 +13,7 @@ use crate::share::holder::{Holder, Whose};
 use crate::share::*;
 use crate::state::StateLock;
 use crate::tracker::testing::eventually;
+use crate::tracker::{Outcome, OutcomeKind};
 
 /// Holds items as the engine would, and nothing else.
 #[derive(Clone, Default)]
@@ -227,6 +228,23 @@ impl Rig {
             (share.pending == 0).then_some(share)
         })
         .await
+    }
+
+    /// Says what a tracker made of the publish of a file.
+    pub(super) async fn tell(&self, name: &str, kind: OutcomeKind) {
+        self.tell_of(self.fake.hash_of(name).unwrap(), kind).await;
+    }
+
+    /// Says what a tracker made of the publish of an item, whoever has it.
+    pub(super) async fn tell_of(&self, item: InfoHash, kind: OutcomeKind) {
+        let outcome = Outcome {
+            item,
+            owner: nix::unistd::geteuid().as_raw(),
+            share: None,
+            entry: None,
+            kind,
+        };
+        self.hub.take_outcomes(vec![outcome]).await;
     }
 
     pub(super) fn topics(&self) -> Vec<String> {
