@@ -145,8 +145,8 @@ impl Hasher {
     ///
     /// A wide backend takes the same time for a block of each message, be it one message or as many as it has lanes. Where
     /// the narrower one is overtaken was measured with `cargo bench -p p2p-hash -- sha1` (microseconds for 32 KiB of each message, whole
-    /// range of the lanes). AMD Zen 5: AVX-512 50, AVX2 71, the `sha1` crate 17 for each message with SHA instructions and 35 without. AMD
-    /// Zen 3: SHA-NI 23 for two messages and 40 for four, AVX2 106. So AVX2 is not used beside SHA-NI.
+    /// range of the lanes). AMD Zen 5: AVX-512 50, AVX2 71, SHA-NI 18 for two (not measured with four), the `sha1` crate 17 for each with
+    /// SHA instructions and 35 without. AMD Zen 3: SHA-NI 23 for two and 39 for four, AVX2 106: it is not used beside SHA-NI.
     pub fn auto() -> Self {
         let has = Backend::is_available;
         Self(if has(Backend::Avx512) && has(Backend::ShaNi) {
