@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::PieceHead;
 use crate::Block;
 
 /// One message. Numbers are as the peer sent them: unchecked against any torrent. The bytes of a block are not in it, see [`Frame`].
@@ -89,11 +90,7 @@ impl Message {
                 out.put_slice(bits);
             }
             Self::Request(block) => range(out, id::REQUEST, *block),
-            Self::Piece(block) => {
-                head(out, id::PIECE, 8usize.saturating_add(block.len as usize));
-                out.put_u32(block.piece);
-                out.put_u32(block.begin);
-            }
+            Self::Piece(block) => out.put_slice(&PieceHead::of(*block).0),
             Self::Cancel(block) => range(out, id::CANCEL, *block),
             Self::Port(port) => {
                 head(out, id::PORT, 2);

@@ -7,8 +7,10 @@ mod decoder;
 mod extension;
 mod handshake;
 mod message;
+mod piece;
 
 pub use decoder::{FrameDecoder, FrameError};
 pub use extension::{ExtensionHandshake, METADATA_PART_LEN, MetadataMessage};
 pub use handshake::{HANDSHAKE_LEN, Handshake, Reserved};
 pub use message::{Frame, Message};
+pub use piece::PieceHead;
