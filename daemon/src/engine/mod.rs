@@ -62,7 +62,7 @@ pub use self::types::{
 use crate::Fault;
 use crate::descriptors;
 use crate::hooks::Hooks;
-use crate::net::{self, Bucket, Listeners, Slots};
+use crate::net::{self, BlockPool, Bucket, Listeners, Slots};
 use crate::resume::Store;
 use crate::state::State;
 use crate::storage::Disks;
@@ -85,6 +85,7 @@ struct Ctx {
     events: Events,
     hooks: Option<Hooks>,
     slots: Slots,
+    pool: BlockPool,
     /// Dials under way.
     dials: Semaphore,
     /// Limits of the daemon.
@@ -141,6 +142,7 @@ impl Engine {
             events: links.events,
             hooks: links.hooks,
             slots,
+            pool: BlockPool::default(),
             dials: Semaphore::new(DIALS),
             downloaded: AtomicU64::new(0),
             uploaded: AtomicU64::new(0),

@@ -128,6 +128,7 @@ impl Registry {
                 () = super::torrent::until(rest) => {
                     rest = None;
                     self.ctx.disks.rest();
+                    self.ctx.pool.rest();
                     memory::give_back();
                     continue;
                 }

@@ -4,6 +4,7 @@
 //! torrent, frames go up in batches and messages come down through a [`Link`].
 
 mod dial;
+mod intake;
 mod limit;
 mod link;
 mod listen;
@@ -11,6 +12,8 @@ mod local;
 mod near;
 mod outbox;
 mod peer;
+mod pool;
+mod row;
 mod slots;
 
 pub use self::dial::dial;
@@ -19,5 +22,6 @@ pub use self::link::Link;
 pub use self::listen::{Listeners, listen};
 pub use self::local::LocalAddrs;
 pub use self::near::is_near;
-pub use self::peer::{Connection, FromPeer, Reports, Throttles, spawn};
+pub use self::peer::{Connection, FromPeer, Reports, Shared, spawn};
+pub use self::pool::BlockPool;
 pub use self::slots::{Slot, Slots};

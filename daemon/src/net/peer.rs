@@ -5,24 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use p2p_wire::Block;
-use p2p_wire::peer::{Frame, FrameDecoder, Handshake, Message};
+use p2p_wire::peer::{Frame, Handshake};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::intake::Intake;
 use super::link::Link;
 use super::outbox::Outbox;
-use super::{Slot, Throttle};
+use super::{BlockPool, Slot, Throttle};
 use crate::swarm::PeerKey;
-
-/// Read at once at most.
-const MAX_READ: usize = 256 * 1024;
-
-/// Read at once at first and from quiet peers: what an idle connection costs.
-const MIN_READ: usize = 4 * 1024;
 
 /// Offered to the socket at once at most.
 const MAX_WRITE: usize = 512 * 1024;
@@ -32,10 +27,6 @@ const STALLED: Duration = Duration::from_secs(60);
 
 /// A connection that was closed has so long to send the messages that waited.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Blocks are taken out of the buffer they were read into when they are a smaller part of it than this: else each would hold all of it as
-/// long as it waits for its piece.
-const DENSE: usize = 4;
 
 /// A connection whose handshake arrived.
 #[derive(Debug)]
@@ -66,13 +57,17 @@ pub enum FromPeer {
 /// How a connection's task reports. When the channel is full the connection is neither read nor written, and the peer feels it through TCP.
 pub type Reports = mpsc::Sender<(PeerKey, FromPeer)>;
 
-/// The limits of one connection.
-#[derive(Clone, Debug, Default)]
-pub struct Throttles {
-    /// What is read.
+/// What a connection shares with others.
+#[derive(Clone)]
+pub struct Shared {
+    /// The limits of what is read.
     pub down: Throttle,
-    /// What is written.
+    /// The limits of what is written.
     pub up: Throttle,
+    /// Memory for blocks that arrive.
+    pub pool: BlockPool,
+    /// Where it reports.
+    pub reports: Reports,
 }
 
 /// Serves a connection until it ends, then says so. `greeting` goes first, for a connection that was accepted.
@@ -81,14 +76,17 @@ pub fn spawn(
     connection: Connection,
     greeting: Option<Handshake>,
     link: Arc<Link>,
-    throttles: Throttles,
-    reports: Reports,
+    shared: Shared,
 ) {
     tokio::spawn(async move {
         let Connection {
             mut stream, slot, ..
         } = connection;
+        let Shared {
+            down, up, reports, ..
+        } = &shared;
         let (reader, writer) = stream.split();
+        let intake = Intake::new(link.pieces(), shared.pool.clone());
         // Nothing is read from a connection that was closed: whoever is at the other end could go on for long.
         let reads = async {
             tokio::select! {
@@ -97,12 +95,12 @@ pub fn spawn(
                     sleep(LINGER).await;
                     Ok(())
                 }
-                end = read(key, reader, &link, (&throttles.down, &slot), &reports) => end,
+                end = read(key, reader, &link, (down, &slot), intake, reports) => end,
             }
         };
         let why = tokio::select! {
             end = reads => end,
-            end = write(key, writer, greeting, &link, (&throttles.up, &slot), &reports) => end,
+            end = write(key, writer, greeting, &link, (up, &slot), reports) => end,
             () = slot.lost() => Err(io::Error::other("gave way to another connection")),
         };
         drop(slot);
@@ -117,72 +115,29 @@ async fn read(
     stream: ReadHalf<'_>,
     link: &Link,
     (throttle, slot): (&Throttle, &Slot),
+    mut intake: Intake,
     reports: &Reports,
 ) -> io::Result<()> {
-    let mut allocated = 0;
-    let mut decoder = FrameDecoder::new(link.pieces());
-    let mut buffer = BytesMut::new();
-    let mut size = MIN_READ;
     loop {
         stream.readable().await?;
         link.hold(true);
-        let allowed = throttle.take(size).await;
+        let allowed = throttle.take(intake.size()).await;
         link.hold(false);
-        let need = decoder.need(&buffer).min(size);
-        if buffer.capacity() - buffer.len() < need.max(MIN_READ) {
-            buffer.reserve(size);
-            allocated = buffer.capacity();
-        }
-        let read = match stream.try_read_buf(&mut (&mut buffer).limit(allowed)) {
+        let read = match intake.read(&stream, allowed) {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
         throttle.give_back(allowed.saturating_sub(read));
-        if read == allowed {
-            size = (size * 2).min(MAX_READ);
-        } else if read < size / 8 {
-            size = (size / 2).max(MIN_READ);
-        }
-        if let Some(pieces) = link.pieces() {
-            decoder.set_pieces(pieces);
-        }
-        let mut frames = Vec::new();
-        loop {
-            let frame = decoder.decode(&mut buffer).map_err(io::Error::other)?;
-            let Some(frame) = frame else { break };
-            frames.push(frame);
-        }
+        let frames = intake.frames(read, allowed, link.pieces());
+        let frames = frames.map_err(io::Error::other)?;
         if frames.iter().any(|frame| !frame.data.is_empty()) {
             slot.used();
         }
-        unpin(&mut frames, allocated);
         if !frames.is_empty() && reports.send((key, FromPeer::Batch(frames))).await.is_err() {
             return Ok(());
         }
-    }
-}
-
-/// Copies what the frames hold out of a buffer of so many bytes, unless they are a good part of it.
-fn unpin(frames: &mut [Frame], allocated: usize) {
-    let held: usize = frames.iter_mut().map(|frame| payload(frame).len()).sum();
-    if held >= allocated / DENSE {
-        return;
-    }
-    for frame in frames {
-        let payload = payload(frame);
-        if !payload.is_empty() {
-            *payload = Bytes::copy_from_slice(payload);
-        }
-    }
-}
-
-/// The bytes of a frame that lie in the buffer they were read into.
-fn payload(frame: &mut Frame) -> &mut Bytes {
-    match &mut frame.message {
-        Message::Bitfield(bytes) | Message::Extended(_, bytes) => bytes,
-        _ => &mut frame.data,
     }
 }
 
@@ -268,53 +223,14 @@ mod tests {
             slot: slots.for_theirs(addr.ip()).unwrap(),
         };
         let (reports, reported) = mpsc::channel(64);
-        let throttles = Throttles::default();
-        spawn(
-            PeerKey(1),
-            connection,
-            None,
-            link.clone(),
-            throttles,
+        let shared = Shared {
+            down: Throttle::default(),
+            up: Throttle::default(),
+            pool: BlockPool::default(),
             reports,
-        );
+        };
+        spawn(PeerKey(1), connection, None, link.clone(), shared);
         (far.unwrap(), link, reported, slots)
-    }
-
-    #[tokio::test]
-    async fn a_block_among_rubbish_does_not_hold_the_rubbish() {
-        let (mut far, _link, mut reported, _slots) = pair().await;
-        let mut bytes = BytesMut::new();
-        let sent = 40;
-        for piece in 0..sent {
-            let block = Block {
-                piece,
-                begin: 0,
-                len: 16_384,
-            };
-            Message::Piece(block).encode(&mut bytes);
-            bytes.put_bytes(7, 16_384);
-            bytes.put_u32(240 * 1024 + 1);
-            bytes.put_u8(200);
-            bytes.put_bytes(0, 240 * 1024);
-        }
-        tokio::spawn(async move {
-            let _ = far.write_all(&bytes).await;
-            std::future::pending::<()>().await;
-        });
-        let mut blocks = Vec::new();
-        while blocks.len() < sent as usize {
-            let (_, FromPeer::Batch(frames)) = reported.recv().await.unwrap() else {
-                panic!("nothing but frames")
-            };
-            blocks.extend(frames.into_iter().map(|f| f.data).filter(|d| !d.is_empty()));
-        }
-        // What a block holds can be told once nobody else holds a part of it.
-        let held = blocks.into_iter().map(|block| {
-            let alone = block.try_into_mut();
-            alone.map_or(MAX_READ, |buffer| buffer.capacity())
-        });
-        let held: usize = held.sum();
-        assert!(held <= DENSE * 40 * 16_384, "{held} bytes are held");
     }
 
     /// The clock moves on when nothing else does: when the socket takes no more.

@@ -10,7 +10,7 @@ use p2p_wire::peer::{Handshake, Message, Reserved};
 use tokio::sync::{Mutex, mpsc};
 
 use super::super::{Ctx, view};
-use crate::net::{self, Bucket, Connection, FromPeer, Link, LocalAddrs, Throttle, Throttles};
+use crate::net::{self, Bucket, Connection, FromPeer, Link, LocalAddrs, Shared, Throttle};
 use crate::swarm::{NewPeer, PeerKey};
 
 /// Batches that wait for the torrent, over all its peers. When full, the peers' sockets are not read: TCP slows them down.
@@ -90,16 +90,21 @@ impl Peers {
             link.set_pieces(pieces);
         }
         let greeting = (!connection.outgoing).then(|| self.handshake());
-        let throttles = if self.ctx.config.lan_exempt && net::is_lan(connection.addr.ip()) {
-            Throttles::default()
+        let (down, up) = if self.ctx.config.lan_exempt && net::is_lan(connection.addr.ip()) {
+            Default::default()
         } else {
-            Throttles {
-                down: Throttle::new(vec![self.ctx.down.clone(), self.down.clone()]),
-                up: Throttle::new(vec![self.ctx.up.clone(), self.up.clone()]),
-            }
+            (
+                Throttle::new(vec![self.ctx.down.clone(), self.down.clone()]),
+                Throttle::new(vec![self.ctx.up.clone(), self.up.clone()]),
+            )
         };
-        let reports = self.reports.clone();
-        net::spawn(key, connection, greeting, link.clone(), throttles, reports);
+        let shared = Shared {
+            down,
+            up,
+            pool: self.ctx.pool.clone(),
+            reports: self.reports.clone(),
+        };
+        net::spawn(key, connection, greeting, link.clone(), shared);
         let peer = Peer {
             link,
             addr: new.addr,
