@@ -2,9 +2,9 @@
 //!
 //! A large write to the page cache costs more than its copy: pages to be found, kept in order, marked, and written to the disk later all the
 //! same, from a cache that holds other things which somebody may want again. On file systems that are known to do it well (ext4 and XFS) the
-//! part of a write that covers whole pages goes straight to the disk, out of a buffer that stays in the processor's cache and lies, where
-//! the system has one, in one large page of memory, which the kernel hands to the disk as a whole; what is left at its ends goes through the
-//! page cache. The kernel keeps the two apart: a read sees what was written last, however that was.
+//! part of a write that covers whole pages goes straight to the disk: from where it lies if that begins at a page of memory, else out of a
+//! buffer that stays in the processor's cache (see [`Buffer`]); what is left at its ends goes through the page cache. The kernel keeps the two
+//! apart: a read sees what was written last, however that was.
 //!
 //! A direct write takes until the disk has the bytes. So several threads write an item side by side, where through the page cache one is
 //! enough; and a disk that takes long for each, as one with a moving head does, is written to through the page cache, where the kernel can
@@ -14,25 +14,17 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use memmap2::MmapMut;
+use nix::errno::Errno;
+use nix::sys::uio::pwritev;
 
+use super::buffer::{ALIGN, Buffer, Pages};
+use super::lock;
 use super::seam::{self, Call};
 use super::tree::Opened;
-use super::{kernel, lock};
-
-/// Direct writes begin at multiples of this, in the file and in memory: of the sectors of nearly every disk. Those of others refuse.
-const ALIGN: usize = 4096;
-
-/// Bytes in one direct write at most.
-const MOST: usize = 1024 * 1024;
-
-/// The large pages of most processors, in bytes. With small ones a disk may take a write of [`MOST`] in two requests.
-const LARGE_PAGE: usize = 2 * 1024 * 1024;
 
 /// Bytes in a row that are worth direct writes.
 pub(super) const LEAST: usize = 256 * 1024;
@@ -113,23 +105,13 @@ impl Direct {
         offset: u64,
     ) -> io::Result<usize> {
         let mut written = 0;
-        let (mut slices, mut slice) = (pages.iter(), &[][..]);
+        let mut pages = Pages::new(pages);
         loop {
-            buffer.clear();
-            loop {
-                slice = buffer.add(slice);
-                if !slice.is_empty() {
-                    break;
-                }
-                match slices.next() {
-                    Some(next) => slice = next,
-                    None => break,
-                }
-            }
-            let bytes = buffer.bytes();
-            let count = self.put(file, &path, bytes, offset + written as u64)?;
+            let row = buffer.row(&mut pages);
+            let len: usize = row.iter().map(|part| part.len()).sum();
+            let count = self.put(file, &path, row, offset + written as u64)?;
             written += count;
-            if count < bytes.len() || bytes.is_empty() {
+            if count < len || len == 0 {
                 return Ok(written);
             }
         }
@@ -139,31 +121,36 @@ impl Direct {
         &self,
         file: &File,
         path: impl Fn() -> PathBuf,
-        bytes: &[u8],
+        mut row: Vec<IoSlice<'_>>,
         offset: u64,
     ) -> io::Result<usize> {
-        let mut written = 0;
-        while written < bytes.len() && written.is_multiple_of(ALIGN) {
+        let (mut written, mut rest) = (0, &mut row[..]);
+        while !rest.is_empty() && written % ALIGN == 0 {
             let most = seam::allow(Call::Write, &path)?;
-            let rest = &bytes[written..];
-            let len = rest.len().min(most) / ALIGN * ALIGN;
-            if len == 0 {
+            let short = [IoSlice::new(
+                &rest[0][..rest[0].len().min(most / ALIGN * ALIGN)],
+            )];
+            let now = if most == usize::MAX { &*rest } else { &short };
+            if now[0].is_empty() {
                 break;
             }
+            let at = i64::try_from(offset + written as u64);
+            let at = at.map_err(|_| ErrorKind::FileTooLarge)?;
             let begun = Instant::now();
-            match file.write_at(&rest[..len], offset + written as u64) {
+            match pwritev(file, now, at) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     written += count;
+                    IoSlice::advance_slices(&mut rest, count);
                     self.took(begun.elapsed(), Instant::now());
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(Errno::EINTR) => {}
                 // A disk with larger sectors.
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                Err(Errno::EINVAL) => {
                     *lock(&self.state) = State::Not(Instant::now() + AGAIN);
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(written)
@@ -210,44 +197,14 @@ pub(super) fn whole_pages(offset: u64, len: usize) -> (usize, usize) {
     }
 }
 
-/// Where bytes are gathered for a direct write, at an address that it takes.
-struct Buffer {
-    map: MmapMut,
-    start: usize,
-    len: usize,
-}
-
-impl Buffer {
-    fn new() -> io::Result<Self> {
-        // So that a whole large page lies in it, wherever it begins. Only that one is ever touched.
-        let map = MmapMut::map_anon(2 * LARGE_PAGE)?;
-        kernel::use_large_pages(&map);
-        let start = map.as_ptr().align_offset(LARGE_PAGE).min(LARGE_PAGE);
-        Ok(Self { map, start, len: 0 })
-    }
-
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Takes as much of `slice` as there is room for, and gives the rest.
-    fn add<'a>(&mut self, slice: &'a [u8]) -> &'a [u8] {
-        let (taken, rest) = slice.split_at(slice.len().min(MOST - self.len));
-        let at = self.start + self.len;
-        self.map[at..at + taken.len()].copy_from_slice(taken);
-        self.len += taken.len();
-        rest
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.map[self.start..self.start + self.len]
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::super::buffer::MOST;
     use super::super::seam::{Fault, Faults};
     use super::*;
+    use crate::memory::large_pages;
 
     #[test]
     fn whole_pages_are_what_lies_between_the_ends() {
@@ -283,15 +240,16 @@ mod tests {
         assert_eq!(direct.writers(), WRITERS);
     }
 
-    /// What became of a direct write of `len` bytes in slices of 10,000 at `offset` of a file with `fault` at its first call.
-    fn written(fault: Option<Fault>, len: usize, offset: u64) -> io::Result<usize> {
+    /// What became of a direct write of `len` bytes in slices of `each` at `offset` of a file with `fault` at its first call.
+    fn written(fault: Option<Fault>, len: usize, each: usize, offset: u64) -> io::Result<usize> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let mut options = File::options();
         let file = options.read(true).write(true).create_new(true).open(&path);
         let file = file.unwrap();
-        let bytes: Vec<u8> = (0..len).map(|n| (n / 7) as u8).collect();
-        let slices: Vec<IoSlice<'_>> = bytes.chunks(10_000).map(IoSlice::new).collect();
+        let mut bytes = large_pages(len);
+        (bytes.iter_mut().enumerate()).for_each(|(n, byte)| *byte = (n / 7) as u8);
+        let slices: Vec<IoSlice<'_>> = bytes.chunks(each).map(IoSlice::new).collect();
         let _faults = Faults::new(dir.path(), fault.map(|fault| (1, fault)));
         let file = Opened::new(file)?;
         let direct = Direct::default();
@@ -312,13 +270,14 @@ mod tests {
     #[test]
     fn pages_arrive_and_whoever_cannot_write_them_says_so() {
         let len = 2 * MOST + 3 * ALIGN;
-        for offset in [0, 5 * MOST as u64] {
-            let count = written(None, len, offset).unwrap();
-            assert!(matches!(written(Some(Fault::Short), len, offset), Ok(0)));
+        for (each, offset) in [(10_000, 0), (10_000, 5 * MOST as u64), (16_384, 0)] {
+            let count = written(None, len, each, offset).unwrap();
+            let short = written(Some(Fault::Short), len, each, offset);
+            assert!(matches!(short, Ok(0)));
             // Where this file system is written to through the page cache, the caller does it all.
             if count > 0 {
-                assert!(written(Some(Fault::Full), len, offset).is_err());
-                assert!(written(Some(Fault::Broken), len, offset).is_err());
+                assert!(written(Some(Fault::Full), len, each, offset).is_err());
+                assert!(written(Some(Fault::Broken), len, each, offset).is_err());
             }
         }
     }

@@ -153,17 +153,6 @@ pub(super) fn open_direct(_: &File) -> Option<File> {
     None
 }
 
-/// Has this memory lie in large pages, where the system can be told so and has any.
-#[cfg(target_os = "linux")]
-pub(super) fn use_large_pages(map: &memmap2::MmapMut) {
-    // Advice: in small pages it is the same memory.
-    let _ = map.advise(memmap2::Advice::HugePage);
-}
-
-/// The system cannot be told so.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn use_large_pages(_: &memmap2::MmapMut) {}
-
 /// Whoever reads from this file gets what is asked for, and nothing behind it is read ahead, where the system can be told so.
 #[cfg(target_os = "linux")]
 pub(super) fn read_no_further(file: &File) {

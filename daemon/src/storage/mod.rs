@@ -5,6 +5,7 @@
 //! stops taking blocks from its peers meanwhile. Jobs that take long run on threads of their own, so that a check of a terabyte or a slow sync
 //! does not hold up pieces: [`Disk::run`].
 
+mod buffer;
 mod direct;
 #[cfg(test)]
 mod direct_tests;
