@@ -6,7 +6,8 @@ use p2p_wire::control::{Item, ItemPeer, ItemPieces, State};
 
 use super::super::view;
 use super::active::Active;
-use super::{Ask, Torrent, holding, missing_range, run_lengths};
+use super::dormant::{holding, missing_range, run_lengths};
+use super::{Ask, Torrent};
 use crate::swarm::{PeerKey, Swarm};
 
 impl Torrent {
