@@ -6,11 +6,10 @@
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use p2p_wire::BLOCK_LEN;
 use p2p_wire::peer::{Frame, FrameDecoder, FrameError, Message};
 use tokio::net::tcp::ReadHalf;
 
-use super::pool::BlockPool;
+use super::pool::{BlockPool, PlaceLen};
 use super::row::Row;
 
 /// Read at once at most.
@@ -37,8 +36,8 @@ pub(super) struct Intake {
     size: usize,
     pool: BlockPool,
     row: Option<Row>,
-    /// The last read gave blocks of the usual length and nothing else: what is left of it begins with a frame, and is nothing to be skipped.
-    only_blocks: bool,
+    /// The last read gave blocks of this length and nothing else: what is left of it begins with a frame, and is nothing to be skipped.
+    only_blocks: Option<PlaceLen>,
 }
 
 impl Intake {
@@ -51,7 +50,7 @@ impl Intake {
             size: MIN_READ,
             pool,
             row: None,
-            only_blocks: false,
+            only_blocks: None,
         }
     }
 
@@ -62,8 +61,11 @@ impl Intake {
 
     /// Reads at most `most` bytes, once, and says how many: 0 at the end of the stream. `WouldBlock` if there is nothing to read.
     pub(super) fn read(&mut self, stream: &ReadHalf<'_>, most: usize) -> io::Result<usize> {
-        if self.only_blocks && self.size >= FAST && self.row.is_none() {
-            self.row = Row::begin(&self.pool, &mut self.buffer);
+        if let Some(len) = self.only_blocks
+            && self.size >= FAST
+            && self.row.is_none()
+        {
+            self.row = Row::begin(&self.pool, len, &mut self.buffer);
         }
         if let Some(row) = &mut self.row {
             return stream.try_read_vectored(&mut row.slices(most));
@@ -107,8 +109,8 @@ impl Intake {
             }
         }
         unpin(&mut frames[placed..], self.allocated);
-        let is_usual = |frame: &Frame| frame.data.len() == BLOCK_LEN as usize;
-        self.only_blocks = !frames.is_empty() && frames.iter().all(is_usual);
+        let len = frames.first().map_or(0, |frame| frame.data.len());
+        self.only_blocks = PlaceLen::of(len).filter(|_| frames.iter().all(|f| f.data.len() == len));
         Ok(frames)
     }
 }
@@ -137,8 +139,8 @@ fn payload(frame: &mut Frame) -> &mut Bytes {
 
 #[cfg(test)]
 mod tests {
-    use p2p_wire::Block;
     use p2p_wire::peer::PieceHead;
+    use p2p_wire::{BLOCK_LEN, Block, MAX_BLOCK_LEN};
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -168,7 +170,7 @@ mod tests {
             let lies = |frame: &&Frame| frame.data.as_ptr().addr().is_multiple_of(4096);
             let whole = more
                 .iter()
-                .filter(|frame| frame.data.len() == BLOCK_LEN as usize);
+                .filter(|frame| PlaceLen::of(frame.data.len()).is_some());
             placed += whole.filter(lies).count();
             frames.extend(more);
         }
@@ -186,8 +188,8 @@ mod tests {
         }
     }
 
-    /// `count` messages, of which one in `other` is no block of the usual length.
-    fn stream(count: u64, other: u64, number: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
+    /// `count` messages, of which one in `other` is no block of `len`.
+    fn stream(count: u64, len: u32, other: u64, number: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
         let mut bytes = BytesMut::new();
         for n in 0..count as u32 {
             let block = |len| Block {
@@ -195,7 +197,7 @@ mod tests {
                 begin: n * 7,
                 len,
             };
-            let kind = if number(other) == 0 { number(7) } else { 7 };
+            let kind = if number(other) == 0 { number(9) } else { 9 };
             let message = match kind {
                 0 => Message::KeepAlive,
                 1 => Message::Have(n),
@@ -204,7 +206,9 @@ mod tests {
                 4 => Message::Bitfield(vec![0; 250].into()),
                 5 => Message::Extended(3, vec![n as u8; number(9_000) as usize].into()),
                 6 => Message::Unknown(99),
-                _ => Message::Piece(block(BLOCK_LEN)),
+                7 => Message::Piece(block(BLOCK_LEN)),
+                8 => Message::Piece(block(MAX_BLOCK_LEN)),
+                _ => Message::Piece(block(len)),
             };
             match &message {
                 Message::Piece(block) => {
@@ -213,7 +217,7 @@ mod tests {
                 }
                 // With a payload that is skipped, and looks like the begin of blocks.
                 Message::Unknown(id) => {
-                    let head = &PieceHead::of(block(BLOCK_LEN)).0[..5];
+                    let head = &PieceHead::of(block(len)).0[..5];
                     let skipped = number(90_000) as usize;
                     bytes.put_u32(1 + skipped as u32);
                     bytes.put_u8(*id);
@@ -231,7 +235,8 @@ mod tests {
         for seed in 0..60 {
             let mut number = numbers(seed);
             let other = [3, 20, 100, 100_000][seed as usize % 4];
-            let bytes = stream(150, other, &mut number);
+            let len = [BLOCK_LEN, MAX_BLOCK_LEN][seed as usize / 4 % 2];
+            let bytes = stream(150, len, other, &mut number);
             let mut all = BytesMut::from(&bytes[..]);
             let mut decoder = FrameDecoder::new(Some(2000));
             let expected = std::iter::from_fn(|| decoder.decode(&mut all).unwrap());
@@ -279,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_peer_has_no_places() {
-        let bytes = stream(100, 100_000, &mut numbers(1));
+        let bytes = stream(100, BLOCK_LEN, 100_000, &mut numbers(1));
         let (mut near, mut far) = {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let far = TcpStream::connect(listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Memory for blocks that arrive: places of a block each, that are used again.
+//! Memory for blocks that arrive: places of a block each, of the usual length or the longest, that are used again.
 //!
 //! Each place begins at a page, so that what is in it can be written to a disk as it lies, past the page cache. They lie in large pages of memory,
 //! where the system has any: the kernel looks up few and hands the disk few parts.
@@ -6,39 +6,79 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use p2p_wire::BLOCK_LEN;
+use p2p_wire::{BLOCK_LEN, MAX_BLOCK_LEN};
 
 use crate::memory;
 
-/// Bytes of a place: of the blocks that everybody asks for.
-pub(super) const PLACE_LEN: usize = BLOCK_LEN as usize;
+/// How many bytes a place has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PlaceLen {
+    /// Those of the blocks that everybody asks for.
+    Usual,
+    /// Those of the longest.
+    Long,
+}
+
+impl PlaceLen {
+    /// That of a block of `len` bytes; `None` if there are no places for such.
+    pub(super) fn of(len: usize) -> Option<Self> {
+        [Self::Usual, Self::Long]
+            .into_iter()
+            .find(|place| place.bytes() == len)
+    }
+
+    /// In bytes: a multiple of a page.
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            Self::Usual => BLOCK_LEN as usize,
+            Self::Long => MAX_BLOCK_LEN as usize,
+        }
+    }
+}
 
 /// Places are made so many at a time, in bytes. The system gives memory for those that are used; the rest are addresses.
 const MADE: usize = 16 << 20;
 
-/// Free places that are kept at most, in bytes.
+/// Free places of one length that are kept at most, in bytes.
 const KEPT: usize = 64 << 20;
 
 /// The places that are free. A small value, free to copy.
 #[derive(Clone, Default)]
-pub struct BlockPool(Arc<Mutex<Vec<BytesMut>>>);
+pub struct BlockPool(Arc<Mutex<Free>>);
+
+#[derive(Default)]
+struct Free {
+    usual: Vec<BytesMut>,
+    long: Vec<BytesMut>,
+}
+
+impl Free {
+    fn of(&mut self, len: PlaceLen) -> &mut Vec<BytesMut> {
+        match len {
+            PlaceLen::Usual => &mut self.usual,
+            PlaceLen::Long => &mut self.long,
+        }
+    }
+}
 
 impl BlockPool {
     /// So many places, with what was in them before.
-    pub(super) fn take(&self, count: usize) -> Vec<Place> {
+    pub(super) fn take(&self, len: PlaceLen, count: usize) -> Vec<Place> {
         let mut free = self.lock();
+        let free = free.of(len);
         while free.len() < count {
             let mut made = memory::large_pages(MADE);
-            let places = (0..MADE / PLACE_LEN).map(|_| made.split_to(PLACE_LEN));
+            let places = (0..MADE / len.bytes()).map(|_| made.split_to(len.bytes()));
             // The last are taken first: what was used last before what never was, and of that the lowest addresses.
             let mut all: Vec<BytesMut> = places.rev().collect();
-            all.append(&mut free);
+            all.append(free);
             *free = all;
         }
         let kept = free.len().saturating_sub(count);
         let taken = free.drain(kept..).rev();
         let place = |memory| Place {
             memory,
+            len,
             pool: self.clone(),
         };
         taken.map(place).collect()
@@ -49,14 +89,15 @@ impl BlockPool {
         drop(std::mem::take(&mut *self.lock()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<BytesMut>> {
+    fn lock(&self) -> MutexGuard<'_, Free> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Memory of [`PLACE_LEN`] bytes that nobody else has; free again when dropped.
+/// Memory for a block that nobody else has; free again when dropped.
 pub(super) struct Place {
     memory: BytesMut,
+    len: PlaceLen,
     pool: BlockPool,
 }
 
@@ -83,7 +124,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         let mut free = self.pool.lock();
-        if free.len() < KEPT / PLACE_LEN {
+        let free = free.of(self.len);
+        if free.len() < KEPT / self.len.bytes() {
             free.push(memory);
         }
     }
@@ -93,13 +135,20 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const BOTH: [PlaceLen; 2] = [PlaceLen::Usual, PlaceLen::Long];
+
     #[test]
     fn places_are_whole_begin_at_a_page_and_are_nobody_elses() {
         let pool = BlockPool::default();
-        let mut taken = pool.take(MADE / PLACE_LEN - 5);
-        taken.extend(pool.take(40));
+        let mut taken = Vec::new();
+        for len in BOTH {
+            assert_eq!(PlaceLen::of(len.bytes()), Some(len));
+            taken.extend(pool.take(len, MADE / len.bytes() - 5));
+            let more = pool.take(len, 40);
+            assert!(more.iter().all(|place| place.as_ref().len() == len.bytes()));
+            taken.extend(more);
+        }
         for (n, place) in taken.iter_mut().enumerate() {
-            assert_eq!(place.as_ref().len(), PLACE_LEN);
             assert!(place.as_ref().as_ptr().addr().is_multiple_of(4096));
             place.as_mut().fill(n as u8);
             place.as_mut()[..8].copy_from_slice(&n.to_be_bytes());
@@ -112,27 +161,32 @@ mod tests {
 
     #[test]
     fn a_place_is_used_again_once_nobody_reads_it() {
-        let pool = BlockPool::default();
-        let block = pool.take(1).remove(0).freeze();
-        let (first, copy) = (block.as_ptr(), block.slice(100..200));
-        drop(block);
-        let second = pool.take(1).remove(0);
-        assert_ne!(second.as_ref().as_ptr(), first);
-        drop((second, copy));
-        assert_eq!(pool.take(1)[0].as_ref().as_ptr(), first);
+        for len in BOTH {
+            let pool = BlockPool::default();
+            let block = pool.take(len, 1).remove(0).freeze();
+            let (first, copy) = (block.as_ptr(), block.slice(100..200));
+            drop(block);
+            let second = pool.take(len, 1).remove(0);
+            assert_ne!(second.as_ref().as_ptr(), first);
+            drop((second, copy));
+            assert_eq!(pool.take(len, 1)[0].as_ref().as_ptr(), first);
+        }
     }
 
     #[test]
     fn memory_is_given_back_when_nothing_comes_or_it_is_much() {
-        let pool = BlockPool::default();
-        let block = pool.take(3).remove(0).freeze();
-        assert_eq!(pool.lock().len(), MADE / PLACE_LEN - 1);
-        pool.rest();
-        assert_eq!(pool.lock().capacity(), 0);
-        assert_eq!(block.len(), PLACE_LEN);
-        drop(block);
-        assert_eq!(pool.lock().len(), 1);
-        drop(pool.take(2 * KEPT / PLACE_LEN));
-        assert_eq!(pool.lock().len(), KEPT / PLACE_LEN);
+        for len in BOTH {
+            let free = |pool: &BlockPool| pool.lock().of(len).len();
+            let pool = BlockPool::default();
+            let block = pool.take(len, 3).remove(0).freeze();
+            assert_eq!(free(&pool), MADE / len.bytes() - 1);
+            pool.rest();
+            assert_eq!(pool.lock().of(len).capacity(), 0);
+            assert_eq!(block.len(), len.bytes());
+            drop(block);
+            assert_eq!(free(&pool), 1);
+            drop(pool.take(len, 2 * KEPT / len.bytes()));
+            assert_eq!(free(&pool), KEPT / len.bytes());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A row of blocks as they come in, each read straight to a place of its own.
 //!
-//! A peer that sends what was asked for sends a head of thirteen bytes, a block of 16 KiB, a head, a block, and so on. Who expects that can have
+//! A peer that sends what was asked for sends a head of thirteen bytes, a block, a head, a block of the same length, and so on. Who expects that can have
 //! the kernel put each part where it belongs, in one call, and blocks lie as a disk takes them. When something else comes, all that is behind it
 //! lies in the wrong place: [`Row::end`] puts it in a row again, to be cut into frames like everything else.
 
@@ -8,17 +8,14 @@ use std::collections::VecDeque;
 use std::io::IoSliceMut;
 
 use bytes::BytesMut;
-use p2p_wire::BLOCK_LEN;
 use p2p_wire::peer::{Frame, Message, PieceHead};
 
-use super::pool::{BlockPool, PLACE_LEN, Place};
-
-/// A block with its head, in bytes.
-const FRAME: usize = PieceHead::LEN + PLACE_LEN;
+use super::pool::{BlockPool, Place, PlaceLen};
 
 /// Blocks that are expected. The first `there` bytes of them are there, and none was checked yet beyond the head of the first.
 pub(super) struct Row {
     pool: BlockPool,
+    len: PlaceLen,
     coming: VecDeque<Coming>,
     there: usize,
 }
@@ -30,16 +27,18 @@ struct Coming {
 }
 
 impl Row {
-    /// Goes on from `buffer`, which begins with a frame and is emptied; `None` if that cannot be a block, or holds one whole frame or more.
-    pub(super) fn begin(pool: &BlockPool, buffer: &mut BytesMut) -> Option<Self> {
-        if buffer.len() >= FRAME || !PieceHead::may_begin(buffer, BLOCK_LEN) {
-            return None;
-        }
+    /// Goes on with blocks of `len` from `buffer`, which begins with a frame and is emptied; `None` if that cannot be such a block, or holds one
+    /// whole frame or more.
+    pub(super) fn begin(pool: &BlockPool, len: PlaceLen, buffer: &mut BytesMut) -> Option<Self> {
         let mut row = Self {
             pool: pool.clone(),
+            len,
             coming: VecDeque::new(),
             there: 0,
         };
+        if buffer.len() >= row.frame() || !row.may_begin(buffer) {
+            return None;
+        }
         let begun = std::mem::take(buffer);
         let mut rest = &begun[..];
         if !rest.is_empty() {
@@ -53,13 +52,22 @@ impl Row {
         Some(row)
     }
 
+    /// A block with its head, in bytes.
+    fn frame(&self) -> usize {
+        PieceHead::LEN + self.len.bytes()
+    }
+
+    fn may_begin(&self, bytes: &[u8]) -> bool {
+        PieceHead::may_begin(bytes, self.len.bytes() as u32)
+    }
+
     /// Where the next bytes belong, at most `most` of them and not nothing.
     pub(super) fn slices(&mut self, most: usize) -> Vec<IoSliceMut<'_>> {
         let most = most.max(1);
-        let count = (self.there + most).div_ceil(FRAME);
+        let count = (self.there + most).div_ceil(self.frame());
         let more = count.saturating_sub(self.coming.len());
         if more > 0 {
-            let places = self.pool.take(more).into_iter();
+            let places = self.pool.take(self.len, more).into_iter();
             let head = PieceHead::default();
             self.coming
                 .extend(places.map(|place| Coming { head, place }));
@@ -86,13 +94,13 @@ impl Row {
         self.there += count;
         while let Some(next) = self.coming.front() {
             let head = &next.head.0[..self.there.min(PieceHead::LEN)];
-            if !PieceHead::may_begin(head, BLOCK_LEN) {
+            if !self.may_begin(head) {
                 return false;
             }
-            if self.there < FRAME {
+            if self.there < self.frame() {
                 break;
             }
-            self.there -= FRAME;
+            self.there -= self.frame();
             let whole = self.coming.pop_front();
             if let Some((block, place)) = whole.and_then(|it| Some((it.head.block()?, it.place))) {
                 frames.push(Frame {
@@ -102,7 +110,7 @@ impl Row {
             }
         }
         // Somebody else has a use for places into which nothing came.
-        self.coming.truncate(self.there.div_ceil(FRAME));
+        self.coming.truncate(self.there.div_ceil(self.frame()));
         true
     }
 
