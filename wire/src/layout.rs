@@ -1,9 +1,10 @@
 //! How a torrent's bytes divide into pieces and blocks.
 
-/// The usual length of a block in bytes; larger requests are legal, ours are never larger (BEP 3).
+/// The usual length of a block in bytes; larger requests are legal, ours are larger only to peers that say they serve them (BEP 3).
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
 /// Longest block in bytes that may be asked for and is read; clients ask for 16 or 32 KiB, more than 128 KiB nobody honours (BEP 3).
+/// A multiple of [`BLOCK_LEN`].
 pub const MAX_BLOCK_LEN: u32 = 128 * 1024;
 
 /// A piece that exists: made only by [`Layout::piece`], where the bound is checked.

@@ -287,7 +287,7 @@ proptest! {
     #[test]
     fn extension_handshakes(
         ids in (of(1..=u8::MAX), of(1..=u8::MAX)),
-        numbers in (of(any::<u32>()), of(any::<u32>()), of(1..=u16::MAX)),
+        numbers in (of(any::<u32>()), of(any::<u32>()), of(any::<u32>()), of(1..=u16::MAX)),
         client in of("[ -~]{1,64}"),
         upload_only: bool,
     ) {
@@ -296,7 +296,8 @@ proptest! {
             ut_pex: ids.1,
             metadata_size: numbers.0,
             reqq: numbers.1,
-            port: numbers.2,
+            longest_block: numbers.2,
+            port: numbers.3,
             client,
             upload_only,
         };

@@ -146,9 +146,9 @@ pub struct PeerStats {
     pub interesting: bool,
     /// It wants something from us.
     pub interested: bool,
-    /// Requests outstanding.
+    /// Asked for and not come, in blocks of the usual length.
     pub requests: u32,
-    /// Request window, in requests.
+    /// Request window, in blocks of the usual length.
     pub window: u32,
 }
 

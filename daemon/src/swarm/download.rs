@@ -2,10 +2,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use p2p_wire::Block;
 use p2p_wire::peer::Message;
+use p2p_wire::{BLOCK_LEN, Block};
 
-use super::progress::{Partial, Receipt, Source};
+use super::owed::Owed;
+use super::progress::{Partial, Progress, Receipt, Source, overlap};
 use super::{Action, BlockFate, DropReason, PeerKey, Swarm, Violation};
 
 /// A peer with requests outstanding and no block for so long is of no use.
@@ -29,7 +30,7 @@ impl Swarm {
         peer.heard = now;
         peer.down.add(u64::from(block.len), now);
         self.down.add(u64::from(block.len), now);
-        let Some(request) = peer.take_request(block) else {
+        let Some(request) = peer.owed.take(block) else {
             self.wasted += u64::from(block.len);
             peer.unrequested = peer
                 .unrequested
@@ -38,14 +39,11 @@ impl Swarm {
             return Ok(BlockFate::Waste);
         };
         let latency = now.saturating_duration_since(request.at);
-        peer.window.received(latency, peer.down.rate(now), now);
+        let blocks = block.len.div_ceil(BLOCK_LEN);
+        (peer.window).received(blocks, latency, peer.down.rate(now), now);
         peer.note_block(request.at, now);
         peer.stalls = 0;
-        let room = peer
-            .window
-            .size()
-            .saturating_sub(peer.requests.len() as u32);
-        if room >= (peer.window.size() / 4).max(1) {
+        if peer.room().is_some() {
             self.hungry.insert(key);
         }
         let (counted, info) = (!peer.stalled, peer.info);
@@ -60,7 +58,12 @@ impl Swarm {
         } else {
             self.progress.receive(block, source, counted, now)
         };
-        let Receipt::Kept { others, whole } = receipt else {
+        let Receipt::Kept {
+            others,
+            again,
+            whole,
+        } = receipt
+        else {
             if counted {
                 self.progress.release(block);
             }
@@ -69,8 +72,9 @@ impl Swarm {
             return Ok(BlockFate::Waste);
         };
         self.resume(key);
+        self.wasted += u64::from(again);
         if others > 0 || self.may_be_stalled {
-            self.cancel(|b| b == block);
+            self.cancel(|progress, asked| overlap(asked, block) && !progress.lacks(asked));
         }
         if whole && let Some(piece) = self.layout.piece(block.piece) {
             self.actions.push_back(Action::Verify(piece));
@@ -79,21 +83,14 @@ impl Swarm {
     }
 
     /// Takes back all requests for blocks that `unwanted` says; their slots must not count them any more.
-    fn cancel(&mut self, unwanted: impl Fn(Block) -> bool) {
+    fn cancel(&mut self, unwanted: impl Fn(&Progress, Block) -> bool) {
         let mut cancelled = Vec::new();
         for (key, peer) in &mut self.peers {
-            let before = cancelled.len();
-            peer.requests.retain(|request| {
-                let gone = unwanted(request.block);
-                if gone {
-                    cancelled.push((*key, request.block));
-                }
-                !gone
-            });
-            for (_, block) in &cancelled[before..] {
+            for block in peer.owed.take_all(|block| unwanted(&self.progress, block)) {
                 peer.forgive(block.len);
+                cancelled.push((*key, block));
             }
-            if peer.stalled && peer.requests.is_empty() {
+            if peer.stalled && peer.owed.is_empty() {
                 peer.stalled = false;
                 peer.window.restart(self.now);
             }
@@ -112,20 +109,20 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key).filter(|p| p.stalled) else {
             return;
         };
-        if peer.choking && !peer.requests.is_empty() {
+        if peer.choking && !peer.owed.is_empty() {
             return;
         }
         peer.stalled = false;
         peer.window.restart(now);
-        let owed: Vec<Block> = peer.requests.iter().map(|r| r.block).collect();
-        peer.requests.iter_mut().for_each(|r| r.at = now);
+        let owed: Vec<Block> = peer.owed.iter().map(|r| r.block).collect();
+        peer.owed.change_times(|_, at| *at = now);
         self.hungry.insert(key);
         for block in owed {
             let foreign = |partial: &Partial| partial.single && partial.owner != Some(key);
             let lost = self.progress.get(block.piece).is_none_or(foreign);
             if (lost || !self.progress.ask_again(block, key, now))
                 && let Some(peer) = self.peers.get_mut(&key)
-                && peer.take_request(block).is_some()
+                && peer.owed.take(block).is_some()
             {
                 peer.forgive(block.len);
                 self.send(key, Message::Cancel(block));
@@ -139,12 +136,12 @@ impl Swarm {
             return;
         };
         let counted = !peer.stalled;
-        let blocks: Vec<Block> = peer.requests.iter().map(|r| r.block).collect();
+        let blocks: Vec<Block> = peer.owed.iter().map(|r| r.block).collect();
         if forget {
-            peer.requests.clear();
+            peer.owed = Owed::default();
             blocks.iter().for_each(|block| peer.forgive(block.len));
         }
-        peer.stalled = !peer.requests.is_empty();
+        peer.stalled = !peer.owed.is_empty();
         self.may_be_stalled |= peer.stalled;
         peer.working.clear();
         let mut touched: BTreeSet<u32> = blocks.iter().map(|b| b.piece).collect();
@@ -175,7 +172,7 @@ impl Swarm {
         let Some(partial) = self.progress.remove(piece) else {
             return;
         };
-        self.cancel(|block| block.piece == piece);
+        self.cancel(|_, block| block.piece == piece);
         if partial.received > 0
             && let Some(index) = self.layout.piece(piece)
         {
@@ -190,13 +187,13 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        if peer.take_request(block).is_none() {
+        if peer.owed.take(block).is_none() {
             return;
         }
         let (counted, choking) = (!peer.stalled, peer.choking);
         // Others are asked first, this peer not before the next tick.
         peer.starved &= choking;
-        if peer.stalled && peer.requests.is_empty() {
+        if peer.stalled && peer.owed.is_empty() {
             peer.stalled = false;
             peer.window.restart(self.now);
             self.hungry.insert(key);

@@ -2,8 +2,8 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use p2p_wire::BLOCK_LEN;
 use p2p_wire::peer::{ExtensionHandshake, Message, MetadataMessage};
+use p2p_wire::{BLOCK_LEN, MAX_BLOCK_LEN};
 
 use super::peer::Peer;
 use super::upload::REQUEST_QUEUE;
@@ -21,6 +21,7 @@ pub(super) fn handshake(port: u16) -> ExtensionHandshake {
         ut_pex: None,
         metadata_size: None,
         reqq: Some(REQUEST_QUEUE),
+        longest_block: Some(MAX_BLOCK_LEN),
         port: (port != 0).then_some(port),
         client: Some(concat!("p2pd ", env!("CARGO_PKG_VERSION")).to_owned()),
         upload_only: false,

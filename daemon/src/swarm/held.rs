@@ -14,10 +14,10 @@ impl Swarm {
         later(&mut peer.heard);
         peer.last_block.iter_mut().for_each(later);
         peer.window.held_back(time, now);
-        for request in &mut peer.requests {
-            later(&mut request.at);
-            self.progress.asked_later(request.block, key, later);
-        }
+        peer.owed.change_times(|block, at| {
+            later(at);
+            self.progress.asked_later(block, key, later);
+        });
         self.progress.owned_later(key, later);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use p2p_wire::peer::{ExtensionHandshake, Message, MetadataMessage};
-use p2p_wire::{BLOCK_LEN, Bitfield, Block, Layout, PeerId, PieceIndex};
+use p2p_wire::{BLOCK_LEN, Bitfield, Block, Layout, MAX_BLOCK_LEN, PeerId, PieceIndex};
 
 use super::{Action, NewPeer, Options, PeerKey, Swarm, Verified};
 
@@ -16,8 +16,9 @@ const PIECES: u32 = 12;
 /// not hold.
 pub fn run(bytes: &[u8], start: Instant) {
     let mut input = Input(bytes);
-    let have = if input.flag() { input.u16() } else { 0 };
-    let mut world = World::new(have, input.u8().into(), start);
+    let kind = input.u8();
+    let have = if kind & 1 == 1 { input.u16() } else { 0 };
+    let mut world = World::new(have, kind & 2 == 2, input.u8().into(), start);
     world.settle();
     while !input.0.is_empty() {
         let op = input.op();
@@ -72,6 +73,7 @@ impl Input<'_> {
         let len = match (kind >> 3) & 7 {
             0 => self.u32(),
             1 => self.u32() % 200_000,
+            2 => MAX_BLOCK_LEN,
             _ => BLOCK_LEN,
         };
         Block {
@@ -112,6 +114,7 @@ impl Input<'_> {
                 let handshake = ExtensionHandshake {
                     ut_metadata: Some(3),
                     reqq: self.flag().then(|| self.u32()),
+                    longest_block: self.flag().then_some(MAX_BLOCK_LEN),
                     port: self.flag().then(|| self.u16()),
                     upload_only: self.flag(),
                     ..ExtensionHandshake::default()
@@ -191,6 +194,7 @@ enum Op {
 /// A swarm with what its engine would keep for it.
 struct World {
     swarm: Swarm,
+    long: bool,
     now: Instant,
     next_key: u64,
     keys: [Option<PeerKey>; 8],
@@ -215,15 +219,22 @@ fn set(bits: u16) -> Bitfield {
 }
 
 impl World {
-    fn new(have: u16, seed: u64, start: Instant) -> Self {
-        let layout = Layout::new(u64::from(PIECES) * 65_536 - 20_000, 65_536).unwrap();
+    /// `long`: with pieces that hold long blocks, peers that serve these, and windows that are wide from the start.
+    fn new(have: u16, long: bool, seed: u64, start: Instant) -> Self {
+        let (piece_len, in_flight) = if long {
+            (3 * MAX_BLOCK_LEN, 1_500_000)
+        } else {
+            (65_536, 200_000)
+        };
+        let total = u64::from(PIECES) * u64::from(piece_len) - 20_000;
+        let layout = Layout::new(total, piece_len).expect("neither is 0");
         let options = Options {
             info: Bytes::from(vec![1; 40_000]),
             our_id: PeerId([3; 20]),
             port: 6881,
             wanted: Bitfield::full(PIECES),
             sequential: false,
-            in_flight: 200_000,
+            in_flight,
             upload_slots: 2,
             max_peers: 6,
             only_peers: Vec::new(),
@@ -231,12 +242,25 @@ impl World {
         };
         Self {
             swarm: Swarm::new(layout, set(have), options, start),
+            long,
             now: start,
             next_key: 0,
             keys: [None; 8],
             requests: Vec::new(),
             uploads: Vec::new(),
             verify: Vec::new(),
+        }
+    }
+
+    /// The peer serves long blocks, and its window is as if it had given many.
+    fn widen(&mut self, key: PeerKey) {
+        let handshake = ExtensionHandshake {
+            longest_block: Some(MAX_BLOCK_LEN),
+            ..ExtensionHandshake::default()
+        };
+        if let Some(peer) = self.swarm.peers.get_mut(&key) {
+            peer.extension = Some(handshake);
+            (peer.window).received(200, Duration::ZERO, 0, self.now);
         }
     }
 
@@ -291,6 +315,11 @@ impl World {
                     && self.swarm.handle_message(key, message, now).is_err()
                 {
                     self.close(key);
+                }
+                if self.long
+                    && let Some(key) = self.keys[n as usize]
+                {
+                    self.widen(key);
                 }
             }
             Op::Answer(n, nth) => {

@@ -2,6 +2,9 @@
 //!
 //! Everything happens in `handle_*`; requests are chosen in `poll_action`, when all else is done, so that a batch of blocks is
 //! answered by one batch of requests.
+//!
+//! A piece is kept account of in blocks of 16 KiB, the usual length of a request. A peer that says so in its extension handshake (`p2p_block`) and
+//! gives much is asked for eight of them at once, a long block: that costs both sides an eighth of the work for each request. The rest do not notice.
 mod api;
 mod asked;
 mod attempt;
@@ -18,7 +21,10 @@ mod held;
 mod holdings;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
+#[cfg(test)]
+mod long_tests;
 mod metadata;
+mod owed;
 mod owners;
 #[cfg(test)]
 mod owners_tests;
@@ -387,13 +393,14 @@ impl Swarm {
             assert_eq!(peer.interesting, needed > 0, "interest in {key:?}");
             peer.asked.check_invariants();
             assert!(peer.asked.none_waits() || !peer.choked, "queue of {key:?}");
-            assert!(!peer.stalled || !peer.requests.is_empty());
+            peer.owed.check_invariants();
+            assert!(!peer.stalled || !peer.owed.is_empty());
             if peer.as_seed {
                 seeds += 1;
             } else {
                 held += u64::from(peer.has.count());
             }
-            for request in peer.requests.iter().filter(|_| !peer.stalled) {
+            for request in peer.owed.iter().filter(|_| !peer.stalled) {
                 *asked.entry(request.block).or_default() += 1;
             }
         }

@@ -1,12 +1,13 @@
 //! What is known of one connected peer.
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use p2p_wire::peer::ExtensionHandshake;
-use p2p_wire::{Bitfield, Block, PeerId};
+use p2p_wire::{BLOCK_LEN, Bitfield, Block, MAX_BLOCK_LEN, PeerId};
 
 use super::asked::Asked;
+use super::owed::Owed;
 use super::rate::RateMeter;
 use super::window::Window;
 use super::{NewPeer, PeerKey, PeerStats};
@@ -17,6 +18,12 @@ const UNREQUESTED: u64 = 1 << 20;
 /// Refusals that are remembered; who refuses more than this gets no second chance for a block.
 const MAX_REFUSED: usize = 1024;
 
+/// A long block has so many of the usual length.
+pub(super) const LONG: u32 = MAX_BLOCK_LEN / BLOCK_LEN;
+
+/// From this window on, in blocks of the usual length, long blocks are asked for: sixteen of them.
+const LONG_FROM: u32 = 16 * LONG;
+
 /// Who is at the other end: its id and where it is. The id alone proves nothing, as whoever has met a peer can claim to be it.
 pub(super) type Who = (PeerId, IpAddr);
 
@@ -24,13 +31,6 @@ impl NewPeer {
     pub(super) fn who(&self) -> Who {
         (self.peer_id, self.addr.ip())
     }
-}
-
-/// A request that has no answer yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Request {
-    pub(super) block: Block,
-    pub(super) at: Instant,
 }
 
 /// One connected peer.
@@ -61,7 +61,7 @@ pub(super) struct Peer {
     pub(super) extension: Option<ExtensionHandshake>,
     pub(super) metadata_parts: u32,
 
-    pub(super) requests: VecDeque<Request>,
+    pub(super) owed: Owed,
     /// Blocks it refused once while it was not choking us.
     pub(super) refused: BTreeSet<Block>,
     pub(super) stalled: bool,
@@ -110,7 +110,7 @@ impl Peer {
             interesting: false,
             extension: None,
             metadata_parts: 0,
-            requests: VecDeque::new(),
+            owed: Owed::default(),
             refused: BTreeSet::new(),
             stalled: false,
             stalls: 0,
@@ -141,10 +141,21 @@ impl Peer {
         !self.choking && !self.stalled && self.needed > 0
     }
 
-    /// Takes out the request for `block`, if there is one; answers usually come in order.
-    pub(super) fn take_request(&mut self, block: Block) -> Option<Request> {
-        let at = self.requests.iter().position(|r| r.block == block)?;
-        self.requests.remove(at)
+    /// How long a block it may be asked for, in blocks of the usual length. A long one costs either side less, and comes whole: it is for peers
+    /// that owe many, so that what one request brings is a small part of what is under way.
+    pub(super) fn longest_block(&self) -> u32 {
+        let serves = self.extension.as_ref().and_then(|e| e.longest_block);
+        match serves {
+            Some(MAX_BLOCK_LEN..) if self.window.size() >= LONG_FROM => LONG,
+            _ => 1,
+        }
+    }
+
+    /// How many blocks of the usual length its window has room for, if that is enough to ask: requests go out in batches, a quarter of the
+    /// window at least.
+    pub(super) fn room(&self) -> Option<u32> {
+        let room = self.window.size().saturating_sub(self.owed.blocks());
+        (room >= (self.window.size() / 4).max(1)).then_some(room)
     }
 
     /// We do not want `len` bytes any more that it may be sending already.
@@ -154,7 +165,7 @@ impl Peer {
 
     /// When it last showed progress on what it was asked for.
     pub(super) fn progress_at(&self) -> Option<Instant> {
-        let oldest = self.requests.front()?.at;
+        let oldest = self.owed.front()?.at;
         Some(self.last_block.map_or(oldest, |last| last.max(oldest)))
     }
 
@@ -189,7 +200,7 @@ impl Peer {
             choked: self.choked,
             interesting: self.interesting,
             interested: self.interested,
-            requests: self.requests.len() as u32,
+            requests: self.owed.blocks(),
             window: self.window.size(),
         }
     }

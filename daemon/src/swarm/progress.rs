@@ -4,6 +4,7 @@
 //! half pieces could fill the budget and none could ever be finished.
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Instant;
 
 use p2p_wire::{BLOCK_LEN, Block, Layout, PieceIndex};
@@ -11,7 +12,7 @@ use p2p_wire::{BLOCK_LEN, Block, Layout, PieceIndex};
 use super::PeerKey;
 use super::peer::Who;
 
-/// What is known of one block.
+/// What is known of one block of the usual length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Nobody is asked for it.
@@ -80,8 +81,25 @@ pub(super) struct Start {
 pub(super) enum Receipt {
     /// Not wanted: had already, or its piece is not in progress.
     Unwanted,
-    /// Kept. `others`: how many more peers are asked for it; `whole`: it was the last of its piece.
-    Kept { others: u16, whole: bool },
+    /// Kept. `others`: how many more peers are asked for some of it; `again`: bytes of it that were here already; `whole`: it was the last of
+    /// its piece.
+    Kept {
+        others: u16,
+        again: u32,
+        whole: bool,
+    },
+}
+
+/// The slots that a block fills: one, or as many as a long one has blocks of the usual length.
+fn slots(block: Block) -> Range<usize> {
+    let end = block.begin.saturating_add(block.len).div_ceil(BLOCK_LEN);
+    (block.begin / BLOCK_LEN) as usize..end as usize
+}
+
+/// Whether two blocks have bytes in common.
+pub(super) fn overlap(one: Block, other: Block) -> bool {
+    let before = |a: Block, b: Block| a.begin < b.begin.saturating_add(b.len);
+    one.piece == other.piece && before(one, other) && before(other, one)
 }
 
 /// All pieces in progress.
@@ -203,11 +221,12 @@ impl Progress {
         }
     }
 
-    /// Asks `peer` for the first free blocks of `piece`, `most` of them at most, and hands each to `ask`.
+    /// Asks `peer` for the first free blocks of `piece`, `most` of them at most, and hands each to `ask`: as a long block, of `longest` of them,
+    /// where all of that are free and it begins at a multiple of its length.
     pub(super) fn take_free(
         &mut self,
         piece: PieceIndex,
-        most: u32,
+        (most, longest): (u32, u32),
         (peer, now): (PeerKey, Instant),
         mut ask: impl FnMut(Block),
     ) {
@@ -222,17 +241,25 @@ impl Progress {
         };
         let mut left = most.min(partial.free);
         partial.free -= left;
-        let slots = partial.slots.iter_mut().enumerate();
-        for (number, slot) in slots.skip(partial.hint as usize) {
-            if left == 0 {
-                break;
+        while left > 0
+            && let Some(mut block) = layout.block(piece, partial.hint)
+        {
+            let mut count = 1;
+            let first = partial.hint as usize;
+            if left >= longest && partial.hint.is_multiple_of(longest) {
+                let long = BLOCK_LEN * longest;
+                let fits = partial.len - block.begin >= long;
+                let all = partial.slots.get(first..first + longest as usize);
+                if fits && all.is_some_and(|all| all.iter().all(|slot| *slot == Slot::Free)) {
+                    (count, block.len) = (longest, long);
+                }
             }
-            partial.hint = number as u32 + 1;
-            if *slot == Slot::Free
-                && let Some(block) = layout.block(piece, number as u32)
-            {
-                *slot = asked;
-                left -= 1;
+            partial.hint += count;
+            let slots = partial.slots.iter_mut().skip(first).take(count as usize);
+            let free = slots.filter(|slot| **slot == Slot::Free);
+            let taken = free.map(|slot| *slot = asked).count();
+            if taken > 0 {
+                left -= count;
                 ask(block);
             }
         }
@@ -262,26 +289,34 @@ impl Progress {
         let Some(partial) = self.partials.get_mut(&block.piece) else {
             return false;
         };
-        let Some(slot) = partial.slots.get_mut((block.begin / BLOCK_LEN) as usize) else {
-            return false;
-        };
-        let times = match *slot {
-            Slot::Received => return false,
-            Slot::Asked { times, .. } => times.saturating_add(1),
-            Slot::Free => {
-                partial.free -= 1;
-                1
-            }
-        };
-        *slot = Slot::Asked {
-            times,
-            by: peer,
-            at: now,
-        };
+        let mut lacks = false;
+        for slot in partial.slots.get_mut(slots(block)).into_iter().flatten() {
+            let times = match *slot {
+                Slot::Received => continue,
+                Slot::Asked { times, .. } => times.saturating_add(1),
+                Slot::Free => {
+                    partial.free -= 1;
+                    1
+                }
+            };
+            lacks = true;
+            *slot = Slot::Asked {
+                times,
+                by: peer,
+                at: now,
+            };
+        }
         if partial.free == 0 {
             self.refile(block.piece);
         }
-        true
+        lacks
+    }
+
+    /// Whether some of a block has not come.
+    pub(super) fn lacks(&self, block: Block) -> bool {
+        let partial = self.partials.get(&block.piece);
+        let slots = partial.and_then(|partial| partial.slots.get(slots(block)));
+        slots.is_some_and(|slots| slots.iter().any(|slot| *slot != Slot::Received))
     }
 
     /// Changes when `peer` was asked for a block, if it was the last to be asked.
@@ -292,11 +327,13 @@ impl Progress {
         later: impl Fn(&mut Instant),
     ) {
         let partial = self.partials.get_mut(&block.piece);
-        let number = (block.begin / BLOCK_LEN) as usize;
-        if let Some(Slot::Asked { by, at, .. }) = partial.and_then(|p| p.slots.get_mut(number))
-            && *by == peer
-        {
-            later(at);
+        let slots = partial.and_then(|p| p.slots.get_mut(slots(block)));
+        for slot in slots.into_iter().flatten() {
+            if let Slot::Asked { by, at, .. } = slot
+                && *by == peer
+            {
+                later(at);
+            }
         }
     }
 
@@ -314,18 +351,21 @@ impl Progress {
         let Some(partial) = self.partials.get_mut(&block.piece) else {
             return;
         };
-        let number = block.begin / BLOCK_LEN;
-        let Some(slot) = partial.slots.get_mut(number as usize) else {
-            return;
-        };
-        if let Slot::Asked { times, .. } = slot {
-            *times -= 1;
-            if *times == 0 {
-                *slot = Slot::Free;
-                partial.free += 1;
-                partial.hint = partial.hint.min(number);
-                self.refile(block.piece);
+        let before = partial.free;
+        for number in slots(block) {
+            if let Some(slot) = partial.slots.get_mut(number)
+                && let Slot::Asked { times, .. } = slot
+            {
+                *times -= 1;
+                if *times == 0 {
+                    *slot = Slot::Free;
+                    partial.free += 1;
+                    partial.hint = partial.hint.min(number as u32);
+                }
             }
+        }
+        if partial.free > before {
+            self.refile(block.piece);
         }
     }
 
@@ -340,41 +380,59 @@ impl Progress {
         let Some(partial) = self.partials.get_mut(&block.piece) else {
             return Receipt::Unwanted;
         };
-        let number = block.begin / BLOCK_LEN;
-        let Some(slot) = partial.slots.get_mut(number as usize) else {
+        let (mut others, mut again, before) = (0, block.len, partial.received);
+        let free = partial.free;
+        for number in slots(block) {
+            let Some(slot) = partial.slots.get_mut(number) else {
+                return Receipt::Unwanted;
+            };
+            match *slot {
+                Slot::Received => continue,
+                Slot::Asked { times, .. } => others = others.max(times - u16::from(counted)),
+                Slot::Free => partial.free -= 1,
+            }
+            *slot = Slot::Received;
+            partial.received += 1;
+            let begin = number as u32 * BLOCK_LEN;
+            again -= (block.begin + block.len - begin).min(BLOCK_LEN);
+        }
+        if partial.received == before {
             return Receipt::Unwanted;
-        };
-        let (others, was_free) = match *slot {
-            Slot::Received => return Receipt::Unwanted,
-            Slot::Asked { times, .. } => (times - u16::from(counted), false),
-            Slot::Free => (0, true),
-        };
-        *slot = Slot::Received;
-        partial.received += 1;
-        partial.received_bytes += u64::from(block.len);
+        }
+        partial.received_bytes += u64::from(block.len - again);
         partial.touched = now;
         if !partial.sources.iter().any(|s| s.key == source.key) {
             partial.sources.push(source);
         }
         let whole = partial.received as usize == partial.slots.len();
         partial.verifying = whole;
-        if was_free {
-            partial.free -= 1;
+        if partial.free < free {
             self.refile(block.piece);
         }
-        Receipt::Kept { others, whole }
+        Receipt::Kept {
+            others,
+            again,
+            whole,
+        }
     }
 
     /// Panics if a count is wrong. `asked`: how often each block is outstanding at peers that are counted.
     pub(super) fn check_invariants(&self, asked: &BTreeMap<Block, u16>) {
         let mut committed = 0;
         let mut expected = 0;
+        // Of a long block some may be here already, but not all.
+        let mut times_of: BTreeMap<(u32, usize), u16> = BTreeMap::new();
+        for (block, times) in asked {
+            assert!(self.lacks(*block), "{block:?} is here or nobody's");
+            for number in slots(*block) {
+                let slot = self.partials.get(&block.piece).map(|p| p.slots[number]);
+                if slot != Some(Slot::Received) {
+                    *times_of.entry((block.piece, number)).or_default() += times;
+                }
+            }
+        }
         for (piece, partial) in &self.partials {
             committed += u64::from(partial.len);
-            let index = self
-                .layout
-                .piece(*piece)
-                .expect("only pieces that exist are started");
             let count = |want: fn(&Slot) -> bool| partial.slots.iter().filter(|s| want(s)).count();
             assert_eq!(
                 partial.free as usize,
@@ -393,14 +451,13 @@ impl Progress {
             for (number, slot) in partial.slots.iter().enumerate() {
                 assert!(number as u32 >= partial.hint || *slot != Slot::Free);
                 if let Slot::Asked { times, .. } = slot {
-                    let block = self.layout.block(index, number as u32);
-                    let block = block.expect("a slot is a block");
-                    assert_eq!(asked.get(&block), Some(times), "{block:?}");
+                    let place = (*piece, number);
+                    assert_eq!(times_of.get(&place), Some(times), "{place:?}");
                     expected += 1;
                 }
             }
         }
-        assert_eq!(asked.len(), expected, "requests without a slot");
+        assert_eq!(times_of.len(), expected, "requests without a slot");
         assert_eq!(self.committed, committed);
     }
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use p2p_wire::peer::Message;
 use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
-use super::peer::{Peer, Request};
+use super::peer::Peer;
 use super::picker::{Mode, common};
-use super::progress::{Partial, Slot, Start};
+use super::progress::{Partial, Slot, Start, overlap};
 use super::{Action, PeerKey, Swarm};
 
 /// So many first pieces are picked at random.
@@ -38,26 +38,24 @@ impl Swarm {
         }
     }
 
-    /// Requests go out in batches: nothing is asked until a quarter of the window is free.
+    /// Asks `key` for as much as its window has room for.
     fn refill(&mut self, key: PeerKey) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&key).filter(|p| p.answers()) else {
             return;
         };
-        let room = peer
-            .window
-            .size()
-            .saturating_sub(peer.requests.len() as u32);
-        if room < (peer.window.size() / 4).max(1) {
+        let Some(room) = peer.room() else {
             return;
-        }
+        };
         peer.starved = false;
-        let full = peer.requests.len() + room as usize;
-        while let Some(room) = self.peers.get(&key).map(|p| full - p.requests.len())
+        // Long blocks all through, where they are asked for.
+        let longest = peer.longest_block();
+        let full = peer.owed.blocks() + room - room % longest;
+        while let Some(room) = self.peers.get(&key).map(|p| full - p.owed.blocks())
             && room > 0
         {
             if let Some(piece) = self.choose(key) {
-                self.request_free(key, piece, room as u32);
+                self.request_free(key, piece, (room, longest));
                 continue;
             }
             for block in self.endgame(key, room) {
@@ -70,14 +68,14 @@ impl Swarm {
         }
     }
 
-    /// Asks `key` for free blocks of `piece`, `most` of them at most.
-    fn request_free(&mut self, key: PeerKey, piece: PieceIndex, most: u32) {
+    /// Asks `key` for free blocks of `piece`, as [`Progress::take_free`](super::progress::Progress::take_free) has it.
+    fn request_free(&mut self, key: PeerKey, piece: PieceIndex, most: (u32, u32)) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
         self.progress.take_free(piece, most, (key, now), |block| {
-            peer.requests.push_back(Request { block, at: now });
+            peer.owed.push(block, now);
             let request = Message::Request(block);
             self.actions.push_back(Action::Send(key, request));
         });
@@ -96,7 +94,7 @@ impl Swarm {
     fn request(&mut self, key: PeerKey, block: Block) {
         let now = self.now;
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.requests.push_back(Request { block, at: now });
+            peer.owed.push(block, now);
             self.send(key, Message::Request(block));
             self.next_tick = self.next_tick.min(now + Duration::from_secs(1));
         }
@@ -203,7 +201,7 @@ impl Swarm {
 
     /// Blocks to ask `key` for although others are asked: only when nobody who answers could start a piece or take a free block, so that
     /// what is asked twice is bounded by what slow peers hold at the very end.
-    fn endgame(&self, key: PeerKey, room: usize) -> Vec<Block> {
+    fn endgame(&self, key: PeerKey, room: u32) -> Vec<Block> {
         let Some(peer) = self.peers.get(&key).filter(|peer| peer.parole == 0) else {
             return Vec::new();
         };
@@ -219,7 +217,7 @@ impl Swarm {
         let outstanding: u64 = self
             .peers
             .values()
-            .map(|p| p.requests.len() as u64 * u64::from(BLOCK_LEN))
+            .map(|p| u64::from(p.owed.blocks()) * u64::from(BLOCK_LEN))
             .sum();
         let received: u64 = self.progress.iter().map(|(_, p)| p.received_bytes).sum();
         let budget = self
@@ -227,7 +225,7 @@ impl Swarm {
             .in_flight
             .saturating_sub(outstanding + received)
             / u64::from(BLOCK_LEN);
-        let most = room.min(ENDGAME_BATCH).min(budget as usize);
+        let most = (room as usize).min(ENDGAME_BATCH).min(budget as usize);
         let mut blocks = Vec::new();
         for (piece, partial) in self.progress.iter() {
             if partial.single || partial.verifying || !peer.has.get(piece) {
@@ -245,7 +243,7 @@ impl Swarm {
                     && by != key
                     && slow(by, at)
                     && let Some(block) = self.layout.block(index, number as u32)
-                    && !peer.requests.iter().any(|r| r.block == block)
+                    && !peer.owed.iter().any(|r| overlap(r.block, block))
                 {
                     blocks.push(block);
                 }

@@ -44,7 +44,7 @@ impl Window {
         }
     }
 
-    /// Requests that may be outstanding.
+    /// Blocks of the usual length that may be asked for at a time.
     pub(super) fn size(&self) -> u32 {
         self.size
     }
@@ -69,11 +69,11 @@ impl Window {
         self.epoch = (self.epoch + time).min(now);
     }
 
-    /// A block came `latency` after its request, the peer's rate being `rate` bytes/s.
-    pub(super) fn received(&mut self, latency: Duration, rate: u64, now: Instant) {
+    /// So many blocks came `latency` after their request, the peer's rate being `rate` bytes/s.
+    pub(super) fn received(&mut self, blocks: u32, latency: Duration, rate: u64, now: Instant) {
         self.latency = self.latency.min(latency);
         if self.ramping {
-            self.size = (self.size + 1).min(self.limit);
+            self.size = (self.size + blocks).min(self.limit);
             if now.saturating_duration_since(self.epoch) >= EPOCH {
                 let growing = rate > self.epoch_rate + self.epoch_rate / 8;
                 self.ramping = growing && self.size < self.limit;
@@ -111,7 +111,7 @@ mod tests {
             while credit >= u64::from(BLOCK_LEN) {
                 credit -= u64::from(BLOCK_LEN);
                 meter.add(u64::from(BLOCK_LEN), now);
-                window.received(Duration::from_millis(latency), meter.rate(now), now);
+                window.received(1, Duration::from_millis(latency), meter.rate(now), now);
             }
         }
         window.size()

@@ -92,9 +92,9 @@ pub struct ItemPeer {
     pub interesting: bool,
     /// It wants something from us.
     pub interested: bool,
-    /// Requests we have outstanding.
+    /// What we asked it for and have not got, in blocks of 16 KiB.
     pub requests: u32,
-    /// Request window.
+    /// Request window, in blocks of 16 KiB.
     pub window: u32,
 }
 

@@ -28,6 +28,8 @@ pub struct ExtensionHandshake {
     pub metadata_size: Option<u32>,
     /// `reqq`: how many requests the sender queues.
     pub reqq: Option<u32>,
+    /// `p2p_block`: the longest block in bytes that the sender serves. Ours alone: who does not say is asked for blocks of the usual length.
+    pub longest_block: Option<u32>,
     /// `p`: the sender's listen port.
     pub port: Option<u16>,
     /// `v`: client and version, cut to 64 bytes of printable text.
@@ -47,6 +49,7 @@ impl ExtensionHandshake {
         let numbers = [
             ("metadata_size", self.metadata_size),
             ("reqq", self.reqq),
+            ("p2p_block", self.longest_block),
             ("p", self.port.map(u32::from)),
             ("upload_only", self.upload_only.then_some(1)),
         ];
@@ -77,6 +80,7 @@ impl ExtensionHandshake {
         set_id(b"ut_pex", &mut self.ut_pex);
         self.metadata_size = dict.get_uint(b"metadata_size").or(self.metadata_size);
         self.reqq = dict.get_uint(b"reqq").or(self.reqq);
+        self.longest_block = dict.get_uint(b"p2p_block").or(self.longest_block);
         let port = dict.get_uint::<u16>(b"p").filter(|port| *port != 0);
         self.port = port.or(self.port);
         let client = dict.get(b"v").and_then(Value::as_bytes);
@@ -183,6 +187,7 @@ mod tests {
             ut_pex: Some(1),
             metadata_size: Some(31_235),
             reqq: Some(500),
+            longest_block: Some(131_072),
             port: Some(6881),
             client: Some("p2p 0.1".into()),
             upload_only: true,
@@ -190,7 +195,7 @@ mod tests {
         let bytes = ours.to_bytes();
         assert_eq!(
             &bytes[..],
-            b"d1:md11:ut_metadatai3e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi500e11:upload_onlyi1e1:v7:p2p 0.1e"
+            b"d1:md11:ut_metadatai3e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e9:p2p_blocki131072e4:reqqi500e11:upload_onlyi1e1:v7:p2p 0.1e"
         );
         assert_eq!(ExtensionHandshake::from_bytes(&bytes), Ok(ours));
         let empty = ExtensionHandshake::default();
@@ -223,7 +228,7 @@ mod tests {
 
     #[test]
     fn fields_of_the_wrong_type_or_range_count_as_absent() {
-        let payload = b"d1:md11:ut_metadatai0e6:ut_pexi256ee13:metadata_sizei-1e1:pi65536e4:reqq1:x11:upload_only1:11:vi1ee";
+        let payload = b"d1:md11:ut_metadatai0e6:ut_pexi256ee13:metadata_sizei-1e1:pi65536e9:p2p_blocki-1e4:reqq1:x11:upload_only1:11:vi1ee";
         assert_eq!(
             ExtensionHandshake::from_bytes(payload),
             Ok(ExtensionHandshake::default())

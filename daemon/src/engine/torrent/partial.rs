@@ -48,6 +48,7 @@ pub(super) enum Whole {
 pub(super) struct Partials(HashMap<u32, Partial>);
 
 struct Partial {
+    /// Of a long block the first holds all, and the others nothing.
     blocks: Vec<Option<Bytes>>,
     /// Blocks that the disk threads got.
     given: usize,
@@ -60,15 +61,13 @@ struct Partial {
 }
 
 impl Partials {
-    /// Keeps a block of a piece of so many. Gives the next part, if that is whole now. A block that is not one of ours in place and
-    /// length is not kept, and the piece is lost.
+    /// Keeps a block of a piece of so many, of the usual length or a long one. Gives the next part, if that is whole now. A block that is not one
+    /// of ours in place and length is not kept, and the piece is lost.
     pub(super) fn keep(&mut self, blocks: u32, block: Block, data: Bytes) -> Option<Part> {
         let new = || Partial::new(blocks as usize);
         let partial = self.0.entry(block.piece).or_insert_with(new);
-        let slot = partial.blocks.get_mut((block.begin / BLOCK_LEN) as usize);
-        let ours = block.begin.is_multiple_of(BLOCK_LEN) && block.len as usize == data.len();
-        if let Some(slot) = slot.filter(|_| ours) {
-            *slot = Some(data);
+        if block.begin.is_multiple_of(BLOCK_LEN) && block.len as usize == data.len() {
+            partial.put((block.begin / BLOCK_LEN) as usize, data);
         }
         self.take_next(block.piece)
     }
@@ -134,6 +133,27 @@ impl Partial {
         }
     }
 
+    /// Puts what came into the blocks from `first` on. What is here already stays.
+    fn put(&mut self, first: usize, mut data: Bytes) {
+        let count = data.len().div_ceil(BLOCK_LEN as usize);
+        let Some(blocks) = self.blocks.get_mut(first..first + count) else {
+            return;
+        };
+        if first >= self.given && blocks.iter().all(Option::is_none) {
+            blocks.fill(Some(Bytes::new()));
+            if let Some(first) = blocks.first_mut() {
+                *first = Some(data);
+            }
+            return;
+        }
+        for (number, block) in (first..).zip(blocks) {
+            let part = data.split_to(data.len().min(BLOCK_LEN as usize));
+            if number >= self.given && block.is_none() {
+                *block = Some(Bytes::copy_from_slice(&part));
+            }
+        }
+    }
+
     /// Whether bytes lack of a piece of `len`.
     fn missing(&self, len: u32) -> bool {
         let given = self.given as u64 * u64::from(BLOCK_LEN);
@@ -152,7 +172,8 @@ impl Partial {
         let count = if last { rest.len() } else { PART };
         let begin = self.given as u32 * BLOCK_LEN;
         let taken = self.blocks.iter_mut().skip(self.given).take(count);
-        let blocks = taken.filter_map(Option::take).collect();
+        let blocks = taken.filter_map(Option::take);
+        let blocks = blocks.filter(|block| !block.is_empty()).collect();
         self.given += count;
         Some(Part {
             begin,
@@ -165,10 +186,13 @@ impl Partial {
 
 #[cfg(test)]
 mod tests {
+    use p2p_wire::MAX_BLOCK_LEN;
+
     use super::*;
 
     const LEN: u32 = 3 * 1024 * 1024 + 5;
     const BLOCKS: u32 = LEN.div_ceil(BLOCK_LEN);
+    const LONG: u32 = MAX_BLOCK_LEN / BLOCK_LEN;
 
     fn block(number: u32) -> (Block, Bytes) {
         let begin = number * BLOCK_LEN;
@@ -236,6 +260,47 @@ mod tests {
             }
             assert_eq!(next, LEN);
             assert!(partials.0.is_empty());
+        }
+    }
+
+    #[test]
+    fn long_blocks_come_into_parts_but_for_what_is_here_already() {
+        let content: Vec<u8> = (0..BLOCKS).flat_map(|n| block(n).1).collect();
+        for (here, parts) in [
+            (vec![], vec![8, 8, 8, 1]),
+            (vec![3, 70, 191, 192], vec![15, 15, 15, 1]),
+            ((0..64).collect(), vec![64, 8, 8, 1]),
+        ] {
+            let mut partials = Partials::default();
+            let mut threads = Threads::default();
+            for n in here {
+                threads.get(keep(&mut partials, n));
+            }
+            for n in (0..BLOCKS).step_by(LONG as usize) {
+                let begin = (n * BLOCK_LEN) as usize;
+                let end = content.len().min(begin + MAX_BLOCK_LEN as usize);
+                let data = Bytes::copy_from_slice(&content[begin..end]);
+                let (len, begin) = (data.len() as u32, begin as u32);
+                let piece = 7;
+                let block = Block { piece, begin, len };
+                threads.get(partials.keep(BLOCKS, block, data));
+                if let Some(hash) = threads.at_work.take() {
+                    threads.get(partials.hashed(7, hash));
+                }
+            }
+            threads.get(whole(&mut partials));
+            while let Some(hash) = threads.at_work.take() {
+                threads.get(partials.hashed(7, hash));
+            }
+            let counts: Vec<usize> = threads.parts.iter().map(|p| p.blocks.len()).collect();
+            assert_eq!(counts, parts);
+            let bytes: Vec<u8> = threads
+                .parts
+                .into_iter()
+                .flat_map(|p| p.blocks)
+                .flatten()
+                .collect();
+            assert!(bytes == content);
         }
     }
 
