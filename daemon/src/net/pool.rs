@@ -59,21 +59,33 @@ impl Free {
             PlaceLen::Long => &mut self.long,
         }
     }
+
+    /// Makes places: long ones out of new memory, those of the usual length out of a long one, so that few large pages hold both.
+    fn more(&mut self, len: PlaceLen) {
+        let mut whole = match len {
+            PlaceLen::Long => memory::large_pages(MADE),
+            PlaceLen::Usual => match self.long.pop() {
+                Some(long) => long,
+                None => return self.more(PlaceLen::Long),
+            },
+        };
+        let places = (0..whole.len() / len.bytes()).map(|_| whole.split_to(len.bytes()));
+        // The last are taken first: what was used last before what never was, and of that the lowest addresses.
+        let mut all: Vec<BytesMut> = places.rev().collect();
+        let free = self.of(len);
+        all.append(free);
+        *free = all;
+    }
 }
 
 impl BlockPool {
     /// So many places, with what was in them before.
     pub(super) fn take(&self, len: PlaceLen, count: usize) -> Vec<Place> {
         let mut free = self.lock();
-        let free = free.of(len);
-        while free.len() < count {
-            let mut made = memory::large_pages(MADE);
-            let places = (0..MADE / len.bytes()).map(|_| made.split_to(len.bytes()));
-            // The last are taken first: what was used last before what never was, and of that the lowest addresses.
-            let mut all: Vec<BytesMut> = places.rev().collect();
-            all.append(free);
-            *free = all;
+        while free.of(len).len() < count {
+            free.more(len);
         }
+        let free = free.of(len);
         let kept = free.len().saturating_sub(count);
         let taken = free.drain(kept..).rev();
         let place = |memory| Place {
@@ -175,11 +187,11 @@ mod tests {
 
     #[test]
     fn memory_is_given_back_when_nothing_comes_or_it_is_much() {
-        for len in BOTH {
+        for (len, made) in BOTH.into_iter().zip([8, MADE / PlaceLen::Long.bytes()]) {
             let free = |pool: &BlockPool| pool.lock().of(len).len();
             let pool = BlockPool::default();
             let block = pool.take(len, 3).remove(0).freeze();
-            assert_eq!(free(&pool), MADE / len.bytes() - 1);
+            assert_eq!(free(&pool), made - 1);
             pool.rest();
             assert_eq!(pool.lock().of(len).capacity(), 0);
             assert_eq!(block.len(), len.bytes());
