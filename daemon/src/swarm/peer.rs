@@ -19,7 +19,7 @@ const UNREQUESTED: u64 = 1 << 20;
 const MAX_REFUSED: usize = 1024;
 
 /// A long block has so many of the usual length.
-pub(super) const LONG: u32 = MAX_BLOCK_LEN / BLOCK_LEN;
+const LONG: u32 = MAX_BLOCK_LEN / BLOCK_LEN;
 
 /// From this window on, in blocks of the usual length, long blocks are asked for: sixteen of them.
 const LONG_FROM: u32 = 16 * LONG;
