@@ -2,11 +2,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use p2p_wire::Block;
 use p2p_wire::peer::Message;
-use p2p_wire::{BLOCK_LEN, Block};
 
 use super::owed::Owed;
-use super::progress::{Partial, Progress, Receipt, Source, overlap};
+use super::partial::{Partial, Receipt, Source, count, overlap};
+use super::progress::Progress;
 use super::{Action, BlockFate, DropReason, PeerKey, Swarm, Violation};
 
 /// A peer with requests outstanding and no block for so long is of no use.
@@ -39,8 +40,8 @@ impl Swarm {
             return Ok(BlockFate::Waste);
         };
         let latency = now.saturating_duration_since(request.at);
-        let blocks = block.len.div_ceil(BLOCK_LEN);
-        (peer.window).received(blocks, latency, peer.down.rate(now), now);
+        peer.window
+            .received(count(block), latency, peer.down.rate(now), now);
         peer.note_block(request.at, now);
         peer.stalls = 0;
         if peer.room().is_some() {
@@ -52,26 +53,22 @@ impl Swarm {
             addr: info.addr,
             who: info.who(),
         };
-        let foreign = |partial: &Partial| partial.single && partial.owner != Some(key);
-        let receipt = if self.progress.get(block.piece).is_some_and(foreign) {
-            Receipt::Unwanted
-        } else {
-            self.progress.receive(block, source, counted, now)
-        };
+        let receipt = self.progress.receive(block, source, counted, now);
+        if counted && receipt == Receipt::Unwanted {
+            self.progress.release(block);
+        }
+        if !counted {
+            self.resume(key);
+        }
         let Receipt::Kept {
             others,
             again,
             whole,
         } = receipt
         else {
-            if counted {
-                self.progress.release(block);
-            }
-            self.resume(key);
             self.wasted += u64::from(block.len);
             return Ok(BlockFate::Waste);
         };
-        self.resume(key);
         self.wasted += u64::from(again);
         if others > 0 || self.may_be_stalled {
             self.cancel(|progress, asked| overlap(asked, block) && !progress.lacks(asked));
@@ -118,7 +115,7 @@ impl Swarm {
         peer.owed.change_times(|_, at| *at = now);
         self.hungry.insert(key);
         for block in owed {
-            let foreign = |partial: &Partial| partial.single && partial.owner != Some(key);
+            let foreign = |partial: &Partial| partial.is_closed_to(key);
             let lost = self.progress.get(block.piece).is_none_or(foreign);
             if (lost || !self.progress.ask_again(block, key, now))
                 && let Some(peer) = self.peers.get_mut(&key)

@@ -28,6 +28,7 @@ mod owed;
 mod owners;
 #[cfg(test)]
 mod owners_tests;
+mod partial;
 mod peer;
 mod picker;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use p2p_wire::{BLOCK_LEN, Block};
+use p2p_wire::Block;
+
+use super::partial::count;
 
 /// A request that has no answer yet.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +21,6 @@ pub(super) struct Request {
 pub(super) struct Owed {
     requests: VecDeque<Request>,
     blocks: u32,
-}
-
-/// How many blocks of the usual length lie in `block`.
-fn count(block: Block) -> u32 {
-    block.len.div_ceil(BLOCK_LEN)
 }
 
 impl Owed {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use p2p_wire::PieceIndex;
 
+use super::partial::{Partial, Start};
 use super::peer::Peer;
-use super::progress::{Partial, Start};
 use super::{PeerKey, Swarm};
 
 /// A peer that gives a whole piece in this time has it to itself; the pieces of slower ones are shared.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use p2p_wire::peer::Message;
 use p2p_wire::{BLOCK_LEN, Block, PieceIndex};
 
+use super::partial::{Partial, Slot, Start, overlap};
 use super::peer::Peer;
 use super::picker::{Mode, common};
-use super::progress::{Partial, Slot, Start, overlap};
 use super::{Action, PeerKey, Swarm};
 
 /// So many first pieces are picked at random.

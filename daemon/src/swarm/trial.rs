@@ -12,11 +12,6 @@ impl Swarm {
     /// Whether `key` must first show that what it has in hand is good.
     pub(super) fn is_on_trial(&self, key: PeerKey) -> bool {
         let given = self.peers.get(&key).map_or(0, |peer| peer.given);
-        if given >= TRUSTED {
-            return false;
-        }
-        let pieces = self.progress.iter();
-        let in_hand = pieces.filter(|(_, partial)| partial.owner == Some(key));
-        in_hand.count() > given as usize
+        given < TRUSTED && self.progress.owned(key) > given
     }
 }

@@ -2,8 +2,8 @@
 use p2p_wire::PieceIndex;
 use p2p_wire::peer::Message;
 
+use super::partial::{Partial, Source};
 use super::peer::Peer;
-use super::progress::{Partial, Source};
 use super::{Action, DropReason, PeerKey, Swarm, Verified};
 
 /// A peer that took part in `n` failed pieces gives `2^n` good ones alone; no more than 2 to this power.
