@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
+use super::pacing::Pacing;
 use super::{Connection, LocalAddrs, Slot};
 
 /// From the first packet to the peer's handshake.
@@ -30,7 +31,9 @@ pub async fn dial(
         if let Some(from) = local.towards(addr) {
             socket.bind(from)?;
         }
+        let pacing = Pacing::hold_back(&socket);
         let mut stream = socket.connect(addr).await?;
+        pacing.settle(&stream);
         stream.set_nodelay(true)?;
         stream.write_all(&ours.to_bytes()).await?;
         let mut bytes = [0; HANDSHAKE_LEN];

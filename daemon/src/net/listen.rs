@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
+use super::pacing::Pacing;
 use super::{Connection, Slots};
 use crate::descriptors;
 
@@ -119,9 +120,13 @@ async fn accept(
     slots: Slots,
     arrived: mpsc::Sender<Connection>,
 ) {
+    let pacing = Pacing::hold_back(&socket);
     loop {
         match socket.accept().await {
-            Ok((stream, addr)) => pending.start(stream, addr, &slots, &arrived),
+            Ok((stream, addr)) => {
+                pacing.settle(&stream);
+                pending.start(stream, addr, &slots, &arrived);
+            }
             Err(error) => {
                 // Out of descriptors, mostly: others must end first.
                 tracing::debug!("accept: {error}");

@@ -11,6 +11,7 @@ mod listen;
 mod local;
 mod near;
 mod outbox;
+mod pacing;
 mod peer;
 mod pool;
 mod row;
