@@ -1,6 +1,6 @@
 //! The same work on many files at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::StorageError;
@@ -21,21 +21,29 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
         return Ok(Vec::new());
     };
     let first = work(first)?;
-    let next = AtomicUsize::new(0);
-    let some = || -> Result<Vec<R>, StorageError> {
-        let mut done = Vec::new();
-        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let worked = work(thing);
-            if worked.is_err() {
-                next.store(things.len(), Ordering::Relaxed);
-            }
-            done.push(worked?);
-        }
-        Ok(done)
-    };
     // Each has a few files in hand besides those that are kept open.
     let most = THREADS.min(descriptors::shares().files / 8).max(1);
     let threads = (things.len() + 1).div_ceil(ALONE).clamp(1, most);
+    // Where names are made, a folder takes one thread at a time, and neighbours lie in one folder: so each thread has a part of its own.
+    let parts: Vec<&[T]> = things
+        .chunks(things.len().div_ceil(threads).max(1))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let some = || -> Result<Vec<R>, StorageError> {
+        let mut done = Vec::new();
+        while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for thing in *part {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(done);
+                }
+                let worked = work(thing);
+                failed.fetch_or(worked.is_err(), Ordering::Relaxed);
+                done.push(worked?);
+            }
+        }
+        Ok(done)
+    };
     thread::scope(|scope| {
         // Those that cannot be had are done without.
         let helper = |_| thread::Builder::new().spawn_scoped(scope, some).ok();
