@@ -112,6 +112,12 @@ mod kernel {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
+    use p2p_wire::peer::{Handshake, Reserved};
+    use p2p_wire::{InfoHash, PeerId};
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+
+    use super::super::{LocalAddrs, Slots, dial, listen};
     use super::kernel::*;
     use super::*;
 
@@ -138,5 +144,31 @@ mod tests {
             pacing.settle_for(&accepted, long);
             assert_eq!(congestion(&accepted).unwrap(), usual);
         }
+    }
+
+    /// Says something only where the machine paces.
+    #[tokio::test]
+    async fn neither_end_of_a_connection_within_the_machine_is_paced() {
+        let (tx, mut arrived) = mpsc::channel(1);
+        let slots = Slots::new(10);
+        let any = ["127.0.0.1:0".parse().unwrap()];
+        let listeners = listen(&any, None, &slots, &tx).unwrap();
+        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], listeners.port));
+        let ours = Handshake {
+            reserved: Reserved::ours(),
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+        };
+        // A machine that is busy at that moment makes a long way of a short one: of several, one is short.
+        let mut all_paced = true;
+        for _ in 0..20 {
+            let slot = slots.for_ours().unwrap();
+            let dialling = tokio::spawn(dial(addr, LocalAddrs::default(), ours, slot));
+            let mut accepted = arrived.recv().await.unwrap();
+            accepted.stream.write_all(&ours.to_bytes()).await.unwrap();
+            let dialled = dialling.await.unwrap().unwrap();
+            all_paced &= is_paced(&accepted.stream) || is_paced(&dialled.stream);
+        }
+        assert!(!all_paced);
     }
 }
