@@ -137,12 +137,24 @@ class Peak:
 
 
 def claim_free_memory(amount):
-    """Writes to `amount` bytes of free memory once and frees them. The host of a virtual machine may have taken free pages back; each is
-    then asked of it anew at its first use, which takes seconds for a large file and says nothing of the program that happens to use it.
+    """Writes to free memory once and frees it: to `amount` bytes, and to what lies about in smaller blocks than the largest, which the kernel
+    hands out first. The host of a virtual machine may have taken free pages back; each is then asked of it anew at its first use, which takes
+    seconds for a large file and says nothing of the program that happens to use it.
     """
+    amount += scattered_memory()
     with mmap.mmap(-1, amount, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         for page in range(0, amount, mmap.PAGESIZE):
             memory[page] = 1
+
+
+def scattered_memory():
+    """Bytes of free memory in blocks of less than 4 MiB."""
+    total = 0
+    with open("/proc/buddyinfo") as zones:
+        for zone in zones:
+            counts = [int(count) for count in zone.split()[4:]]
+            total += sum(count << order for order, count in enumerate(counts[:-1]))
+    return total * mmap.PAGESIZE
 
 
 def wait_for(what, condition, limit=120, pause=0.01):

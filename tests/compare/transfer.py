@@ -10,8 +10,8 @@ SERVERS = [servers.Plain, servers.Curl, servers.Rsync]
 
 
 def transfer(bench, client, path, leeches=1, limit=0):
-    """One run with the nodes of one client. Ends what it started, and removes what was fetched."""
-    folder = bench.scratch / "nodes"
+    """One run with the nodes of one client. Ends what it started, and removes what was fetched, unless it is many files."""
+    folder = bench.place()
     item = Item(path, bench.torrent(path))
     nodes = [client(folder / str(n), bench.address(n), limit if n else 0) for n in range(leeches + 1)]
     targets = [folder / f"fetched{n}" for n in range(leeches)]
@@ -51,10 +51,8 @@ def transfer(bench, client, path, leeches=1, limit=0):
         for node in reversed(nodes):
             node.stop()
         bench.tracker.forget()
-        if path.is_dir():
-            # ext4 passes over inodes that were deleted within the last minute, one by one: thousands would slow down whoever comes next.
-            folder.rename(bench.scratch / f"done-{bench.clock()}")
-        else:
+        # Thousands of files stay until all is over: their file system has work to do after they are deleted.
+        if not path.is_dir():
             shutil.rmtree(folder)
 
 
