@@ -8,6 +8,7 @@ use nix::unistd::{Whence, lseek};
 use p2p_hash::Digest;
 use p2p_wire::{Bitfield, PieceIndex};
 
+use super::tree::Held;
 use super::{StorageError, Tree, piece};
 
 impl Tree {
@@ -18,8 +19,9 @@ impl Tree {
         let piece_len = u64::from(layout.piece_len());
         let mut zeros = Zeros::default();
         let mut hollow = Vec::new();
+        let roots = Held::default();
         for (index, place) in self.info.files().iter().enumerate() {
-            let file = match self.open_to_read(index) {
+            let file = match self.open_to_read(&roots, index) {
                 Ok(file) if !place.padding => file,
                 // What is not there is found by its stamp.
                 _ => continue,

@@ -65,7 +65,7 @@ pub const MAX_WRITING: u64 = 32 * 1024 * 1024;
 pub const MAX_READING: u64 = 16 * 1024 * 1024;
 
 /// Files open at most, over all items: those of a batch that was written are mostly open still when it is synced.
-const MAX_OPEN: usize = 1024;
+const MAX_OPEN: usize = 8192;
 
 /// A handle on the disk threads of one file system; they end when the last handle is dropped.
 #[derive(Clone)]

@@ -38,13 +38,17 @@ pub(crate) enum Access {
 
 /// Opens the regular file `rel` below `root`.
 pub(crate) fn open_beneath(root: &Path, rel: &Path, access: Access) -> io::Result<File> {
-    match (open_root(root), access) {
-        (Ok(root), _) => open_in(&root, rel, access),
-        (Err(error), Access::Write) if error.kind() == io::ErrorKind::NotFound => {
-            Folder::make(root)?;
-            open_in(&open_root(root)?, rel, access)
+    open_in(&root_for(root, access)?, rel, access)
+}
+
+/// Opens the folder at an absolute path, to open what is below it; with [`Access::Write`] it is made if absent.
+pub(super) fn root_for(path: &Path, access: Access) -> io::Result<OwnedFd> {
+    match open_root(path) {
+        Err(error) if access == Access::Write && error.kind() == io::ErrorKind::NotFound => {
+            Folder::make(path)?;
+            open_root(path)
         }
-        (Err(error), _) => Err(error),
+        opened => opened,
     }
 }
 

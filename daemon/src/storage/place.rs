@@ -14,7 +14,7 @@ use super::error::at;
 use super::folder::Folder;
 use super::open::remove_beneath;
 use super::sync::sync_folders;
-use super::tree::Opened;
+use super::tree::{Held, Opened};
 use super::{StorageError, Tree};
 use crate::engine::FileStamp;
 
@@ -62,7 +62,8 @@ impl Tree {
             let is_wanted = wanted.get(index).copied().unwrap_or(true) && !file.padding;
             if is_wanted && stamps.get(index).is_none_or(Option::is_none) {
                 let path = self.path(index);
-                let file = self.open_to_read(index).map_err(at(&path))?;
+                let opened = self.open_to_read(&Held::default(), index);
+                let file = opened.map_err(at(&path))?;
                 file.metadata().map_err(at(&path))?;
                 return Err(StorageError::Changed(path));
             }
@@ -90,7 +91,9 @@ impl Tree {
             .collect();
         let open = |path: &Path| {
             let index = indices.get(path).copied();
-            let opened = self.open_to_read(index.ok_or(io::ErrorKind::NotFound)?);
+            let index = index.ok_or(io::ErrorKind::NotFound)?;
+            // Each by its path: it may take hours, and the folder be another by then.
+            let opened = self.open_to_read(&Held::default(), index);
             opened.map(Opened::into_file)
         };
         let options = Options {

@@ -1,6 +1,6 @@
 //! Making the files of an item, with room on the disk for what is to come.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::seam::{self, Call};
 use super::side_by_side::side_by_side;
+use super::tree::Held;
 use super::{StorageError, Tree, kernel, lock};
 use crate::engine::FileStamp;
 
@@ -34,9 +35,10 @@ impl Tree {
     ) -> Result<Vec<Option<FileStamp>>, StorageError> {
         let files = self.info.files();
         let is_wanted = |index: usize| wanted.get(index).copied().unwrap_or(true);
+        let roots = Held::default();
         let held = (0..files.len()).filter(|index| !files[*index].padding);
         let mut found = side_by_side(&held.collect::<Vec<_>>(), |index| {
-            match self.find(*index) {
+            match self.find(&roots, *index) {
                 // Unwanted parts are made when they come.
                 Err(_) if !is_wanted(*index) => Ok(Found::nothing(*index)),
                 found => found,
@@ -59,7 +61,7 @@ impl Tree {
             self.check_space(*first, missing.min(most), min_free)?;
         }
         let made = Mutex::new(Vec::with_capacity(todo.len()));
-        let prepared = side_by_side(&todo, |index| self.keep_room(*index, &made));
+        let prepared = side_by_side(&todo, |index| self.keep_room(&roots, *index, &made));
         match prepared {
             Ok(prepared) => {
                 for (index, stamp) in prepared {
@@ -78,8 +80,8 @@ impl Tree {
         }
     }
 
-    fn find(&self, index: usize) -> Result<Found, StorageError> {
-        let found = match self.open_to_read(index) {
+    fn find(&self, roots: &Held, index: usize) -> Result<Found, StorageError> {
+        let found = match self.open_to_read(roots, index) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::nothing(index)),
             opened => opened.and_then(|file| {
                 let meta = file.metadata()?;
@@ -97,16 +99,17 @@ impl Tree {
     /// Makes a file at its length. `made`: the files, with the length that each had before.
     fn keep_room(
         &self,
+        roots: &Held,
         index: usize,
         made: &Mutex<Vec<(usize, u64)>>,
     ) -> Result<(usize, FileStamp), StorageError> {
         let path = || self.path(index);
-        let stamp = self.file(index).and_then(|file| {
+        let stamp = self.file_among(roots, index).and_then(|file| {
             // Not kept open: an item may have more files than a process may have open.
             lock(made).push((index, file.metadata()?.len()));
             seam::allow(Call::Allocate, path)?;
-            allocate(&file, self.info.files()[index].len)?;
-            file.stamp()
+            let meta = allocate(&file, self.info.files()[index].len)?;
+            Ok(file.stamp_of(&meta))
         });
         self.disk().pace.got_on();
         let stamp = stamp.map_err(|error| StorageError::at(path(), &error))?;
@@ -149,8 +152,8 @@ pub fn free_space(path: &Path) -> Result<u64, StorageError> {
     Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
 }
 
-/// Gives a file its length and, where the file system can, its room on the disk.
-fn allocate(file: &File, len: u64) -> io::Result<()> {
+/// Gives a file its length and, where the file system can, its room on the disk. What it is then.
+fn allocate(file: &File, len: u64) -> io::Result<Metadata> {
     if len > 0 {
         match kernel::keep_room(file, len) {
             Ok(()) => {}
@@ -159,8 +162,10 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    if file.metadata()?.len() != len {
-        file.set_len(len)?;
+    let meta = file.metadata()?;
+    if meta.len() == len {
+        return Ok(meta);
     }
-    Ok(())
+    file.set_len(len)?;
+    file.metadata()
 }

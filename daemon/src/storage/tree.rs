@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Deref;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,7 +13,7 @@ use nix::sys::statvfs::fstatvfs;
 use p2p_wire::PieceIndex;
 use p2p_wire::metainfo::Info;
 
-use super::open::{Access, open_beneath};
+use super::open::{Access, open_in, root_for};
 use super::queue::Queue;
 use super::seam::{self, Call};
 use super::side_by_side::side_by_side;
@@ -35,15 +36,13 @@ struct Kept {
 pub(super) struct Opened {
     file: File,
     file_system: u64,
-    is_good_at_direct: bool,
-    direct: OnceLock<File>,
+    direct: OnceLock<Option<File>>,
 }
 
 impl Opened {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let file_system = fstatvfs(&file)?.filesystem_id();
         Ok(Self {
-            is_good_at_direct: kernel::is_good_at_direct(&file),
             file,
             file_system,
             direct: OnceLock::new(),
@@ -52,11 +51,11 @@ impl Opened {
 
     /// The same file, opened for direct writes, where they are worth it. It stays open as long as this.
     pub(super) fn direct(&self) -> Option<&File> {
-        if self.is_good_at_direct && self.direct.get().is_none() {
-            // Another thread may have been quicker.
-            let _ = self.direct.set(kernel::open_direct(&self.file)?);
-        }
-        self.direct.get()
+        let open = || {
+            let is_good = kernel::is_good_at_direct(&self.file);
+            is_good.then(|| kernel::open_direct(&self.file)).flatten()
+        };
+        self.direct.get_or_init(open).as_ref()
     }
 
     pub(super) fn into_file(self) -> File {
@@ -150,7 +149,7 @@ fn oldest(files: &mut Open) -> Vec<Kept> {
     if uses.is_empty() {
         return Vec::new();
     }
-    let some = (uses.len() / 8).min(15);
+    let some = uses.len() / 64;
     let (_, last, _) = uses.select_nth_unstable(some);
     let last = *last;
     let taken = files.extract_if(|_, kept| kept.used <= last);
@@ -162,6 +161,8 @@ pub struct Tree {
     id: u64,
     disk: Disk,
     pub(super) info: Arc<Info>,
+    /// What the files are below: those that are wanted, and parts of others.
+    roots: [PathBuf; 2],
     files: Vec<Place>,
     /// What each file must still be for its bytes to be served; `None` where p2pd itself is writing.
     pub(super) known: Vec<Option<FileStamp>>,
@@ -170,11 +171,20 @@ pub struct Tree {
     torn: Mutex<HashMap<u32, StorageError>>,
 }
 
+/// Which of the roots.
+const TOP: usize = 0;
+const ASIDE: usize = 1;
+
 #[derive(Clone)]
 struct Place {
-    root: Arc<Path>,
+    root: usize,
+    /// Below the root.
     rel: PathBuf,
 }
+
+/// The roots of a tree, held while one job opens many files: each is looked up once.
+#[derive(Default)]
+pub(super) struct Held([OnceLock<OwnedFd>; 2]);
 
 /// What [`Tree::new`] needs.
 pub struct TreeSpec<'a> {
@@ -197,19 +207,17 @@ impl Tree {
     pub(super) fn new(disk: &Disk, spec: TreeSpec<'_>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let info = spec.info;
-        let stage: Arc<Path> = spec.stage.into();
-        let aside: Arc<Path> = aside(spec.stage).into();
-        let (root, skip): (Arc<Path>, usize) = match spec.site.placed() {
-            None => (stage, 0),
-            Some(path) if info.single_file() => (path.parent().unwrap_or(path).into(), 0),
-            Some(path) => (path.into(), 1),
+        let (root, skip) = match spec.site.placed() {
+            None => (spec.stage, 0),
+            Some(path) if info.single_file() => (path.parent().unwrap_or(path), 0),
+            Some(path) => (path, 1),
         };
         let files = info.files().iter().enumerate().map(|(index, file)| {
             if !spec.wanted.get(index).copied().unwrap_or(true)
                 && !matches!(spec.site, Site::Foreign(_))
             {
                 return Place {
-                    root: aside.clone(),
+                    root: ASIDE,
                     rel: index.to_string().into(),
                 };
             }
@@ -217,14 +225,12 @@ impl Tree {
                 Some(path) if info.single_file() => path.file_name().unwrap_or_default().into(),
                 _ => file.path.iter().skip(skip).collect(),
             };
-            Place {
-                root: root.clone(),
-                rel,
-            }
+            Place { root: TOP, rel }
         });
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             disk: disk.clone(),
+            roots: [root.to_owned(), aside(spec.stage)],
             files: files.collect(),
             info: info.clone(),
             known: spec.stamps,
@@ -281,32 +287,48 @@ impl Tree {
     /// The path of a file, to show.
     pub fn path(&self, file: usize) -> PathBuf {
         let place = self.files.get(file);
-        place.map_or_else(PathBuf::new, |place| place.root.join(&place.rel))
+        place.map_or_else(PathBuf::new, |place| {
+            self.roots[place.root].join(&place.rel)
+        })
     }
 
     /// The folder that all files of its kind are below, and the one that a file is in.
     pub(super) fn folder(&self, file: usize) -> Option<(&Path, PathBuf)> {
         let place = self.files.get(file)?;
         let inner = place.rel.parent().unwrap_or(Path::new(""));
-        Some((&place.root, place.root.join(inner)))
+        let root = &self.roots[place.root];
+        Some((root, root.join(inner)))
     }
 
     /// The open file; made if it is not there and the tree is writable.
     pub(super) fn file(&self, file: usize) -> io::Result<Arc<Opened>> {
-        let open = || self.open(file, self.access);
+        self.file_among(&Held::default(), file)
+    }
+
+    /// The same for one of many files.
+    pub(super) fn file_among(&self, held: &Held, file: usize) -> io::Result<Arc<Opened>> {
+        let open = || self.open(held, file, self.access);
         let (cache, queue) = (&self.disk.cache, &self.disk.queue);
         cache.get((self.id, file), queue, open)
     }
 
     /// Opens a file to read it, past the cache.
-    pub(super) fn open_to_read(&self, file: usize) -> io::Result<Opened> {
-        self.open(file, Access::Read)
+    pub(super) fn open_to_read(&self, held: &Held, file: usize) -> io::Result<Opened> {
+        self.open(held, file, Access::Read)
     }
 
-    fn open(&self, file: usize, access: Access) -> io::Result<Opened> {
+    fn open(&self, held: &Held, file: usize, access: Access) -> io::Result<Opened> {
         let place = self.files.get(file).ok_or(io::ErrorKind::NotFound)?;
-        seam::allow(Call::Open, || place.root.join(&place.rel))?;
-        let file = open_beneath(&place.root, &place.rel, access)?;
+        let path = &self.roots[place.root];
+        seam::allow(Call::Open, || path.join(&place.rel))?;
+        let root = match held.0[place.root].get() {
+            Some(root) => root,
+            None => {
+                let root = root_for(path, access)?;
+                held.0[place.root].get_or_init(|| root)
+            }
+        };
+        let file = open_in(root, &place.rel, access)?;
         if access == Access::Write {
             // What is read of a file that is being fetched is what peers ask for, in no order, and much of the rest is not there yet.
             kernel::read_no_further(&file);
@@ -324,8 +346,10 @@ impl Tree {
         let mut stamps = vec![None; self.files.len()];
         let files = self.info.files().iter().enumerate();
         let held: Vec<usize> = files.filter(|(_, f)| !f.padding).map(|(n, _)| n).collect();
+        let roots = Held::default();
         let look = |file: &usize| {
-            let stamp = self.open_to_read(*file).and_then(|open| open.stamp());
+            let opened = self.open_to_read(&roots, *file);
+            let stamp = opened.and_then(|open| open.stamp());
             Ok((*file, stamp.ok()))
         };
         for (file, stamp) in side_by_side(&held, look).into_iter().flatten() {
