@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use p2p_wire::Block;
 use p2p_wire::peer::Message;
 use tokio::sync::{Notify, watch};
+
+use crate::storage::Data;
 
 /// Messages that a peer which does not read may have waiting, before it is dropped.
 const MAX_MESSAGES: usize = 20_000;
@@ -18,7 +19,7 @@ const MAX_MESSAGES: usize = 20_000;
 #[derive(Debug)]
 pub(super) enum Out {
     Message(Message),
-    Block(Block, Bytes),
+    Block(Block, Data),
 }
 
 /// What waits to be sent to one peer. Blocks are bounded by who puts them in, see [`Link::block_bytes`]; messages by [`Link::send`].
@@ -59,7 +60,7 @@ impl Link {
     }
 
     /// Queues a block with its bytes.
-    pub fn block(&self, block: Block, data: Bytes) {
+    pub fn block(&self, block: Block, data: Data) {
         let mut queue = self.lock();
         queue.block_bytes += data.len();
         queue.out.push_back(Out::Block(block, data));
@@ -160,8 +161,8 @@ mod tests {
             begin,
             len: 4,
         };
-        link.block(block(0), Bytes::from_static(b"abcd"));
-        link.block(block(4), Bytes::from_static(b"efgh"));
+        link.block(block(0), b"abcd"[..].into());
+        link.block(block(4), b"efgh"[..].into());
         assert_eq!(link.block_bytes(), 8);
         assert!(link.cancel(block(0)) && !link.cancel(block(0)));
         assert_eq!(link.block_bytes(), 4);

@@ -1,13 +1,16 @@
 //! What is on its way out of a connection: bytes as they are offered to the socket, and which blocks have gone.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use p2p_wire::Block;
 use p2p_wire::peer::Message;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 use super::link::Out;
+use crate::storage::Data;
 
 /// Slices in one write.
 const MAX_SLICES: usize = 64;
@@ -15,7 +18,7 @@ const MAX_SLICES: usize = 64;
 /// Bytes on their way out, and where blocks end among them.
 #[derive(Default)]
 pub(super) struct Outbox {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Data>,
     /// Bytes that wait.
     pub(super) len: usize,
     /// Bytes pushed and bytes written since the start.
@@ -35,7 +38,7 @@ impl Outbox {
                 Out::Block(block, data) => {
                     Message::Piece(block).encode(&mut heads);
                     self.push_bytes(heads.split().freeze());
-                    self.push_bytes(data);
+                    self.push(data);
                     self.blocks.push_back((block, self.pushed));
                 }
             }
@@ -45,17 +48,44 @@ impl Outbox {
 
     /// Adds bytes that are no block.
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.len += bytes.len();
-            self.pushed += bytes.len() as u64;
-            self.chunks.push_back(bytes);
+        self.push(bytes.into());
+    }
+
+    fn push(&mut self, data: Data) {
+        if !data.is_empty() {
+            self.len += data.len();
+            self.pushed += data.len() as u64;
+            self.chunks.push_back(data);
         }
     }
 
-    /// What to offer to the socket: at most so many bytes, in a bounded number of slices.
-    pub(super) fn slices(&self, mut most: usize) -> Vec<IoSlice<'_>> {
+    /// Whether pages are next, or right behind what is next.
+    pub(super) fn has_pages_next(&self) -> bool {
+        let mut next = self.chunks.iter().take(2);
+        next.any(|chunk| matches!(chunk, Data::Pages(_)))
+    }
+
+    /// Offers at most `most` bytes to a socket: as many as it takes now of what lies in memory, or of the pages of one block. Then
+    /// [`Outbox::advance`].
+    pub(super) fn write(&self, stream: &TcpStream, most: usize) -> io::Result<usize> {
+        if let Some(Data::Pages(pages)) = self.chunks.front() {
+            let more = self.chunks.len() > 1;
+            return stream.try_io(Interest::WRITABLE, || pages.send(stream, most, more));
+        }
+        let slices = self.slices(most);
+        match self.chunks.get(slices.len()) {
+            Some(Data::Pages(_)) => {
+                stream.try_io(Interest::WRITABLE, || write_before_more(stream, &slices))
+            }
+            _ => stream.try_write_vectored(&slices),
+        }
+    }
+
+    /// What to offer to the socket of what lies in memory: at most so many bytes, in a bounded number of slices.
+    fn slices(&self, mut most: usize) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(self.chunks.len().min(MAX_SLICES));
         for chunk in self.chunks.iter().take(MAX_SLICES) {
+            let Data::Bytes(chunk) = chunk else { break };
             let part = &chunk[..chunk.len().min(most)];
             if part.is_empty() {
                 break;
@@ -73,12 +103,12 @@ impl Outbox {
         while written > 0
             && let Some(front) = self.chunks.front_mut()
         {
-            if front.len() > written {
-                front.advance(written);
-                break;
+            let part = front.len().min(written);
+            front.advance(part);
+            written -= part;
+            if front.is_empty() {
+                self.chunks.pop_front();
             }
-            written -= front.len();
-            self.chunks.pop_front();
         }
         let whole = self
             .blocks
@@ -87,6 +117,23 @@ impl Outbox {
         let whole = whole.count();
         self.blocks.drain(..whole).map(|(block, _)| block).collect()
     }
+}
+
+/// Writes what pages follow right after, so that both go in one segment.
+#[cfg(target_os = "linux")]
+fn write_before_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{MsgFlags, sendmsg};
+    let more = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
+    let flags = more | MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    Ok(sendmsg::<()>(stream.as_raw_fd(), slices, &[], flags, None)?)
+}
+
+/// Writes what pages would follow: there are none.
+#[cfg(not(target_os = "linux"))]
+fn write_before_more(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    stream.try_write_vectored(slices)
 }
 
 #[cfg(test)]
@@ -122,6 +169,7 @@ mod tests {
                     Out::Message(message) => message.encode(&mut expected),
                     Out::Block(block, data) => {
                         Message::Piece(block).encode(&mut expected);
+                        let Data::Bytes(data) = data else { unreachable!() };
                         expected.extend_from_slice(&data);
                     }
                 }

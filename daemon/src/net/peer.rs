@@ -171,13 +171,21 @@ async fn write(
         let allowed = throttle.take(outbox.len.min(MAX_WRITE)).await;
         let ready = timeout(STALLED, stream.writable()).await;
         ready.map_err(|_| io::Error::other("takes nothing"))??;
-        let written = match stream.try_write_vectored(&outbox.slices(allowed)) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error),
-        };
+        let (mut written, mut sent) = (0, Vec::new());
+        while written < allowed {
+            match outbox.write(stream.as_ref(), allowed - written) {
+                Ok(some) => {
+                    written += some;
+                    sent.extend(outbox.advance(some));
+                    if !outbox.has_pages_next() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
         throttle.give_back(allowed - written);
-        let sent = outbox.advance(written);
         if !sent.is_empty() {
             slot.used();
         }
@@ -189,7 +197,7 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
-    use p2p_wire::peer::Reserved;
+    use p2p_wire::peer::{Message, Reserved};
     use p2p_wire::{InfoHash, PeerId};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -231,6 +239,49 @@ mod tests {
         };
         spawn(PeerKey(1), connection, None, link.clone(), shared);
         (far.unwrap(), link, reported, slots)
+    }
+
+    #[tokio::test]
+    async fn blocks_in_memory_and_in_pages_arrive_in_order_and_are_told_once() {
+        const LEN: u32 = 128 * 1024;
+        let (mut far, link, mut reported, _slots) = pair().await;
+        let bytes: Vec<u8> = (0..8 * LEN).map(|n| (n / 3 % 251) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let (mut expected, mut blocks) = (bytes::BytesMut::new(), Vec::new());
+        for (n, part) in bytes.chunks(LEN as usize).enumerate() {
+            let begin = n as u32 * LEN;
+            let block = Block {
+                piece: 3,
+                begin,
+                len: LEN,
+            };
+            let data = match n % 3 {
+                0 => part.to_vec().into(),
+                _ => crate::storage::Data::of(file.as_file(), u64::from(begin), part.len()),
+            };
+            link.block(block, data);
+            Message::Piece(block).encode(&mut expected);
+            expected.extend_from_slice(part);
+            if n % 2 == 0 {
+                assert!(link.send(Message::Have(n as u32)));
+                Message::Have(n as u32).encode(&mut expected);
+            }
+            blocks.push(block);
+        }
+        let mut found = vec![0; expected.len()];
+        let mut sent = Vec::new();
+        let told = async {
+            while sent.len() < blocks.len() {
+                if let Some((_, FromPeer::Sent(some))) = reported.recv().await {
+                    sent.extend(some);
+                }
+            }
+        };
+        let (read, ()) = tokio::join!(far.read_exact(&mut found), told);
+        read.unwrap();
+        assert!(found[..] == expected[..]);
+        assert_eq!(sent, blocks);
     }
 
     /// The clock moves on when nothing else does: when the socket takes no more.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::direct::WRITERS;
+use super::pages::Pipes;
 use super::tree::FileCache;
 use super::{Disk, MAX_OPEN, StorageError, lock, seam};
 use crate::descriptors;
@@ -36,6 +37,7 @@ pub struct Disks(Arc<Shared>);
 struct Shared {
     threads: usize,
     cache: Arc<FileCache>,
+    pipes: Arc<Pipes>,
     /// By the device of the file system, or the two of them between which is copied. One that is mounted again later mostly has the number
     /// that it had.
     disks: Mutex<HashMap<(u64, u64), Disk>>,
@@ -52,7 +54,8 @@ impl Disks {
         Self(Arc::new(Shared {
             threads: threads.max(1) + WRITERS - 1,
             // One that is written directly is open twice.
-            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files / 2).max(1)),
+            cache: FileCache::new(MAX_OPEN.min(descriptors::shares().files / 8 * 3).max(1)),
+            pipes: Pipes::new(descriptors::shares().files / 8),
             disks: Mutex::default(),
             looks: Mutex::default(),
         }))
@@ -102,6 +105,7 @@ impl Disks {
         for disk in lock(&self.0.disks).values() {
             disk.direct.rest();
         }
+        self.0.pipes.rest();
     }
 
     fn get(&self, devices: (u64, u64), path: &Path) -> Result<Disk, StorageError> {
@@ -109,7 +113,7 @@ impl Disks {
         if let Some(disk) = disks.get(&devices) {
             return Ok(disk.clone());
         }
-        let disk = Disk::start(self.0.threads, &self.0.cache);
+        let disk = Disk::start(self.0.threads, &self.0.cache, &self.0.pipes);
         let disk = disk.map_err(|error| StorageError::at(path, &error))?;
         disks.insert(devices, disk.clone());
         Ok(disk)

@@ -165,6 +165,66 @@ pub(super) fn read_no_further(file: &File) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn read_no_further(_: &File) {}
 
+/// A pipe for at least `len` bytes in pages: where to read and where to write. `ENOSYS` where pages cannot go through one.
+#[cfg(target_os = "linux")]
+pub(super) fn pipe(len: usize) -> nix::Result<(OwnedFd, OwnedFd)> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let (out, into) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let len = i32::try_from(len).map_err(|_| Errno::EINVAL)?;
+    fcntl(&into, FcntlArg::F_SETPIPE_SZ(len))?;
+    Ok((out, into))
+}
+
+/// `ENOSYS`: pages cannot go through one.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn pipe(_: usize) -> nix::Result<(OwnedFd, OwnedFd)> {
+    Err(Errno::ENOSYS)
+}
+
+/// Puts pages of a file into a pipe, and gives the number of bytes; reads them from the disk if need be. `EAGAIN`: the pipe is full.
+#[cfg(target_os = "linux")]
+pub(super) fn splice_from_file(
+    file: &File,
+    offset: u64,
+    into: impl AsFd,
+    len: usize,
+) -> nix::Result<usize> {
+    use nix::fcntl::{SpliceFFlags, splice};
+    let mut at = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
+    splice(file, Some(&mut at), into, None, len, SpliceFFlags::empty())
+}
+
+/// `ENOSYS`.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn splice_from_file(_: &File, _: u64, _: impl AsFd, _: usize) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+/// Sends bytes out of a pipe without waiting, as many as the socket takes; with `more` it may wait for what comes right after.
+#[cfg(target_os = "linux")]
+pub(super) fn splice_to_socket(
+    out: impl AsFd,
+    socket: impl AsFd,
+    len: usize,
+    more: bool,
+) -> nix::Result<usize> {
+    use nix::fcntl::{SpliceFFlags, splice};
+    let mut flags = SpliceFFlags::SPLICE_F_NONBLOCK;
+    flags.set(SpliceFFlags::SPLICE_F_MORE, more);
+    splice(out, None, socket, None, len, flags)
+}
+
+/// `ENOSYS`.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn splice_to_socket(
+    _: impl AsFd,
+    _: impl AsFd,
+    _: usize,
+    _: bool,
+) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
 /// Drops what is in memory of a file, all of which is on the disk; false where the system has no call for that.
 #[cfg(target_os = "linux")]
 pub(super) fn forget_cached(file: &File) -> bool {

@@ -3,7 +3,7 @@
 //! Nothing else of the daemon waits for a disk, and those of one file system do not wait for another: [`Disks`]. [`Disk::write`] and [`Disk::read`] take the jobs of every day, a piece each, and never block; how much may be
 //! asked for is bounded by who asks: a torrent task has at most [`MAX_WRITING`] bytes of writes and [`MAX_READING`] bytes of reads under way, and
 //! stops taking blocks from its peers meanwhile. Jobs that take long run on threads of their own, so that a check of a terabyte or a slow sync
-//! does not hold up pieces: [`Disk::run`].
+//! does not hold up pieces: [`Disk::run`]. A block that goes to one peer alone may stay in the page cache until it is sent ([`Data::Pages`]).
 
 mod buffer;
 mod direct;
@@ -17,6 +17,7 @@ mod kernel;
 mod moving;
 mod open;
 mod pace;
+mod pages;
 mod piece;
 mod place;
 mod queue;
@@ -46,6 +47,8 @@ pub(crate) use self::kernel::{DIR, open_unlinked};
 pub use self::moving::{make_folder, move_as, not_a_folder, place_in, remove_copied};
 pub(crate) use self::open::{Access, open_beneath, open_in};
 use self::pace::Pace;
+pub use self::pages::Data;
+use self::pages::Pipes;
 pub use self::place::{allocated, delete, delete_stage, leave_stage, places, stage_of, staged_top};
 use self::queue::Queue;
 pub use self::room::free_space;
@@ -77,6 +80,7 @@ pub struct Disk {
     idle: std_mpsc::Sender<Task>,
     pace: Arc<Pace>,
     direct: Arc<Direct>,
+    pipes: Arc<Pipes>,
     _ends: Arc<Ends>,
 }
 
@@ -159,6 +163,8 @@ pub struct ReadJob {
     pub offset: u64,
     /// How many bytes.
     pub len: u32,
+    /// It goes to one peer as it is, so that it may stay in the page cache until then.
+    pub once: bool,
     /// A buffer to fill, if there is one to be used again.
     pub buffer: Option<BytesMut>,
     /// Who waits.
@@ -173,7 +179,7 @@ pub enum Done {
     /// A [`WriteJob`]. Of one piece, what was written comes in the order in which it was asked for.
     Written(Written),
     /// The bytes from this offset on.
-    Read(u64, Result<Bytes, StorageError>),
+    Read(u64, Result<Data, StorageError>),
 }
 
 /// What became of a [`WriteJob`].
@@ -224,7 +230,7 @@ impl Inbox {
 
 impl Disk {
     /// Starts `threads` threads for pieces (at least one) and one for each [`Lane`]; what they open is kept in `cache`.
-    fn start(threads: usize, cache: &Arc<FileCache>) -> io::Result<Self> {
+    fn start(threads: usize, cache: &Arc<FileCache>, pipes: &Arc<Pipes>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let pace = Arc::new(Pace::new());
         for n in 0..threads.max(1) {
@@ -239,6 +245,7 @@ impl Disk {
             cache: cache.clone(),
             pace,
             direct: Arc::default(),
+            pipes: pipes.clone(),
             _ends: Arc::new(Ends(queue.clone())),
             queue,
         })
@@ -301,7 +308,7 @@ impl Disk {
 impl Disk {
     /// Threads of their own, for tests.
     pub(crate) fn alone(threads: usize) -> Self {
-        Self::start(threads, &FileCache::new(MAX_OPEN)).unwrap()
+        Self::start(threads, &FileCache::new(MAX_OPEN), &Pipes::new(MAX_OPEN)).unwrap()
     }
 }
 

@@ -12,6 +12,7 @@ use p2p_wire::PieceIndex;
 
 use super::StorageError;
 use super::direct::whole_pages;
+use super::pages::Pages;
 use super::seam::{self, Call};
 use super::tree::{Opened, Tree};
 
@@ -142,13 +143,7 @@ pub(super) fn read(tree: &Tree, offset: u64, buffer: &mut [u8]) -> Result<(), St
             front.fill(0);
             continue;
         }
-        let fault = |error: io::Error| match error.kind() {
-            // Shorter than it was, or gone.
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
-                StorageError::Changed(tree.path(span.file))
-            }
-            _ => StorageError::at(tree.path(span.file), &error),
-        };
+        let fault = |error| unread(tree, span.file, &error);
         let file = tree.file(span.file).map_err(fault)?;
         check(tree, span.file, &file)?;
         seam::allow(Call::Read, || tree.path(span.file)).map_err(fault)?;
@@ -161,6 +156,33 @@ pub(super) fn read(tree: &Tree, offset: u64, buffer: &mut [u8]) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// The bytes of the content from `offset` in pages of the page cache, with the file compared as by [`read`]; `None` where they must be read.
+pub(super) fn pages(tree: &Tree, offset: u64, len: u32) -> Result<Option<Pages>, StorageError> {
+    let spans = tree.info.spans(offset, u64::from(len));
+    let [span] = &spans[..] else { return Ok(None) };
+    if tree.info.files().get(span.file).is_some_and(|f| f.padding) {
+        return Ok(None);
+    }
+    let fault = |error| unread(tree, span.file, &error);
+    let file = tree.file(span.file).map_err(fault)?;
+    check(tree, span.file, &file)?;
+    seam::allow(Call::Read, || tree.path(span.file)).map_err(fault)?;
+    let pipes = &tree.disk().pipes;
+    let pages = pipes.fill(&file, span.offset, len as usize);
+    check(tree, span.file, &file)?;
+    Ok(pages)
+}
+
+fn unread(tree: &Tree, file: usize, error: &io::Error) -> StorageError {
+    match error.kind() {
+        // Shorter than it was, or gone.
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+            StorageError::Changed(tree.path(file))
+        }
+        _ => StorageError::at(tree.path(file), error),
+    }
 }
 
 /// Whether a piece has its hash. [`StorageError::Changed`] if a file changed since the tree was made; one that is gone or too short has

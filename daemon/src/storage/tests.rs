@@ -60,6 +60,7 @@ pub(super) fn job(tree: &Arc<Tree>, piece: u32, bytes: &Bytes, inbox: &Arc<Inbox
 
 fn read(tree: &Arc<Tree>, inbox: &Arc<Inbox>) -> ReadJob {
     ReadJob {
+        once: false,
         tree: tree.clone(),
         offset: 0,
         len: 1,
@@ -222,6 +223,59 @@ async fn good_pieces_are_written_whole_and_others_are_told_apart() {
             assert!(part.iter().all(|byte| *byte == expected), "piece {number}");
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_goes_to_one_peer_stays_in_the_page_cache_where_one_file_holds_it_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::alone(1);
+    let (info, _) = item(2);
+    let writable = tree(&disk, &info, dir.path());
+    let known = writable.prepare(&[], u64::MAX, 0).unwrap();
+    let known = Arc::new(Tree::new(
+        &disk,
+        TreeSpec {
+            info: &info,
+            site: &Site::Staged(dir.path().to_owned()),
+            stage: dir.path(),
+            wanted: &[],
+            writable: false,
+            stamps: known,
+        },
+    ));
+    let inbox = Arc::new(Inbox::default());
+    let mut reads = Vec::new();
+    // Within the first file, and into the second.
+    for (offset, len) in [(0, PIECE), (u64::from(PIECE), 3 * PIECE)] {
+        let job = read(&known, &inbox);
+        disk.read(ReadJob {
+            offset,
+            len,
+            once: true,
+            ..job
+        });
+        inbox.ready().await;
+        reads.extend(inbox.take());
+    }
+    assert!(
+        matches!(&reads[0], Done::Read(0, Ok(data @ Data::Pages(_))) if data.len() == PIECE as usize)
+    );
+    assert!(
+        matches!(&reads[1], Done::Read(_, Ok(data @ Data::Bytes(_))) if data.len() == 3 * PIECE as usize)
+    );
+    std::fs::write(known.path(0), "changed").unwrap();
+    disk.read(ReadJob {
+        len: PIECE,
+        once: true,
+        ..read(&known, &inbox)
+    });
+    inbox.ready().await;
+    let told = inbox.take();
+    assert!(
+        matches!(&told[..], [Done::Read(0, Err(StorageError::Changed(_)))]),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use p2p_hash::{Hasher, Stream};
 
 use super::pace::Pace;
 use super::queue::{Hashed, Queue, Work};
-use super::{Done, Inbox, Outcome, ReadJob, StorageError, WriteJob, piece};
+use super::{Data, Done, Inbox, Outcome, ReadJob, StorageError, WriteJob, piece};
 
 /// Works until the queue ends.
 pub(super) fn serve(queue: &Queue, pace: &Pace) {
@@ -130,9 +130,15 @@ pub(super) fn store(mut jobs: Vec<WriteJob>) {
 }
 
 fn read(job: ReadJob) {
+    if job.once
+        && let Some(pages) = piece::pages(&job.tree, job.offset, job.len).transpose()
+    {
+        let done = Done::Read(job.offset, pages.map(Data::Pages));
+        return job.inbox.push([done]);
+    }
     let mut buffer = job.buffer.unwrap_or_default();
     buffer.resize(job.len as usize, 0);
     let read = piece::read(&job.tree, job.offset, &mut buffer);
-    let done = Done::Read(job.offset, read.map(|()| buffer.freeze()));
+    let done = Done::Read(job.offset, read.map(|()| buffer.freeze().into()));
     job.inbox.push([done]);
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use p2p_wire::{Block, Layout};
+use bytes::BytesMut;
+use p2p_wire::{Block, Layout, MAX_BLOCK_LEN};
 
 use crate::net::Link;
-use crate::storage::{Inbox, MAX_READING, ReadJob, Tree};
+use crate::storage::{Data, Inbox, MAX_READING, ReadJob, Tree};
 use crate::swarm::PeerKey;
 
 /// Read at once at most. Pieces up to this length are read whole. As small as that: what was just read is sent while the
@@ -39,7 +39,7 @@ pub(super) struct Uploads {
     reading: HashSet<Run>,
     reading_bytes: u64,
     /// With when each was last used, and the same in the order of that.
-    kept: HashMap<Run, (Bytes, u64)>,
+    kept: HashMap<Run, (Data, u64)>,
     used: BTreeMap<u64, Run>,
     kept_bytes: usize,
     clock: u64,
@@ -126,6 +126,7 @@ impl Uploads {
                     tree: tree.clone(),
                     offset: run.0,
                     len: run.1,
+                    once: is_long(*block),
                     buffer: self.spare.pop(),
                     inbox: inbox.clone(),
                 });
@@ -137,7 +138,7 @@ impl Uploads {
     }
 
     /// A run was read, or could not be.
-    pub(super) fn read(&mut self, offset: u64, len: u32, data: Option<Bytes>) {
+    pub(super) fn read(&mut self, offset: u64, len: u32, data: Option<Data>) {
         let run = (offset, len);
         if self.reading.remove(&run) {
             self.reading_bytes -= u64::from(len);
@@ -149,9 +150,9 @@ impl Uploads {
         while self.kept_bytes + weight(run) > most
             && let Some((_, oldest)) = self.used.first_key_value()
         {
-            let buffer = self.drop_kept(*oldest).map(Bytes::try_into_mut);
             // A buffer that no socket holds any more is used again. A small one would have to grow.
-            if let Some(Ok(buffer)) = buffer
+            if let Some(Data::Bytes(bytes)) = self.drop_kept(*oldest)
+                && let Ok(buffer) = bytes.try_into_mut()
                 && self.spare.len() < SPARE
                 && buffer.capacity() >= LEAST
             {
@@ -164,7 +165,7 @@ impl Uploads {
         self.kept.insert(run, (data, self.clock));
     }
 
-    fn drop_kept(&mut self, run: Run) -> Option<Bytes> {
+    fn drop_kept(&mut self, run: Run) -> Option<Data> {
         let (data, used) = self.kept.remove(&run)?;
         self.used.remove(&used);
         self.kept_bytes -= weight(run);
@@ -177,8 +178,12 @@ impl Uploads {
         self.reading.iter().find(fits).map(|run| run.1)
     }
 
-    fn data(&mut self, block: Block) -> Option<Bytes> {
+    fn data(&mut self, block: Block) -> Option<Data> {
         let run = self.run_of(block);
+        if let Some((Data::Pages(_), _)) = self.kept.get(&run) {
+            // For one peer; who else wants it has it read again.
+            return self.drop_kept(run);
+        }
         let from = usize::try_from(self.offset(block).checked_sub(run.0)?).ok()?;
         self.clock += 1;
         let (data, used) = self.kept.get_mut(&run)?;
@@ -186,27 +191,35 @@ impl Uploads {
         self.used.insert(self.clock, run);
         *used = self.clock;
         let to = from.checked_add(block.len as usize)?;
-        (to <= data.len()).then(|| data.slice(from..to))
+        match data {
+            Data::Bytes(bytes) if to <= bytes.len() => Some(bytes.slice(from..to).into()),
+            _ => None,
+        }
     }
 
     fn offset(&self, block: Block) -> u64 {
         u64::from(block.piece) * u64::from(self.layout.piece_len()) + u64::from(block.begin)
     }
 
-    /// The run that holds a block: its piece, or a part of a long piece. A block that no part holds whole is a run of its own.
+    /// The run that holds a block: its piece, or a part of a long piece. A long block, and one that no part holds whole, is a run of its own.
     fn run_of(&self, block: Block) -> Run {
         let own = (self.offset(block), block.len);
         let Some(piece) = self.layout.check_block(block) else {
             return own;
         };
         let part = block.begin / RUN;
-        if (block.begin + block.len - 1) / RUN != part {
+        if is_long(block) || (block.begin + block.len - 1) / RUN != part {
             return own;
         }
         let begin = part * RUN;
         let len = (self.layout.len_of(piece) - begin).min(RUN);
         (self.layout.offset(piece) + u64::from(begin), len)
     }
+}
+
+/// Whether it is worth to be sent from the page cache: a pipe costs as much for a short one.
+fn is_long(block: Block) -> bool {
+    block.len == MAX_BLOCK_LEN
 }
 
 /// What a run counts for among those that are kept.
