@@ -15,7 +15,7 @@ pub(crate) struct Shares {
     pub(crate) peers: usize,
     /// Connections whose handshake has not come.
     pub(crate) pending: usize,
-    /// Files that are open to be read and written; one that is written past the page cache takes two.
+    /// Files that are open to be read and written, of which one that is written past the page cache takes two; and pipes of what is sent from it.
     pub(crate) files: usize,
 }
 

@@ -251,6 +251,27 @@ mod tests {
     }
 
     #[test]
+    fn a_long_block_is_a_run_of_its_own_and_pages_go_to_one_peer() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let mut uploads = Uploads::new(Layout::new(1 << 20, 1 << 20).unwrap());
+        let block = Block {
+            piece: 0,
+            begin: MAX_BLOCK_LEN,
+            len: MAX_BLOCK_LEN,
+        };
+        let (offset, len) = uploads.run_of(block);
+        assert_eq!((offset, len), (u64::from(MAX_BLOCK_LEN), MAX_BLOCK_LEN));
+        let read = Data::of(&file, offset, len as usize);
+        let are_pages = matches!(read, Data::Pages(_));
+        uploads.read(offset, len, Some(read));
+        let given = uploads.data(block).expect("was read");
+        assert_eq!(given.len(), len as usize);
+        assert_eq!(uploads.data(block).is_none(), are_pages);
+        assert_eq!(uploads.kept_bytes == 0, are_pages);
+    }
+
+    #[test]
     fn every_block_lies_in_its_run() {
         let layout = Layout::new(10_000_000, 4 * 1024 * 1024).unwrap();
         let uploads = Uploads::new(layout);
