@@ -75,13 +75,25 @@ impl Uploads {
             && let Some(at) = waiting.iter().position(|queued| *queued == block)
         {
             waiting.remove(at);
+            self.take_pages(block);
             return true;
         }
         link.cancel(block)
     }
 
     pub(super) fn forget(&mut self, key: PeerKey) {
-        self.waiting.remove(&key);
+        for block in self.waiting.remove(&key).unwrap_or_default() {
+            self.take_pages(block);
+        }
+    }
+
+    /// The pages of a block that were read ahead. Where they are dropped instead of sent, their pipe is free for another block.
+    fn take_pages(&mut self, block: Block) -> Option<Data> {
+        let run = self.run_of(block);
+        match self.kept.get(&run)? {
+            (Data::Pages(_), _) => self.drop_kept(run),
+            (Data::Bytes(_), _) => None,
+        }
     }
 
     pub(super) fn peers_waiting(&self) -> Vec<PeerKey> {
@@ -179,11 +191,11 @@ impl Uploads {
     }
 
     fn data(&mut self, block: Block) -> Option<Data> {
-        let run = self.run_of(block);
-        if let Some((Data::Pages(_), _)) = self.kept.get(&run) {
-            // For one peer; who else wants it has it read again.
-            return self.drop_kept(run);
+        // Pages are for one peer; who else wants them has them read again.
+        if let Some(pages) = self.take_pages(block) {
+            return Some(pages);
         }
+        let run = self.run_of(block);
         let from = usize::try_from(self.offset(block).checked_sub(run.0)?).ok()?;
         self.clock += 1;
         let (data, used) = self.kept.get_mut(&run)?;
@@ -268,6 +280,11 @@ mod tests {
         let given = uploads.data(block).expect("was read");
         assert_eq!(given.len(), len as usize);
         assert_eq!(uploads.data(block).is_none(), are_pages);
+        assert_eq!(uploads.kept_bytes == 0, are_pages);
+        // A peer that leaves does not keep a pipe filled.
+        uploads.push(PeerKey(1), block);
+        uploads.read(offset, len, Some(Data::of(&file, offset, len as usize)));
+        uploads.forget(PeerKey(1));
         assert_eq!(uploads.kept_bytes == 0, are_pages);
     }
 
