@@ -165,6 +165,21 @@ pub(super) fn read_no_further(file: &File) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn read_no_further(_: &File) {}
 
+/// These bytes of the file are about to be read, and may be read from the disk at once, where the system can be told so.
+#[cfg(target_os = "linux")]
+pub(super) fn read_soon(file: &File, offset: u64, len: u64) {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+        return;
+    };
+    // Advice: without it they are read in smaller parts, and nothing else changes.
+    let _ = posix_fadvise(file, offset, len, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+}
+
+/// The system cannot be told so.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn read_soon(_: &File, _: u64, _: u64) {}
+
 /// A pipe for at least `len` bytes in pages: where to read and where to write. `ENOSYS` where pages cannot go through one.
 #[cfg(target_os = "linux")]
 pub(super) fn pipe(len: usize) -> nix::Result<(OwnedFd, OwnedFd)> {

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use nix::sys::uio::pwritev;
 use p2p_hash::{Digest, Hasher, Stream};
-use p2p_wire::PieceIndex;
+use p2p_wire::{Layout, PieceIndex};
 
-use super::StorageError;
 use super::direct::whole_pages;
 use super::pages::Pages;
 use super::seam::{self, Call};
 use super::tree::{Opened, Tree};
+use super::{StorageError, kernel};
 
 /// Bytes in one `pwritev`, unless one block is longer. A longer write makes the kernel take larger pages for its cache, which come not from
 /// what was used last but from what lies free: in a virtual machine that gives free memory back, each has to be asked of the host.
@@ -22,6 +22,9 @@ const PORTION: usize = 32 * 1024;
 
 /// Buffers in one `pwritev`: what Linux takes at most.
 const MAX_SLICES: usize = 1024;
+
+/// Read from the disk at once for who asks for a piece block by block: a disk takes hardly longer for that than for one block.
+const PART: u64 = 1024 * 1024;
 
 /// Advances each hash by its blocks, all side by side: a vector unit hashes 16 pieces as fast as one.
 pub(super) fn advance(hasher: &Hasher, hashes: &mut [Stream], blocks: &[&[Bytes]]) {
@@ -169,10 +172,22 @@ pub(super) fn pages(tree: &Tree, offset: u64, len: u32) -> Result<Option<Pages>,
     let file = tree.file(span.file).map_err(fault)?;
     check(tree, span.file, &file)?;
     seam::allow(Call::Read, || tree.path(span.file)).map_err(fault)?;
+    if let Some(part) = part_from(tree.info.layout(), offset) {
+        kernel::read_soon(&file, span.offset, part);
+    }
     let pipes = &tree.disk().pipes;
     let pages = pipes.fill(&file, span.offset, len as usize);
     check(tree, span.file, &file)?;
     Ok(pages)
+}
+
+/// The length of the part of a piece that begins at `offset`, of which the rest is asked for next; `None` if none begins there.
+fn part_from(layout: &Layout, offset: u64) -> Option<u64> {
+    let piece_len = u64::from(layout.piece_len());
+    let into = offset % piece_len;
+    let part = (piece_len - into).min(PART);
+    let part = part.min(layout.total_len().saturating_sub(offset));
+    (into.is_multiple_of(PART) && part > 0).then_some(part)
 }
 
 fn unread(tree: &Tree, file: usize, error: &io::Error) -> StorageError {
@@ -218,5 +233,33 @@ fn check(tree: &Tree, index: usize, file: &Opened) -> Result<(), StorageError> {
         Ok(())
     } else {
         Err(StorageError::Changed(tree.path(index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_a_piece_or_a_mebibyte_of_a_long_one() {
+        let parts = |total, piece_len, offsets: &[u64]| {
+            let layout = Layout::new(total, piece_len).unwrap();
+            let parts = offsets.iter().map(|offset| part_from(&layout, *offset));
+            parts.collect::<Vec<_>>()
+        };
+        const KIB: u64 = 1024;
+        let short = parts(
+            1300 * KIB,
+            512 * 1024,
+            &[0, 128 * KIB, 512 * KIB, 1024 * KIB],
+        );
+        let piece = Some(512 * KIB);
+        assert_eq!(short, [piece, None, piece, Some(276 * KIB)]);
+        let long = parts(
+            20_000 * KIB,
+            4 << 20,
+            &[PART, PART + 4096, 4 * PART, 19 * PART],
+        );
+        assert_eq!(long, [Some(PART), None, Some(PART), Some(544 * KIB)]);
     }
 }
