@@ -325,3 +325,30 @@ fn a_disk_that_fails_any_one_call_costs_time_and_nothing_else() {
 fn so_does_one_that_fails_while_pieces_are_written_in_parts() {
     fail_each_call(&LONG);
 }
+
+#[test]
+fn what_is_verified_in_place_is_synced_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, _alive) = Source::start(dir.path().join("source"));
+    let top = dir.path().join("copy/set");
+    let mut rest = &source.content[..];
+    for (name, len) in source.shape.files {
+        let path = top.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (bytes, after) = rest.split_at(*len);
+        fs::write(&path, bytes).unwrap();
+        rest = after;
+    }
+    let faults = Faults::new(&top, None);
+    runtime().block_on(async {
+        let node = Node::start(dir.path()).await;
+        let place = Place::Existing(top.clone());
+        node.add(&source.metainfo, place, vec![]).await;
+        let shown = node.rests(source.item(), || false).await.unwrap();
+        assert_eq!(shown.state, ItemState::Seeding, "{shown:?}");
+        node.engine.stop().await;
+    });
+    let folders = ["set", "set/sub"];
+    let once = source.shape.files.len() + folders.len();
+    assert_eq!(faults.syncs() as usize, once);
+}

@@ -85,6 +85,7 @@ mod faults {
         root: PathBuf,
         /// Calls so far.
         calls: u32,
+        syncs: u32,
         plan: Option<(u32, Fault)>,
         /// The number of the first rename.
         renamed: Option<u32>,
@@ -101,6 +102,7 @@ mod faults {
             lock().push(Disk {
                 root: root.to_owned(),
                 calls: 0,
+                syncs: 0,
                 plan,
                 renamed: None,
                 is_dead: false,
@@ -113,6 +115,13 @@ mod faults {
             let disks = lock();
             let disk = disks.iter().find(|disk| disk.root == self.0);
             disk.map_or(0, |disk| disk.calls)
+        }
+
+        /// How many of them were syncs, of files and folders.
+        pub(crate) fn syncs(&self) -> u32 {
+            let disks = lock();
+            let disk = disks.iter().find(|disk| disk.root == self.0);
+            disk.map_or(0, |disk| disk.syncs)
         }
 
         /// The number of the first rename: before it, everything was synced.
@@ -147,6 +156,7 @@ mod faults {
     impl Disk {
         fn allow(&mut self, call: Call, path: &Path) -> io::Result<usize> {
             self.calls += 1;
+            self.syncs += u32::from(call == Call::Sync);
             if call == Call::Rename && !self.is_dead {
                 self.renamed.get_or_insert(self.calls);
             }

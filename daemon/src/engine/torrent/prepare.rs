@@ -115,6 +115,8 @@ impl Torrent {
         }
         if self.record.check != Check::No {
             self.checked(&tree, &claimed, &have, &wanted).await?;
+            // It is on the disk by now, and recorded.
+            written.clear();
             // Files whose stamps were renewed are compared with the new ones from now on.
             let stamps = match self.record.is_complete() {
                 true => self.record.stamps.clone(),
@@ -308,16 +310,13 @@ impl Torrent {
         }
         // What was read may be in the page cache only: synced before it is claimed.
         let synced = tree.clone();
-        let is_staged = matches!(self.record.site, Site::Staged(_));
         let files = tree.disk().run(Lane::Sync, move || {
             let there = synced.stamps();
             let files = there.iter().enumerate();
             let files = files.filter(|(_, stamp)| stamp.is_some());
             let files = files.map(|(file, _)| file).collect();
             synced.sync(&files)?;
-            if is_staged {
-                synced.sync_folders(&files)?;
-            }
+            synced.sync_folders(&files)?;
             Ok::<_, StorageError>(there)
         });
         let stamps = self.during(files).await??;
