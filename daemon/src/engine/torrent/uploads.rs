@@ -286,6 +286,11 @@ mod tests {
         uploads.read(offset, len, Some(Data::of(&file, offset, len as usize)));
         uploads.forget(PeerKey(1));
         assert_eq!(uploads.kept_bytes == 0, are_pages);
+        // Nor does a block that nobody wants any more.
+        uploads.push(PeerKey(2), block);
+        uploads.read(offset, len, Some(Data::of(&file, offset, len as usize)));
+        assert!(uploads.cancel(PeerKey(2), block, &Link::default()));
+        assert_eq!(uploads.kept_bytes == 0, are_pages);
     }
 
     #[test]
